@@ -53,6 +53,10 @@ class Draws:
         """The draws of step `step` of the run with seed `run_seed`."""
         return cls(fold(root(run_seed), step), piece, pieces)
 
+    def shared(self) -> "Draws":
+        """Draws that are the same in every piece: of the step, not of its rows."""
+        return dataclasses.replace(self, piece=0, pieces=1)
+
     def uniform(self, purpose: str, rows, shape=(), dtype=tf.float32) -> tf.Tensor:
         """U[0, 1), [rows, *shape]; `rows` counts the local rows."""
         return self._own(

@@ -1,0 +1,78 @@
+"""Eq. 4: who is mixed with whom, and the mixture itself."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_metamixup.randomness import Draws
+
+
+class Examples(NamedTuple):
+    """What a method trains on, before or after mixing.
+
+    Rows are laid out group by group (see `join`), so that a replica's rows are a contiguous slice
+    of what one device with as many row groups sees.
+
+    Attributes:
+        x: images [N, H, W, C], scaled.
+        y: target probabilities [N, C]; no gradient flows into them.
+        weight: [N], the row's weight in the loss; 0 is a rejected row.
+        stream: int32 [N]; only rows of the same stream are mixed with each other.
+        groups: rows are mixed only within each of `groups` equal, contiguous parts.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    weight: tf.Tensor
+    stream: tf.Tensor
+    groups: int
+
+    @property
+    def accepted(self) -> tf.Tensor:
+        """Bool [N]: the rows that are trained on."""
+        return self.weight > 0
+
+
+def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
+    """Concatenates batches [n_k, ...] within each row group: [sum of n_k, ...]."""
+    dealt = [tf.reshape(p, tf.concat([[groups, -1], tf.shape(p)[1:]], 0)) for p in parts]
+    joined = tf.concat(dealt, axis=1)
+    return tf.reshape(joined, tf.concat([[-1], tf.shape(joined)[2:]], 0))
+
+
+def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
+    """Partner j of every row i: int64 [N], a random permutation of the accepted rows.
+
+    Rows change places within their row group and stream only. A rejected row is its own partner,
+    so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
+    """
+    rows = tf.shape(examples.weight)[0]
+    group = tf.range(rows) * examples.groups // rows
+    streams = tf.reduce_max(examples.stream) + 1
+    cell = (group * streams + examples.stream) * 2 + tf.cast(examples.accepted, tf.int32)
+    shuffled = tf.argsort(draws.uniform("pairs", rows))
+    takes = tf.gather(shuffled, tf.argsort(tf.gather(cell, shuffled), stable=True))
+    places = tf.argsort(cell, stable=True)
+    partner = tf.scatter_nd(places[:, None], takes, [rows])
+    return tf.where(examples.accepted, partner, tf.range(rows))
+
+
+def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
+    """lam_i * v_i + (1 - lam_i) * v_j, eq. 4, for images and targets alike.
+
+    Args:
+        values: [N, ...].
+        partner: int [N], the row j of each row i.
+        lam: [N] in [0, 1].
+
+    Returns:
+        [N, ...], differentiable in `lam` (and twice so in the network behind it).
+    """
+    lam = tf.reshape(lam, tf.concat([tf.shape(lam), tf.ones(len(values.shape) - 1, tf.int32)], 0))
+    lam = tf.cast(lam, values.dtype)
+    return lam * values + (1 - lam) * tf.gather(values, partner)
+
+
+def mix_examples(examples: Examples, partner: tf.Tensor, lam: tf.Tensor) -> Examples:
+    """`examples` with images and targets mixed by the same lambda."""
+    return examples._replace(x=mix(examples.x, partner, lam), y=mix(examples.y, partner, lam))

@@ -1,0 +1,221 @@
+"""Interpolation policies: where lambda comes from.
+
+A policy sees a `Task` and nothing else, so that every policy serves every method.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import tensorflow as tf
+
+from tf_metamixup import hypergradient, replicas
+from tf_metamixup.errors import UserError
+from tf_metamixup.randomness import Draws
+from tf_metamixup.registry import Registry, Spec
+
+POLICIES = Registry("policy")
+
+# Logits of the start lie in [logit(1e-4), logit(1 - 1e-4)], about +-9.2.
+EDGE = 1e-4
+
+
+class Task(NamedTuple):
+    """What one step asks of a policy.
+
+    Attributes:
+        theta: the network's weights.
+        inner: (theta, lam) -> this replica's summand of the training loss of the mixed batch.
+        outer: (theta) -> this replica's summand of the meta loss; None without a meta set.
+        learning_rate: scalar, eta.
+        accepted: bool [N], the rows that are trained on.
+        batch_size: the global number of rows that the training loss is divided by.
+    """
+
+    theta: list[tf.Tensor]
+    inner: Callable[[list[tf.Tensor], tf.Tensor], tf.Tensor]
+    outer: Callable[[list[tf.Tensor]], tf.Tensor] | None
+    learning_rate: tf.Tensor
+    accepted: tf.Tensor
+    batch_size: tf.Tensor
+
+    @property
+    def rows(self) -> tf.Tensor:
+        """N, the number of local rows."""
+        return tf.shape(self.accepted)[0]
+
+    @property
+    def dtype(self) -> tf.DType:
+        """The precision that lambda is worked out in."""
+        return self.theta[0].dtype
+
+
+class Lambdas(NamedTuple):
+    """A policy's answer.
+
+    Attributes:
+        value: [N] in [0, 1], what the batch is mixed with: lambda*.
+        start: [N], lambda before the policy learned.
+        move: [N], how far learning moved the logits; 0 where nothing is learned.
+    """
+
+    value: tf.Tensor
+    start: tf.Tensor
+    move: tf.Tensor
+
+    @classmethod
+    def given(cls, value: tf.Tensor) -> "Lambdas":
+        """A lambda that nothing has moved."""
+        return cls(value, value, tf.zeros_like(value))
+
+
+@POLICIES.register("none")
+@dataclasses.dataclass(frozen=True)
+class Unmixed:
+    """lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
+
+    reads_meta: ClassVar[bool] = False
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Ones."""
+        del draws
+        return Lambdas.given(tf.ones([task.rows], task.dtype))
+
+
+@POLICIES.register("fixed")
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """lambda = value for every pair (the lower half of Table II)."""
+
+    value: float = 0.5
+    reads_meta: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if not 0 <= self.value <= 1:
+            raise UserError(f"policy fixed: value={self.value} must lie in [0, 1]")
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """The same value for all rows."""
+        del draws
+        return Lambdas.given(tf.fill([task.rows], tf.cast(self.value, task.dtype)))
+
+
+@POLICIES.register("beta")
+@dataclasses.dataclass(frozen=True)
+class Beta:
+    """lambda ~ Beta(alpha, alpha): MixUp (Zhang et al. 2018).
+
+    One lambda a batch, as the paper describes MixUp (III.B, "a unique value in each mini-batch")
+    and the reference code has it; `per_sample` draws one a row.
+    """
+
+    alpha: float = 1.0
+    per_sample: bool = False
+    reads_meta: ClassVar[bool] = False
+
+    def __post_init__(self):
+        _check_alpha("beta", self.alpha)
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Drawn anew each step."""
+        if self.per_sample:
+            return Lambdas.given(draws.beta("lambda", task.rows, self.alpha, task.dtype))
+        lam = draws.shared().beta("lambda", 1, self.alpha, task.dtype)
+        return Lambdas.given(tf.repeat(lam, task.rows))
+
+
+@POLICIES.register("meta")
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """MetaMixUp: one gradient step on lambda's logits against the meta loss (eq. 7 to 11).
+
+    Attributes:
+        step_size: the paper's alpha in eq. 10; negative learns the wrong way, as a control.
+        gradient_scale: what the gradient is multiplied by. "mean": 1, the literal eq. 10, with
+            which no logit moves by more than about 0.01 once training is under way. "sum": the
+            batch size. "rms": over its root mean square over the accepted rows of the global
+            batch, so that `step_size` is the typical move in logits; it also removes eta, so late
+            steps move as far on what may be noise.
+        parametrisation: "logit": z = logit(u), lambda = sigmoid(z) before and after the step.
+            "raw": the literal reading, lambda = u before and sigmoid(u - step) after it, which
+            confines lambda* to [0.5, 0.73] when the gradient is small.
+        alpha: u ~ Beta(alpha, alpha), one a row, drawn anew each step; the paper does not say.
+    """
+
+    step_size: float = 1.0
+    gradient_scale: str = "rms"
+    parametrisation: str = "logit"
+    alpha: float = 1.0
+    reads_meta: ClassVar[bool] = True
+
+    def __post_init__(self):
+        _check_choice("meta", "gradient_scale", self.gradient_scale, ("rms", "mean", "sum"))
+        _check_choice("meta", "parametrisation", self.parametrisation, ("logit", "raw"))
+        _check_alpha("meta", self.alpha)
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Alg. 1 lines 2 to 6."""
+        z = self.start(task, draws)
+        move = -self.step_size * self.scale(self.gradient(task, z), task)
+        return Lambdas(tf.sigmoid(z + move), self.lam(z), move)
+
+    def start(self, task: Task, draws: Draws) -> tf.Tensor:
+        """Line 2, "random initialise": z [N]."""
+        u = draws.beta("lambda", task.rows, self.alpha, task.dtype)
+        if self.parametrisation == "raw":
+            return u
+        u = tf.clip_by_value(u, EDGE, 1 - EDGE)
+        return tf.math.log(u) - tf.math.log1p(-u)
+
+    def lam(self, z: tf.Tensor) -> tf.Tensor:
+        """The lambda that the virtual step mixes with."""
+        return z if self.parametrisation == "raw" else tf.sigmoid(z)
+
+    def gradient(self, task: Task, z: tf.Tensor) -> tf.Tensor:
+        """Lines 4 to 6: the gradient of the meta loss after the virtual step, [N]."""
+        return hypergradient.nested(
+            lambda theta, z: task.inner(theta, self.lam(z)),
+            task.outer,
+            task.theta,
+            z,
+            task.learning_rate,
+        )
+
+    def scale(self, gradient: tf.Tensor, task: Task) -> tf.Tensor:
+        """`gradient` [N] times what `gradient_scale` says; a zero gradient stays zero."""
+        if self.gradient_scale == "mean":
+            return gradient
+        if self.gradient_scale == "sum":
+            return gradient * tf.cast(task.batch_size, gradient.dtype)
+        # Taking eta out first keeps the squares above underflow when a schedule ends near zero.
+        gradient = tf.math.divide_no_nan(gradient, tf.cast(task.learning_rate, gradient.dtype))
+        accepted = tf.cast(task.accepted, gradient.dtype)
+        squares, rows = replicas.total(
+            [tf.reduce_sum(accepted * gradient**2), tf.reduce_sum(accepted)]
+        )
+        return tf.math.divide_no_nan(gradient, tf.sqrt(tf.math.divide_no_nan(squares, rows)))
+
+
+def _check_alpha(policy: str, alpha: float) -> None:
+    if not 0.01 <= alpha <= 100:
+        raise UserError(f"policy {policy}: alpha={alpha} must lie in [0.01, 100]")
+
+
+def _check_choice(policy: str, option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"policy {policy}: {option}={value!r} must be one of {', '.join(allowed)}")
+
+
+def names() -> list[str]:
+    """All policies that `make` knows."""
+    return POLICIES.names()
+
+
+def parse(text: str) -> Spec:
+    """The canonical description of a policy."""
+    return POLICIES.parse(text)
+
+
+def make(text: str):
+    """The policy that `text` describes, such as `beta(0.5, per_sample=True)`."""
+    return POLICIES.make(text)

@@ -1,0 +1,122 @@
+"""One training step on one replica: Algorithms 1 and 2."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup import losses, mixing, replicas
+from tf_metamixup.batch import Batch
+from tf_metamixup.methods.method import Method, Ratio, batch_size
+from tf_metamixup.mixing import Examples
+from tf_metamixup.network import Network
+from tf_metamixup.policies import Lambdas, Task
+from tf_metamixup.randomness import Draws
+from tf_metamixup.schedules import Clock
+
+
+class Recipe(NamedTuple):
+    """What stays the same from step to step.
+
+    Attributes:
+        network: the network.
+        method: which examples, targets and loss.
+        policy: where lambda comes from.
+        optimizer: makes the real step; its learning rate is the clock's.
+        weight_decay: coefficient of the coupled L2 gradient, one a trainable variable.
+        groups: how many row groups this replica's rows form.
+    """
+
+    network: Network
+    method: Method
+    policy: object
+    optimizer: keras.Optimizer
+    weight_decay: list[float]
+    groups: int
+
+
+class Report(NamedTuple):
+    """What a step tells: sums for the metrics, and the mixed rows one by one."""
+
+    metrics: dict[str, Ratio]
+    examples: Examples
+    partner: tf.Tensor
+    lambdas: Lambdas
+
+
+def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Report:
+    """Changes the weights, the moving statistics and the optimizer, each in one line."""
+    network, method = recipe.network, recipe.method
+    theta = network.theta
+    # Alg. 2 line 3: targets. The pass is not committed.
+    examples = method.examples(network.forward(theta, draws), batch, clock, recipe.groups)
+    partner = mixing.pairs(examples, draws)
+    # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
+    task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
+    lambdas = recipe.policy(task, draws)
+    # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
+    forward = network.forward(theta, draws)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        mixed = mixing.mix_examples(examples, partner, tf.stop_gradient(lambdas.value))
+        loss = method.loss(forward, mixed, batch, clock)
+    gradients = tape.gradient(loss, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # The optimizer sums over replicas, so each adds its share of the decay.
+    gradients = [
+        gradient + decay / replicas.count() * weight
+        for gradient, decay, weight in zip(gradients, recipe.weight_decay, theta, strict=True)
+    ]
+    recipe.optimizer.apply(gradients, network.model.trainable_variables)
+    network.commit(forward.state)
+    metrics = {"train_loss": Ratio(loss, 1 / replicas.count())}
+    metrics |= method.metrics(examples, batch, clock)
+    return Report(metrics, examples, partner, lambdas)
+
+
+def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
+    """The training and the meta loss as functions of the weights (eq. 7 and 9)."""
+    network, method = recipe.network, recipe.method
+
+    def inner(theta, lam):
+        mixed = mixing.mix_examples(examples, partner, lam)
+        return method.loss(network.forward(theta, draws), mixed, batch, clock)
+
+    def outer(theta):
+        logits = network.forward(theta, draws)(batch.x_meta)
+        return replicas.global_mean(losses.cross_entropy(batch.y_meta, logits))
+
+    return Task(
+        theta=theta,
+        inner=inner,
+        outer=None if batch.x_meta is None else outer,
+        learning_rate=clock.learning_rate,
+        accepted=examples.accepted,
+        batch_size=batch_size(batch),
+    )
+
+
+def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
+    """Cosine between the lambda gradients that the two halves of the meta batch give, float64.
+
+    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Changes
+    nothing. Needs a policy with `start` and `gradient`, and two meta rows a replica.
+    """
+    theta = recipe.network.theta
+    examples = recipe.method.examples(
+        recipe.network.forward(theta, draws), batch, clock, recipe.groups
+    )
+    partner = mixing.pairs(examples, draws)
+
+    def gradient(rows):
+        half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
+        task = meta_task(recipe, theta, examples, partner, half, clock, draws)
+        gradient = recipe.policy.gradient(task, recipe.policy.start(task, draws))
+        # The same scale in both halves: it only keeps squares above underflow.
+        return tf.cast(tf.math.divide_no_nan(gradient, clock.learning_rate), tf.float64)
+
+    middle = tf.shape(batch.x_meta)[0] // 2
+    first, second = gradient(slice(None, middle)), gradient(slice(middle, 2 * middle))
+    dot, one, two = replicas.total(
+        [tf.reduce_sum(first * second), tf.reduce_sum(first**2), tf.reduce_sum(second**2)]
+    )
+    return tf.math.divide_no_nan(dot, tf.sqrt(one * two))
