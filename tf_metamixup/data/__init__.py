@@ -1,0 +1,1 @@
+"""From a name to batches: sources, splits, augmentation and the pipeline."""

@@ -1,0 +1,277 @@
+"""Endless streams of training batches, each a function of (seed, purpose, step, global row).
+
+Nothing here has a state to checkpoint: `Stream.pieces(step, ...)` begins at any step, and the
+pieces that several replicas own add up to the batch that one device would see.
+"""
+
+import abc
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.data import augment
+from tf_metamixup.data.sources import InMemory, Streamed
+from tf_metamixup.errors import UserError
+from tf_metamixup.randomness import Draws, fold, permutation, root
+
+_ENDLESS = tf.int64.max
+_SHUFFLE_BUFFER = 16_384  # encoded images
+
+
+class Stream(abc.ABC):
+    """Global batches, dealt in equal pieces.
+
+    Attributes:
+        batch_size: rows of a global batch; None where a user's data set does not tell.
+    """
+
+    batch_size: int | None
+
+    @abc.abstractmethod
+    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
+        """For each step from `first_step` on, the pieces in `owned`, one element each, in order.
+
+        Args:
+            first_step: where a resumed run goes on; 0 is the beginning.
+            owned: which of the pieces, ascending.
+            of: how many pieces a global batch of b rows is dealt in; piece p holds its rows
+                [p * b / of, (p + 1) * b / of).
+        """
+
+
+class _Sampled(Stream):
+    """Seeded passes over `indices`, laid end to end and cut into batches: no image is dropped."""
+
+    def __init__(
+        self,
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        purpose: str,
+        views: int = 0,
+        flip: bool = False,
+        shift: int = 0,
+    ):
+        """See `stream`.
+
+        Raises:
+            UserError: for a batch larger than the data.
+        """
+        if batch_size > len(indices):
+            raise UserError(
+                f"a batch of {batch_size} {purpose} images is larger than the {len(indices)} there "
+                "are; lower the batch size"
+            )
+        self.batch_size = batch_size
+        self._count = len(indices)
+        self._seed = seed
+        self._purpose = purpose
+        self._views = views
+        self._flip = flip
+        self._shift = shift
+
+    def _key(self, number) -> tf.Tensor:
+        """The seed of a pass."""
+        return fold(fold(root(self._seed), self._purpose), number)
+
+    def _rows(self, of: int) -> int:
+        if self.batch_size % of:
+            raise UserError(f"a batch of {self.batch_size} cannot be dealt in {of} equal pieces")
+        return self.batch_size // of
+
+    def _augmented(self, images: list[tf.Tensor], step, piece, of: int) -> tf.Tensor:
+        """One image tensor [n, H, W, C] a view -> [n, H, W, C], or [n, V, H, W, C] with views."""
+        draws = Draws.at(self._seed, step, piece, of)
+        views = [
+            augment.augment(
+                x, draws, f"augment/{self._purpose}/{view}", flip=self._flip, shift=self._shift
+            )
+            for view, x in enumerate(images)
+        ]
+        return tf.stack(views, 1) if self._views else views[0]
+
+
+class ArrayStream(_Sampled):
+    """Batches from images in memory: (x uint8 [n, (V,) H, W, C], y int64 [n])."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray, **options):
+        """Options as in `stream`."""
+        super().__init__(indices, **options)
+        # One tensor on the host, which the pipeline gathers whole batches from. On the CPU it
+        # shares the memory of the array, so that all streams together hold one copy of their parts.
+        with tf.device("CPU:0"):
+            self._images = tf.convert_to_tensor(images[indices])
+            self._labels = tf.convert_to_tensor(labels[indices], tf.int64)
+
+    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
+        """See `Stream.pieces`."""
+        rows = self._rows(of)
+        first_pass, offset = divmod(first_step * self.batch_size, self._count)
+
+        def order(number):
+            # The pass in which a resumed run begins is cut short, which costs nothing.
+            begun = tf.where(number == first_pass, tf.constant(offset, tf.int64), 0)
+            return permutation(self._count, self._key(number))[begun:]
+
+        def deal(step, batch):
+            dealt = tf.gather(tf.reshape(batch, [of, rows]), list(owned))
+            return tf.repeat(step, len(owned)), tf.constant(list(owned)), dealt
+
+        def gather(step, piece, indices):
+            images = [tf.gather(self._images, indices)] * max(self._views, 1)
+            return self._augmented(images, step, piece, of), tf.gather(self._labels, indices)
+
+        batches = (
+            tf.data.Dataset.range(first_pass, _ENDLESS)
+            .map(order)
+            .prefetch(1)
+            .rebatch(self.batch_size, drop_remainder=True)
+        )
+        return (
+            tf.data.Dataset.zip(tf.data.Dataset.range(first_step, _ENDLESS), batches)
+            .map(deal)
+            .unbatch()
+            .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(4)
+        )
+
+
+class FileStream(_Sampled):
+    """Batches from TFDS files, with ImageNet's crops: x uint8 [n, (V,) H, W, C], y int64 [n].
+
+    A pass goes through the files in order and through a seeded shuffle buffer of encoded images;
+    memory does not grow with the data set. A resumed run reads, but does not decode, what its pass
+    had behind it. Without flip and shift, no random crop is made either.
+    """
+
+    def __init__(self, images: Streamed, indices: np.ndarray, **options):
+        """Options as in `stream`."""
+        super().__init__(indices, **options)
+        self._set = images
+        self._member = np.zeros(len(images), bool)
+        self._member[indices] = True
+
+    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
+        """See `Stream.pieces`."""
+        rows = self._rows(of)
+        first_pass, offset = divmod(first_step * self.batch_size, self._count)
+        cropped = self._set.crop and bool(self._flip or self._shift)
+        with tf.device("CPU:0"):
+            member = tf.constant(self._member)
+        examples = (
+            self._set.encoded().enumerate().filter(lambda i, _: member[i]).map(lambda _, e: e)
+        )
+
+        def one_pass(number):
+            # `shuffle` also reads the seed of the graph it is traced in, which a user may have set.
+            tf.random.set_seed(1)
+            return examples.shuffle(
+                _SHUFFLE_BUFFER, self._key(number)[0], reshuffle_each_iteration=False
+            )
+
+        def is_owned(position, _):
+            return tf.reduce_any(position % self.batch_size // rows == list(owned))
+
+        def decode(position, example):
+            encoded, label = example
+            if not cropped:
+                return position, self._set.decode(encoded)[None], label
+            seed = fold(fold(fold(root(self._seed), f"crop/{self._purpose}"), position), "view")
+            size = self._set.image_shape[0]
+            views = [
+                augment.random_crop(encoded, size, fold(seed, view))
+                for view in range(max(self._views, 1))
+            ]
+            return position, tf.stack(views), label
+
+        def finish(positions, images, labels):
+            step, row = positions[0] // self.batch_size, positions[0] % self.batch_size
+            views = tf.unstack(images, axis=1) if cropped else [images[:, 0]] * max(self._views, 1)
+            return self._augmented(views, step, row // rows, of), labels
+
+        return (
+            tf.data.Dataset.range(first_pass, _ENDLESS)
+            .flat_map(one_pass)
+            .skip(offset)
+            .enumerate(start=first_step * self.batch_size)
+            .filter(is_owned)
+            .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(rows, drop_remainder=True)
+            .map(finish)
+            .prefetch(4)
+        )
+
+
+class DatasetStream(Stream):
+    """A user's own `tf.data.Dataset` of global batches, of any structure, repeated for ever.
+
+    It is as deterministic as the data set is; resuming runs through the batches it skips.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset):
+        """Takes global batches: every tensor's first axis counts the rows."""
+        self._dataset = dataset
+        self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
+
+    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
+        """See `Stream.pieces`.
+
+        Raises:
+            UserError: for a batch size that `of` does not divide; where it is known only when the
+                batch is there, `tf.errors.InvalidArgumentError` says the same.
+        """
+        problem = f"a batch of the data set cannot be dealt in {of} equal pieces"
+        if self.batch_size is not None and self.batch_size % of:
+            raise UserError(f"{problem}: it has {self.batch_size} rows")
+
+        def block(tensor):
+            rows = tf.shape(tensor)[0]
+            with tf.control_dependencies([tf.debugging.assert_equal(rows % of, 0, problem)]):
+                dealt = tf.reshape(tensor, tf.concat([[of, rows // of], tf.shape(tensor)[1:]], 0))
+            whole = tensor.shape[0]
+            dealt.set_shape([of, whole and whole // of, *tensor.shape[1:]])
+            return tf.gather(dealt, list(owned))
+
+        def deal(*element):
+            unpacked = isinstance(self._dataset.element_spec, tuple)
+            return tf.nest.map_structure(block, element if unpacked else element[0])
+
+        return self._dataset.repeat().skip(first_step).map(deal).unbatch().prefetch(4)
+
+
+def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Stream:
+    """Endless batches (x, y) of the images at `indices`.
+
+    Args:
+        images: where they lie.
+        indices: int [N], which of them.
+        **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
+            random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
+            V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
+            `augment.augment`.
+
+    Raises:
+        UserError: for a batch larger than the data.
+    """
+    if isinstance(images, InMemory):
+        return ArrayStream(images.images, images.labels, indices, **options)
+    return FileStream(images, indices, **options)
+
+
+def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Dataset:
+    """All images in order, without augmentation: (x uint8 [n, H, W, C], y int64 [n])."""
+    if isinstance(images, Streamed):
+        return (
+            images.encoded()
+            .map(lambda e, y: (images.decode(e), y), num_parallel_calls=tf.data.AUTOTUNE)
+            .batch(batch_size)
+            .prefetch(4)
+        )
+    with tf.device("CPU:0"):
+        x, y = tf.convert_to_tensor(images.images), tf.convert_to_tensor(images.labels)
+    return (
+        tf.data.Dataset.range(0, len(images), batch_size)
+        .map(lambda first: (x[first : first + batch_size], y[first : first + batch_size]))
+        .prefetch(4)
+    )

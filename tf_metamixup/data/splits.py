@@ -1,0 +1,144 @@
+"""The labelled, unlabelled and meta parts of a training set: class-balanced, seeded and saved."""
+
+import bisect
+import dataclasses
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from tf_metamixup.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Splits:
+    """Positions in a training set, each part sorted int64 [n].
+
+    Attributes:
+        labelled: trained on with their labels.
+        unlabelled: trained on without; empty in supervised learning.
+        meta: the meta set, which judges lambda.
+    """
+
+    labelled: np.ndarray
+    unlabelled: np.ndarray
+    meta: np.ndarray
+
+    def save(self, path: str | os.PathLike, ids: list[str] | None = None) -> None:
+        """Writes the three parts as JSON: the data set's own `ids` where it has them."""
+        parts = {
+            name: part.tolist() if ids is None else [ids[i] for i in part]
+            for name, part in dataclasses.asdict(self).items()
+        }
+        # A reader, or a run that was killed here, never sees half a file.
+        draft = Path(f"{os.fspath(path)}.draft")
+        draft.write_text(json.dumps(parts))
+        os.replace(draft, path)
+
+
+def make(
+    labels: np.ndarray,
+    classes: int,
+    *,
+    seed: int,
+    num_meta: int,
+    num_labels: int | None = None,
+    train_examples: int | None = None,
+    meta_source: str = "heldout",
+    include_labelled: bool = False,
+) -> Splits:
+    """Splits a training set (READING.md, points 4, 16, 17 and 20).
+
+    Each class is put into one seeded order; the meta set is its beginning, the labelled images
+    follow, then the unlabelled ones. For one seed the meta set is therefore the same whatever
+    `num_labels` is, and fewer labels are a subset of more.
+
+    Args:
+        labels: int [N].
+        classes: how many there are; rows with another label are left out.
+        seed: of the run.
+        num_meta: rounded down to a multiple of `classes`.
+        num_labels: None is supervised learning: all that is left is labelled.
+        train_examples: caps what is left after the meta set, labelled and unlabelled together, as
+            balanced as the classes allow.
+        meta_source: `heldout`, or `train`, which leaves the meta images among the labelled ones.
+        include_labelled: whether labelled images are also unlabelled ones.
+
+    Raises:
+        UserError: when the classes do not hold so many images, or a part would be empty.
+    """
+    if meta_source not in ("heldout", "train"):
+        raise UserError(f"unknown meta source {meta_source!r}; known: heldout, train")
+    generator = np.random.default_rng([seed % 2**64, zlib.crc32(b"split")])
+    order = [generator.permutation(np.flatnonzero(labels == c)) for c in range(classes)]
+    turn = generator.permutation(classes)  # who gets one more where a number is not a multiple
+    sizes = np.array([len(members) for members in order])
+
+    per_class = num_meta // classes
+    if per_class < 1:
+        raise UserError(
+            f"a meta set of {num_meta} images does not hold one of each of the {classes} classes; "
+            f"set num_meta to {classes} or more"
+        )
+    meta = np.full(classes, per_class)
+    _require(meta, sizes, f"a meta set of {num_meta} images")
+
+    start = meta if meta_source == "heldout" else np.zeros_like(meta)
+    room = sizes - start
+    if train_examples is not None:
+        room = _balanced(train_examples, room, turn)
+    if num_labels is None:
+        labelled = room
+    else:
+        if train_examples is not None and train_examples < num_labels:
+            raise UserError(
+                f"train_examples={train_examples} is less than num_labels={num_labels}, which it "
+                "includes"
+            )
+        labelled = _balanced(num_labels, np.full(classes, max(num_labels, 1)), turn)
+        _require(labelled, room, f"{num_labels} labelled images after the meta set")
+    if not labelled.any():
+        raise UserError(f"no labelled image is left after a meta set of {num_meta}; lower num_meta")
+    if meta_source == "train":
+        _require(meta, labelled, f"a meta set of {num_meta} images out of the labelled ones")
+
+    def part(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+        taken = [o[f : f + n] for o, f, n in zip(order, first, count, strict=True)]
+        return np.sort(np.concatenate(taken)).astype(np.int64)
+
+    # With labelled images included, the unlabelled ones begin where the labelled ones do.
+    skipped = np.zeros_like(labelled) if include_labelled else labelled
+    unlabelled = room - skipped if num_labels is not None else np.zeros_like(room)
+    if num_labels is not None and not unlabelled.any():
+        raise UserError(
+            f"no unlabelled image is left after {num_labels} labelled ones and a meta set of "
+            f"{num_meta}; lower num_labels or num_meta, or raise train_examples"
+        )
+    return Splits(part(start, labelled), part(start + skipped, unlabelled), part(0 * meta, meta))
+
+
+def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """How many of `total` each class gives: as even as its `room` allows.
+
+    All classes are filled to one level, and what remains goes round in the order `turn`, so that a
+    larger total never takes from a class.
+    """
+    total = min(total, int(room.sum()))
+    level = bisect.bisect_right(range(int(room.max()) + 1), total, key=lambda n: _fill(room, n)) - 1
+    counts = np.minimum(room, level)
+    extra = [c for c in turn if room[c] > level][: total - int(counts.sum())]
+    counts[extra] += 1
+    return counts
+
+
+def _fill(room: np.ndarray, level: int) -> int:
+    return int(np.minimum(room, level).sum())
+
+
+def _require(wanted: np.ndarray, available: np.ndarray, what: str) -> None:
+    short = np.flatnonzero(wanted > available)
+    if short.size:
+        c = short[0]
+        raise UserError(f"{what}: class {c} has {available[c]} images, and {wanted[c]} are needed")
