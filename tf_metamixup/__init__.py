@@ -1,0 +1,19 @@
+"""MetaMixUp (Mai et al. 2019): mixup with learned coefficients, in TensorFlow and Keras 3.
+
+The public names load on first use, so that a mistyped flag is told before TensorFlow starts.
+"""
+
+import importlib
+from typing import Any
+
+_MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
+
+__all__ = ["Trainer", "data", "hypergradient", "losses", "methods", "mixing", "models", "policies"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name == "Trainer":
+        return importlib.import_module(f"{__name__}.trainer").Trainer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -39,6 +39,20 @@ NUM_LABELS = {"cifar10": 4000, "svhn_cropped": 1000, "digits": 100}
 SCHEDULES = ("cosine", "steps", "constant")
 DECAYED = ("all", "kernels")
 META_SOURCES = ("heldout", "train")
+COUNTS = (
+    "epochs",
+    "batch_size",
+    "num_labels",
+    "num_meta",
+    "train_examples",
+    "image_size",
+    "replicas",
+    "row_groups",
+    "max_steps",
+    "log_every",
+    "evaluate_every",
+    "checkpoint_every",
+)
 
 # Settings that two runs may differ in and still be the same run.
 NOT_IDENTITY = (
@@ -162,20 +176,7 @@ class Config:
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("weight_decay_on", self.weight_decay_on, DECAYED)
         _one_of("meta_source", self.meta_source, META_SOURCES)
-        for name in [
-            "epochs",
-            "batch_size",
-            "num_labels",
-            "num_meta",
-            "train_examples",
-            "image_size",
-            "replicas",
-            "row_groups",
-            "max_steps",
-            "log_every",
-            "evaluate_every",
-            "checkpoint_every",
-        ]:
+        for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)
         _at_least("seed", self.seed, 0)

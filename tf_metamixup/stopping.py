@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT as a question that the training loop asks between two calls."""
+"""SIGTERM and SIGINT as a question that the training loop asks between two calls.
+
+A handler cannot write a checkpoint: the device may be in the middle of a step.
+"""
 
 import contextlib
 import signal
@@ -15,13 +18,26 @@ class Interrupted(BaseException):
 
 
 class Stop:
-    """Whether a signal has come; `signum` is its number, else None."""
+    """Whether a signal has come.
+
+    Attributes:
+        signum: its number, else None.
+        patient: whether there is something to save first. If not, a signal raises `Interrupted`
+            where it finds the program, so that building a large graph does not delay the end.
+    """
 
     def __init__(self):
         self.signum: int | None = None
+        self.patient = False
 
     def __bool__(self) -> bool:
         return self.signum is not None
+
+    def hear(self, signum: int) -> None:
+        """What the signal handler does."""
+        self.signum = signum
+        if not self.patient:
+            raise Interrupted(signum)
 
 
 @contextlib.contextmanager
@@ -42,8 +58,8 @@ def listen() -> Iterator[Stop]:
 
     def hear(signum, frame):
         del frame
-        stop.signum = signum
         restore()
+        stop.hear(signum)
 
     for number in before:
         signal.signal(number, hear)

@@ -1,1 +1,18 @@
-"""From a name to batches: sources, splits, augmentation and the pipeline."""
+"""Data: sources, splits, augmentation, and streams that are functions of seed and step."""
+
+from tf_metamixup.data.pipeline import ArrayStream, DatasetStream, FileStream, Stream
+from tf_metamixup.data.prepare import Prepared, prepare
+from tf_metamixup.data.scaling import scale
+from tf_metamixup.data.sources import Source, load
+
+__all__ = [
+    "ArrayStream",
+    "DatasetStream",
+    "FileStream",
+    "Prepared",
+    "Source",
+    "Stream",
+    "load",
+    "prepare",
+    "scale",
+]

@@ -14,13 +14,12 @@ _SHORT_SIDE = 256 / 224
 
 def flip(images: tf.Tensor, coin: tf.Tensor) -> tf.Tensor:
     """Mirrors the images [N, H, W, C] whose `coin`, bool [N], is true, left to right."""
-    count, height, width, channels = _shape(images)
+    count = tf.shape(images)[0]
     # As one tall image, since `tf.reverse` has a fast path for the middle axis of three.
-    rows = tf.reverse(tf.reshape(images, [count * height, width, channels]), [1])
-    both = tf.concat([images, tf.reshape(rows, tf.shape(images))], 0)
-    return tf.ensure_shape(
-        tf.gather(both, tf.range(count) + count * tf.cast(coin, tf.int32)), images.shape
-    )
+    tall = tf.reshape(images, [-1, *images.shape[2:]])
+    both = tf.concat([images, tf.reshape(tf.reverse(tall, [1]), tf.shape(images))], 0)
+    mirrored = tf.gather(both, tf.range(count) + count * tf.cast(coin, tf.int32))
+    return tf.ensure_shape(mirrored, images.shape)
 
 
 def shift(images: tf.Tensor, offsets: tf.Tensor, limit: int) -> tf.Tensor:
@@ -36,17 +35,14 @@ def shift(images: tf.Tensor, offsets: tf.Tensor, limit: int) -> tf.Tensor:
     Raises:
         ValueError: for a `limit` as large as the image.
     """
-    count, height, width, channels = _shape(images)
-    if limit >= min(images.shape[1:3]):
+    height, width = images.shape[1:3]
+    if limit >= min(height, width):
         raise ValueError(f"cannot shift images of {height}x{width} by {limit} pixels")
     offsets = tf.cast(offsets, tf.int32)
     rows = _reflect(tf.range(height) - offsets[:, :1], height)
     columns = _reflect(tf.range(width) - offsets[:, 1:], width)
-    first = tf.range(count)[:, None, None] * (height * width)
-    pixels = first + rows[:, :, None] * width + columns[:, None, :]
-    return tf.ensure_shape(
-        tf.gather(tf.reshape(images, [count * height * width, channels]), pixels), images.shape
-    )
+    moved = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(moved, columns, axis=2, batch_dims=1)
 
 
 def augment(
@@ -115,9 +111,3 @@ def _crop(encoded: tf.Tensor, begin: tf.Tensor, extent: tf.Tensor, size: int) ->
 def _reflect(positions: tf.Tensor, size: int) -> tf.Tensor:
     """Folds positions in (-size, 2 * size - 1) back into [0, size)."""
     return size - 1 - tf.abs(size - 1 - tf.abs(positions))
-
-
-def _shape(images: tf.Tensor) -> list:
-    """The four sizes, as integers where they are known."""
-    dynamic = tf.unstack(tf.shape(images))
-    return [d if s is None else s for s, d in zip(images.shape, dynamic, strict=True)]

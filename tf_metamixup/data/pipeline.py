@@ -209,9 +209,10 @@ class DatasetStream(Stream):
     It is as deterministic as the data set is; resuming runs through the batches it skips.
     """
 
-    def __init__(self, dataset: tf.data.Dataset):
+    def __init__(self, dataset: tf.data.Dataset, repeat: bool = True):
         """Takes global batches: every tensor's first axis counts the rows."""
         self._dataset = dataset
+        self._repeat = repeat
         self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
 
     def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
@@ -237,7 +238,8 @@ class DatasetStream(Stream):
             unpacked = isinstance(self._dataset.element_spec, tuple)
             return tf.nest.map_structure(block, element if unpacked else element[0])
 
-        return self._dataset.repeat().skip(first_step).map(deal).unbatch().prefetch(4)
+        batches = self._dataset.repeat() if self._repeat else self._dataset
+        return batches.skip(first_step).map(deal).unbatch().prefetch(4)
 
 
 def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Stream:

@@ -314,7 +314,7 @@ def _prepare(name: str, base: str, builder: tfds.core.DatasetBuilder, root: Path
     """
     manual = root / "downloads" / "manual"
     infos = (builder.url_infos or {}).items()
-    raw = {info.filename: url for url, info in infos if info.filename}
+    raw = {info.filename or url.rsplit("/", 1)[1]: url for url, info in infos}
     missing = [filename for filename in raw if not (manual / filename).exists()]
     where = (
         f"Put the prepared files into {builder.data_path} (dataset_info.json, features.json, "

@@ -1,0 +1,100 @@
+"""What holds for every architecture."""
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tf_metamixup import models
+from tf_metamixup.errors import UserError
+
+
+@pytest.fixture(scope="module", params=models.names())
+def model(request):
+    return models.make(f"{request.param}(synchronized=True)", (32, 32, 3), 7)
+
+
+def test_every_architecture_is_found():
+    assert {
+        "cnn3",
+        "preact_resnet",
+        "preact_resnet18",
+        "preact_resnet34",
+        "resnet50",
+        "wrn",
+        "wrn_28_10",
+        "wrn_28_2",
+    } <= set(models.names())
+
+
+def test_an_unknown_architecture_is_told_the_known_ones():
+    with pytest.raises(UserError, match="wrn_28_2"):
+        models.make("vgg", (8, 8, 1), 10)
+
+
+def test_the_input_is_named_image_and_of_the_shape_asked_for(model):
+    (image,) = model.inputs
+    assert image.name == "image"
+    assert image.shape == (None, 32, 32, 3)
+
+
+def test_the_last_layer_gives_logits_that_are_linear_in_the_features(model):
+    logits = model.get_layer("logits")
+    assert model.layers[-1] is logits
+    assert model.output_shape == (None, 7)
+    assert logits.activation is keras.activations.linear
+    assert logits.input is model.get_layer("features").output
+    assert len(logits.input.shape) == 2
+
+
+def test_the_top_block_is_named_and_reads_one_tensor_of_the_layers_below(model):
+    top = [layer for layer in model.layers if layer.name.startswith("top_")]
+    head = [model.get_layer("features"), model.get_layer("logits")]
+    assert any(isinstance(layer, keras.layers.Conv2D) for layer in top)
+    own = {id(layer.output) for layer in top + head}
+    read = {id(x) for layer in top + head for x in tf.nest.flatten(layer.input)}
+    assert len(read - own) == 1
+
+
+def test_synchronized_reaches_every_batch_norm_and_momentum_is_that_of_short_runs(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert layer.synchronized
+            assert layer.momentum == 0.9
+            assert layer.epsilon == 1e-5
+
+
+def test_convolutions_start_he_normal_and_have_no_bias_before_batch_norm(model):
+    batch_norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            assert isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
+            assert layer.use_bias == (not batch_norms)
+            assert layer.activation is keras.activations.linear
+
+
+def test_a_second_model_has_the_layer_names_of_the_first():
+    first, second = (models.make("wrn(depth=10, width=1)", (8, 8, 1), 3) for _ in range(2))
+    assert [x.name for x in first.layers[1:]] == [x.name for x in second.layers[1:]]
+    assert [x.path for x in first.variables] == [x.path for x in second.variables]
+
+
+def test_in_mixed_precision_the_logits_stay_in_float32():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = models.make("cnn3(width=1)", (8, 8, 1), 3)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("features").compute_dtype == "float16"
+    assert model.get_layer("logits").compute_dtype == "float32"
+    assert model(tf.zeros([1, 8, 8, 1])).dtype == tf.float32
+
+
+def test_in_double_precision_the_logits_are_double_too():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = models.make("cnn3(width=1)", (8, 8, 1), 3)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model(tf.zeros([1, 8, 8, 1], tf.float64)).dtype == tf.float64

@@ -1,0 +1,84 @@
+"""From a source and the settings of a run to the streams that it trains on."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.config import Config
+from tf_metamixup.data import pipeline, splits
+from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.sources import Source
+
+TEST_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a run reads.
+
+    Attributes:
+        splits: which training images are labelled, unlabelled and meta.
+        labelled, unlabelled, meta: endless streams; `unlabelled` is None in SL.
+        test: all test images, in order.
+        epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
+            for methods that do not look at them too, so that all take as many steps.
+    """
+
+    splits: splits.Splits
+    labelled: Stream
+    unlabelled: Stream | None
+    meta: Stream
+    test: tf.data.Dataset
+    epoch_steps: int
+
+    def labels_used(self, reads_meta: bool) -> int:
+        """How many training images have their labels read."""
+        meta = self.splits.meta if reads_meta else []
+        return len(np.union1d(self.splits.labelled, meta))
+
+
+def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
+    """Splits and streams for a `config` whose data defaults are filled in.
+
+    Args:
+        source: the data set.
+        config: the settings.
+        views: augmented views of each unlabelled image.
+
+    Raises:
+        UserError: the data cannot be split as the settings say.
+    """
+    parts = splits.make(
+        source.train.labels,
+        len(source.classes),
+        seed=config.seed,
+        num_meta=config.num_meta,
+        num_labels=config.num_labels,
+        train_examples=config.train_examples,
+        meta_source=config.meta_source,
+        include_labelled=config.include_labelled,
+    )
+
+    def stream(name: str, indices: np.ndarray, batch_size: int, **options) -> Stream:
+        return pipeline.stream(
+            source.train, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
+        )
+
+    augmented = {"flip": config.flip, "shift": config.shift}
+    pieces = config.row_groups or config.replicas or 1
+    # The paper's m is the batch size; a smaller meta set is read whole.
+    meta_batch = min(config.batch_size, len(parts.meta)) // pieces * pieces
+    semi = config.mode == "ssl"
+    return Prepared(
+        splits=parts,
+        labelled=stream("labelled", parts.labelled, config.batch_size, **augmented),
+        unlabelled=stream(
+            "unlabelled", parts.unlabelled, config.batch_size, views=max(1, views), **augmented
+        )
+        if semi
+        else None,
+        meta=stream("meta", parts.meta, meta_batch),
+        test=pipeline.test_batches(source.test, TEST_BATCH),
+        epoch_steps=len(parts.unlabelled if semi else parts.labelled) // config.batch_size,
+    )

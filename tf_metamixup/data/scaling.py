@@ -1,0 +1,9 @@
+"""Stored images to what a network takes."""
+
+import keras
+import tensorflow as tf
+
+
+def scale(images: tf.Tensor) -> tf.Tensor:
+    """Stored uint8 images 0..255, any shape, to [-1, 1] in Keras's float type."""
+    return tf.cast(images, keras.config.floatx()) / 127.5 - 1

@@ -1,0 +1,168 @@
+"""What a run has seen so far: one entry an epoch, and the lambdas by histogram and class pair."""
+
+from typing import Any
+
+import numpy as np
+
+BINS = 50
+# Above this many classes the class-pair table is kept of the last epoch only.
+PAIR_CLASSES = 100
+# Columns of the rows that the step reports, one row a trained-on pair.
+LAM, START, MOVE, CLASS_I, CLASS_J, ACCEPTED = range(6)
+
+
+class Epoch:
+    """Sums over the steps of one epoch that is under way."""
+
+    def __init__(self, classes: int):
+        self.sums: dict[str, np.ndarray] = {}
+        self.before = np.zeros(BINS, np.int64)
+        self.after = np.zeros(BINS, np.int64)
+        self.pair_sum = np.zeros((classes, classes), np.float64)
+        self.pair_count = np.zeros((classes, classes), np.int64)
+        self.lam_moments = np.zeros(3)  # count, sum, sum of squares
+        self.moves: list[np.ndarray] = []
+
+    def add(self, metrics: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        """Takes in some steps.
+
+        Args:
+            metrics: (numerator, denominator) sums [2] by name.
+            rows: [n, 6], one mixed row each (see the columns above).
+        """
+        for name, ratio in metrics.items():
+            self.sums[name] = self.sums.get(name, 0) + ratio
+        rows = rows[rows[:, ACCEPTED] > 0]
+        lam = rows[:, LAM].astype(np.float64)
+        self.before += np.histogram(rows[:, START], BINS, (0, 1))[0]
+        self.after += np.histogram(lam, BINS, (0, 1))[0]
+        pair = rows[:, CLASS_I].astype(int), rows[:, CLASS_J].astype(int)
+        np.add.at(self.pair_sum, pair, lam)
+        np.add.at(self.pair_count, pair, 1)
+        self.lam_moments += len(lam), lam.sum(), (lam**2).sum()
+        self.moves.append(np.abs(rows[:, MOVE]))
+
+    def entry(self) -> dict[str, float | None]:
+        """The epoch so far, as a history entry."""
+        values: dict[str, float | None] = {}
+        for name, (numerator, denominator) in self.sums.items():
+            values[name] = float(numerator / denominator) if denominator else None
+        count, total, squares = self.lam_moments
+        moves = np.concatenate([*self.moves, np.zeros(0, np.float32)]).astype(np.float64)
+        empty = not count
+        mean = None if empty else float(total / count)
+        return values | {
+            "lambda_mean": mean,
+            "lambda_std": None if empty else float(np.sqrt(max(0, squares / count - mean**2))),
+            "lambda_move_mean": None if empty else float(moves.mean()),
+            "lambda_move_p99": None if empty else float(np.percentile(moves, 99)),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything, for a checkpoint."""
+        return {
+            "names": np.array(list(self.sums), str),
+            "ratios": np.array(list(self.sums.values()), np.float64).reshape(-1, 2),
+            "before": self.before,
+            "after": self.after,
+            "pair_sum": self.pair_sum,
+            "pair_count": self.pair_count,
+            "lam_moments": self.lam_moments,
+            "moves": np.concatenate([*self.moves, np.zeros(0, np.float32)]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Epoch":
+        """The inverse of `arrays`."""
+        epoch = cls(len(arrays["pair_sum"]))
+        epoch.sums = dict(zip(arrays["names"].tolist(), arrays["ratios"], strict=True))
+        for name in ("before", "after", "pair_sum", "pair_count", "lam_moments"):
+            setattr(epoch, name, arrays[name])
+        epoch.moves = [arrays["moves"]]
+        return epoch
+
+
+class History:
+    """The closed epochs of a run and the one under way.
+
+    Attributes:
+        entries: one object a closed epoch, as in `result.json`.
+        open: the epoch under way.
+    """
+
+    def __init__(self, classes: int):
+        self.classes = classes
+        self.entries: list[dict[str, Any]] = []
+        self.open = Epoch(classes)
+        self._closed: list[Epoch] = []
+
+    def close(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """Ends the open epoch; `extra` joins its entry, which is returned."""
+        entry = self.preview(extra)
+        self.entries.append(entry)
+        self.open.moves = []
+        if self.classes > PAIR_CLASSES:
+            for epoch in self._closed:
+                epoch.pair_sum = epoch.pair_count = None
+        self._closed.append(self.open)
+        self.open = Epoch(self.classes)
+        return entry
+
+    def preview(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """The entry that the open epoch would have if it ended here."""
+        return {"epoch": len(self.entries) + 1, **self.open.entry(), **extra}
+
+    @property
+    def last_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sum and count of lambda by (class of x_i, class of x_j) in the last closed epoch."""
+        return self._closed[-1].pair_sum, self._closed[-1].pair_count
+
+    def lambdas(self, *, with_open: bool = False) -> dict[str, np.ndarray]:
+        """The content of `lambdas.npz`.
+
+        Returns:
+            `edges` [51]; `before`, `after` [epochs, 50]: counts of lambda before and after the
+            policy; `pair_epochs` [E] (from 1), `pair_sum`, `pair_count` [E, C, C]: lambda by class
+            of x_i and class of x_j, of every epoch up to 100 classes, else of the last one.
+        """
+        epochs = [*self._closed, *([self.open] if with_open else [])]
+        paired = [(n, e) for n, e in enumerate(epochs, 1) if e.pair_sum is not None]
+        c = self.classes
+        return {
+            "edges": np.linspace(0, 1, BINS + 1),
+            "before": np.array([e.before for e in epochs], np.int64).reshape(-1, BINS),
+            "after": np.array([e.after for e in epochs], np.int64).reshape(-1, BINS),
+            "pair_epochs": np.array([n for n, _ in paired], np.int64),
+            "pair_sum": np.array([e.pair_sum for _, e in paired], np.float64).reshape(-1, c, c),
+            "pair_count": np.array([e.pair_count for _, e in paired], np.int64).reshape(-1, c, c),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything but the entries, for a checkpoint."""
+        opened = {f"open_{name}": value for name, value in self.open.arrays().items()}
+        return self.lambdas() | opened
+
+    @classmethod
+    def from_arrays(
+        cls, classes: int, entries: list[dict[str, Any]], arrays: dict[str, np.ndarray]
+    ) -> "History":
+        """The inverse of `arrays`."""
+        history = cls(classes)
+        history.entries = list(entries)
+        pairs = dict(
+            zip(
+                arrays["pair_epochs"].tolist(),
+                zip(arrays["pair_sum"], arrays["pair_count"], strict=True),
+                strict=True,
+            )
+        )
+        for number, (before, after) in enumerate(
+            zip(arrays["before"], arrays["after"], strict=True), 1
+        ):
+            epoch = Epoch(classes)
+            epoch.before, epoch.after = before, after
+            epoch.pair_sum, epoch.pair_count = pairs.get(number, (None, None))
+            history._closed.append(epoch)
+        opened = {k.removeprefix("open_"): v for k, v in arrays.items() if k.startswith("open_")}
+        history.open = Epoch.from_arrays(opened)
+        return history

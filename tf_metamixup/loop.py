@@ -1,0 +1,322 @@
+"""The host side of training: epochs, progress, logs, checkpoints, the result."""
+
+import dataclasses
+import importlib.metadata
+import math
+import pathlib
+import platform
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from tf_metamixup.checkpoints import Checkpoints, Progress
+from tf_metamixup.errors import UserError
+from tf_metamixup.history import History
+from tf_metamixup.run_directory import RunDirectory
+from tf_metamixup.stopping import Interrupted, Stop, listen
+from tf_metamixup.summaries import Summaries
+
+# One call of the graph cannot hear a signal.
+SECONDS_A_CALL = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How far and how often; all but `steps` and `epoch_steps` may change between two sittings.
+
+    Attributes:
+        steps: of the whole run.
+        epoch_steps: of an epoch; the last one may be shorter.
+        max_steps: stop here and call the run "stopped"; None for `steps`.
+        log_every: steps between two log entries.
+        evaluate_every, checkpoint_every: epochs; the last epoch always is.
+    """
+
+    steps: int
+    epoch_steps: int
+    max_steps: int | None = None
+    log_every: int = 50
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+
+    @property
+    def last(self) -> int:
+        """Where this sitting ends."""
+        return self.steps if self.max_steps is None else min(self.steps, self.max_steps)
+
+
+def fit(
+    trainer,
+    streams,
+    test,
+    run_dir,
+    *,
+    steps: int,
+    epoch_steps: int | None = None,
+    settings: dict[str, Any] | None = None,
+    recorded: dict[str, Any] | None = None,
+    labels_used: int | None = None,
+    **plan,
+) -> dict[str, Any]:
+    """Runs or resumes training in `run_dir`; the content of `result.json`.
+
+    Args:
+        trainer: the device side.
+        streams: by name.
+        test: finite batches, or None.
+        run_dir: the run's folder.
+        steps, epoch_steps: see `Plan`; by default an epoch is 1,000 steps.
+        settings: what makes two runs the same; the trainer's hyper-parameters by default.
+        recorded: further settings for `config.json` and `result.json`.
+        labels_used: number of labels that the run reads, for the record.
+        **plan: the rest of `Plan`.
+    """
+    plan = Plan(steps, epoch_steps or min(steps, 1000), **plan)
+    if settings is None:
+        settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": plan.epoch_steps}
+    folder = RunDirectory(run_dir)
+    with folder.locked(), listen() as stop:
+        folder.claim(settings, {"recorded": recorded or {}, "versions": versions()})
+        run = _Run(trainer, streams, test, plan, folder, settings | (recorded or {}), labels_used)
+        return run.go(stop)
+
+
+class _Run:
+    """One sitting of a run."""
+
+    def __init__(self, trainer, streams, test, plan, folder, config, labels_used):
+        self.trainer, self.streams, self.test = trainer, streams, test
+        self.plan, self.folder = plan, folder
+        self.config, self.labels_used = config, labels_used
+        self.checkpoints = Checkpoints(folder.checkpoints, trainer.variables)
+        self.history = History(trainer.classes)
+        self.step = 0
+        self.saved = -1
+        self.seconds = self.images = 0.0
+
+    def go(self, stop: Stop) -> dict[str, Any]:
+        self._restore()
+        result = self.folder.read("result.json")
+        if result and result["status"] == "finished" and self.step == self.plan.steps:
+            return result
+        self.trainer.prepare(self.streams, self.plan.steps, self.plan.epoch_steps)
+        self.summaries = Summaries(self.folder.tensorboard)
+        self.summaries.configuration(self.config)
+        try:
+            with _bar(self.step, self.plan.steps) as bar:
+                self._train(stop, bar)
+        except Interrupted:
+            if stop.patient:
+                self._save()
+            raise
+        except _NotFinite as error:
+            self._write_result("failed", self.history.entries, error=str(error))
+            raise UserError(str(error)) from None
+        if self.step == self.plan.steps:
+            return self._write_result("finished", self.history.entries)
+        self._save()
+        entries = self.history.entries
+        if self.step % self.plan.epoch_steps:
+            entries = [*entries, self.history.preview(self._epoch_extra(stop, evaluate=True))]
+        return self._write_result("stopped", entries)
+
+    def _train(self, stop: Stop, bar) -> None:
+        iterator = self.trainer.batches(self.streams, self.step)
+        pace = None
+        logged = _Interval()
+        while True:
+            if self._at_epoch_end():
+                self._close_epoch(stop, bar)
+            if self.step >= self.plan.last:
+                return
+            count = self._steps_of_next_call(pace)
+            started = time.perf_counter()
+            metrics, losses, rows = self.trainer.train(iterator, self.step, count)
+            seconds = time.perf_counter() - started
+            self._check(losses, rows)
+            self.history.open.add(metrics, rows)
+            self.step += count
+            stop.patient = True
+            if pace is not None or count > 1:
+                self.seconds += seconds
+                self.images += len(rows)
+                logged.add(metrics, rows, seconds)
+                pace = seconds / count
+            elif pace is None:
+                # The first call builds the graph; its time says nothing of the pace.
+                logged.add(metrics, rows, 0.0)
+                pace = math.inf
+            bar.update(count)
+            bar.set_postfix_str(logged.line(self.history), refresh=False)
+            if self.step % self.plan.log_every == 0:
+                self.summaries.interval(
+                    self.step, logged.scalars(self._learning_rate()), logged.rows()
+                )
+                logged = _Interval()
+            if stop:
+                raise Interrupted(stop.signum)
+
+    def _steps_of_next_call(self, pace: float | None) -> int:
+        ends = (
+            self.plan.last,
+            (self.step // self.plan.epoch_steps + 1) * self.plan.epoch_steps,
+            (self.step // self.plan.log_every + 1) * self.plan.log_every,
+        )
+        most = 1 if pace is None else max(1, int(SECONDS_A_CALL / pace))
+        return min(most, min(ends) - self.step)
+
+    def _at_epoch_end(self) -> bool:
+        closed = len(self.history.entries)
+        end = min((closed + 1) * self.plan.epoch_steps, self.plan.steps)
+        return self.step == end and closed * self.plan.epoch_steps < self.plan.steps
+
+    def _close_epoch(self, stop: Stop, bar) -> None:
+        number = len(self.history.entries) + 1
+        final = self.step == self.plan.steps
+        due = final or number % self.plan.evaluate_every == 0
+        entry = self.history.close(self._epoch_extra(stop, evaluate=due))
+        self.summaries.epoch(self.step, entry, self.history.last_pairs)
+        if final or number % self.plan.checkpoint_every == 0:
+            self._save()
+        bar.refresh()
+
+    def _epoch_extra(self, stop: Stop, *, evaluate: bool) -> dict[str, float | None]:
+        extra: dict[str, float | None] = {"learning_rate": self._learning_rate()}
+        extra |= {"test_error": None, "test_loss": None}
+        if evaluate:
+
+            def interrupt():
+                if stop:
+                    raise Interrupted(stop.signum)
+
+            if self.test is not None:
+                measured = self.trainer.evaluate(self.test, interrupt)
+                extra |= {f"test_{name}": value for name, value in measured.items()}
+            batch = next(self.trainer.batches(self.streams, self.step - 1))
+            cosine = self.trainer.agreement(batch, self.step - 1)
+            if cosine is not None:
+                extra["meta_gradient_cosine"] = cosine
+        return extra
+
+    def _learning_rate(self) -> float:
+        return float(self.trainer.learning_rate(self.step - 1))
+
+    def _check(self, losses: np.ndarray, rows: np.ndarray) -> None:
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad) or not np.isfinite(rows).all():
+            where = self.step + (int(bad[0]) + 1 if len(bad) else len(losses))
+            what = f"the loss is {losses[bad[0]]}" if len(bad) else "lambda is not finite"
+            kept = (
+                f"the checkpoint of step {self.saved} is kept"
+                if self.saved >= 0
+                else "no epoch was finished before"
+            )
+            raise _NotFinite(
+                f"{what} at step {where}; {kept}. A lower learning rate in a new run directory "
+                "usually mends it"
+            )
+
+    def _save(self) -> None:
+        if self.saved != self.step:
+            state = {
+                "history": self.history.entries,
+                "seconds": self.seconds,
+                "images": self.images,
+            }
+            self.checkpoints.save(self.step, Progress(state, self.history.arrays()))
+            self.saved = self.step
+        self.folder.write_arrays("lambdas.npz", self.history.lambdas(with_open=False))
+
+    def _restore(self) -> None:
+        progress = self.checkpoints.restore()
+        if progress is not None:
+            state = progress.state
+            self.step = self.saved = state["step"]
+            self.seconds, self.images = state["seconds"], state["images"]
+            self.history = History.from_arrays(
+                self.trainer.classes, state["history"], progress.arrays
+            )
+
+    def _write_result(self, status: str, entries: list[dict], **more) -> dict[str, Any]:
+        last = entries[-1] if entries else {}
+        result = {
+            "status": status,
+            **{k: v for k, v in last.items() if k.startswith("test_")},
+            "epochs": len(self.history.entries),
+            "steps": self.step,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images / self.seconds, 1) if self.seconds else None,
+            "labels_used": self.labels_used,
+            "parameters": self.trainer.parameters,
+            "method": self.config["method"],
+            "policy": self.config["policy"],
+            "config": self.config,
+            "history": entries,
+            **more,
+        }
+        self.folder.write_json("result.json", result)
+        return result
+
+
+class _NotFinite(Exception):
+    """The loss or lambda became NaN or infinite."""
+
+
+class _Interval:
+    """What happened since the last log entry."""
+
+    def __init__(self):
+        self._sums: dict[str, np.ndarray] = {}
+        self._rows: list[np.ndarray] = []
+        self._seconds = 0.0
+        self._timed = 0
+
+    def add(self, metrics, rows, seconds: float) -> None:
+        for name, ratio in metrics.items():
+            self._sums[name] = self._sums.get(name, 0) + ratio
+        self._rows.append(rows)
+        self._seconds += seconds
+        self._timed += len(rows) if seconds else 0
+
+    def rows(self) -> np.ndarray:
+        return np.concatenate(self._rows)
+
+    def scalars(self, learning_rate: float) -> dict[str, float]:
+        means = {
+            "losses/interval" if name == "train_loss" else f"monitors/{name}": top / bottom
+            for name, (top, bottom) in self._sums.items()
+            if bottom
+        }
+        means["monitors/learning_rate"] = learning_rate
+        if self._timed:
+            means["monitors/images_per_second"] = self._timed / self._seconds
+        return means
+
+    def line(self, history: History) -> str:
+        top, bottom = self._sums["train_loss"]
+        parts = [f"epoch {len(history.entries) + 1}", f"loss {top / bottom:.3f}"]
+        if self._timed:
+            parts.append(f"{self._timed / self._seconds:.0f} images/s")
+        errors = [e["test_error"] for e in history.entries if e["test_error"] is not None]
+        if errors:
+            parts.append(f"test error {errors[-1]:.2f} %")
+        return ", ".join(parts)
+
+
+def _bar(step: int, steps: int) -> tqdm.tqdm:
+    # Not on a terminal each refresh is a line of a log file.
+    seconds = 0.5 if sys.stderr.isatty() else 10
+    return tqdm.tqdm(
+        total=steps, initial=step, unit="step", mininterval=seconds, dynamic_ncols=True
+    )
+
+
+def versions() -> dict[str, str]:
+    """What this run was made with."""
+    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+    return {"python": platform.python_version(), "machine": platform.machine()} | {
+        package: importlib.metadata.version(package) for package in packages
+    }

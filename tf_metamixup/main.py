@@ -1,0 +1,316 @@
+"""`python -m tf_metamixup.main`: flags -> Config -> data, model, Trainer -> run directory."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import tempfile
+import typing
+import warnings
+
+from absl import flags
+
+from tf_metamixup.config import DECAYED, META_SOURCES, MODES, SCHEDULES, Config
+from tf_metamixup.errors import UserError
+
+FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
+
+# Flag, help; type and default are the Config field's. "by mode" and the like: see the docstring
+# of Config and README.md.
+GROUPS = {
+    "data": {
+        "dataset": "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, "
+        "any other TFDS image-classification name, or folder:DIR (DIR/train/CLASS/*.png|jpg, "
+        "DIR/test/CLASS/...)",
+        "data_dir": "where TFDS data lies or goes; by default TFDS_DATA_DIR, else TFDS's own",
+        "image_size": "side that images of varying size are brought to",
+        "num_labels": "labelled training images in --mode=ssl, class-balanced; by default 4000 for "
+        "cifar10, 1000 for svhn_cropped, 100 for digits, else 100 a class",
+        "num_meta": "images of the meta set, class-balanced; by default 1000 (sl) or 500 (ssl), "
+        "a tenth of the training set at most; 100 for digits",
+        "meta_source": "heldout (nobody trains on the meta images) or train",
+        "include_labelled": "whether the unlabelled images contain the labelled ones",
+        "train_examples": "cap on what is left after the meta set is taken out",
+        "flip": "random mirroring; by default where the data set allows it",
+        "shift": "random translation in pixels; by default 0 (sl) or 2 (ssl)",
+    },
+    "row": {
+        "mode": "sl or ssl: the paper's defaults (section IV.B) for all other flags",
+        "method": "name, name(value) or name(option=value, ...): supervised, pseudo_label(...)",
+        "policy": "where lambda comes from: none, fixed(c), beta(a), meta(...)",
+        "architecture": "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, or "
+        "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
+        "preact_resnet(depth=18)",
+    },
+    "training": {
+        "epochs": "passes over the training images; over the unlabelled ones in ssl",
+        "batch_size": "global; in ssl as many labelled and unlabelled images a step",
+        "learning_rate": "initial learning rate",
+        "schedule": "cosine, steps (a tenth after 30, 60 and 90 % of the run) or constant",
+        "momentum": "of SGD",
+        "weight_decay": "coefficient of the coupled L2 gradient",
+        "weight_decay_on": "all trainable variables, or kernels only",
+        "seed": "decides split, initial weights, order, augmentation and lambda",
+    },
+    "devices": {
+        "replicas": "data-parallel replicas; by default all GPUs, else 1. With no GPU, so many "
+        "logical CPU devices",
+        "row_groups": "pairs are drawn within so many row groups; by default one a replica",
+    },
+    "run": {
+        "run_dir": "everything of the run goes there, and the same command again resumes it; by "
+        "default runs/<dataset>-<mode>-<row>-seed<k>",
+        "max_steps": "stop after so many steps in all; can be resumed",
+        "export": "write a SavedModel at the end",
+        "log_every": "steps between two log entries",
+        "evaluate_every": "epochs between two evaluations",
+        "checkpoint_every": "epochs between two checkpoints",
+    },
+}
+CHOICES = {
+    "mode": MODES,
+    "schedule": SCHEDULES,
+    "weight_decay_on": DECAYED,
+    "meta_source": META_SOURCES,
+}
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """One flag for each field of Config, of the field's type and default."""
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    for group, helps in GROUPS.items():
+        for name, text in helps.items():
+            field = fields[name]
+            kinds = typing.get_args(field.type) or (field.type,)
+            common = {"flag_values": values, "module_name": group}
+            if name in CHOICES:
+                parser = flags.EnumParser(CHOICES[name])
+            elif bool in kinds:
+                flags.DEFINE_boolean(name, field.default, text, **common)
+                continue
+            elif int in kinds:
+                parser = flags.IntegerParser()
+            elif float in kinds:
+                parser = flags.FloatParser()
+            else:
+                parser = flags.ArgumentParser()
+            flags.DEFINE(
+                parser, name, field.default, text, serializer=flags.ArgumentSerializer(), **common
+            )
+    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="run")
+
+
+def parse(argv: list[str]) -> Config:
+    """The Config of a command line; `--help` prints and exits.
+
+    Raises:
+        UserError: an unknown flag, or a value that is not allowed.
+    """
+    values = flags.FlagValues()
+    define_flags(values)
+    # absl reads --flagfile and --undefok through flags of these names.
+    flags.DEFINE_string("flagfile", "", "file with one flag a line", values, module_name="run")
+    flags.DEFINE_string("undefok", "", "flags that may be unknown", values, module_name="run")
+    try:
+        rest = values(argv)[1:]
+    except flags.Error as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"cannot read the flagfile: {error}") from None
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
+    if values["help"].value:
+        print(f"{__doc__}\n{values.get_help()}")
+        sys.exit(FINISHED)
+    names = [name for helps in GROUPS.values() for name in helps]
+    config = Config(**{name: values[name].value for name in names})
+    if config.data_dir is None:
+        config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    return config.with_mode_defaults()
+
+
+def canonical(config: Config) -> Config:
+    """`config` with method, policy and architecture in their canonical spelling.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    from tf_metamixup import methods, models, policies
+
+    methods.make(config.method), policies.make(config.policy)
+    return dataclasses.replace(
+        config,
+        method=str(methods.parse(config.method)),
+        policy=str(policies.parse(config.policy)),
+        architecture=str(models.parse(config.architecture)),
+    )
+
+
+def train(config: Config) -> dict:
+    """Loads the data, builds the model, trains, exports; the content of `result.json`."""
+    import keras
+
+    import tf_metamixup as tmm
+    from tf_metamixup import data
+    from tf_metamixup.run_directory import RunDirectory
+
+    strategy = make_strategy(config.replicas)
+    source = data.load(config.dataset, config.data_dir, config.image_size)
+    config = config.with_data_defaults(
+        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
+    )
+    method = tmm.methods.make(config.method)
+    prepared = data.prepare(source, config, method.views)
+    steps = config.epochs * prepared.epoch_steps
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = tmm.models.make(config.architecture, source.image_shape, len(source.classes))
+    trainer = tmm.Trainer(
+        model,
+        method,
+        config.policy,
+        make_schedule(config, steps),
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        weight_decay_on=config.weight_decay_on,
+        seed=config.seed,
+        preprocess=data.scale,
+        class_names=source.classes,
+        row_groups=config.row_groups,
+    )
+    folder = RunDirectory(config.run_dir)
+    prepared.splits.save(folder.path / "splits.json", source.train.ids)
+    result = trainer.fit(
+        prepared.labelled,
+        unlabelled=prepared.unlabelled,
+        meta=prepared.meta,
+        test=prepared.test,
+        steps=steps,
+        epoch_steps=prepared.epoch_steps,
+        run_dir=config.run_dir,
+        max_steps=config.max_steps,
+        log_every=config.log_every,
+        evaluate_every=config.evaluate_every,
+        checkpoint_every=config.checkpoint_every,
+        settings=config.identity(),
+        recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in config.identity()},
+        labels_used=prepared.labels_used(trainer.policy.reads_meta),
+    )
+    if result["status"] == "finished" and config.export and not folder.saved_model.exists():
+        trainer.export(folder.saved_model)
+    return result
+
+
+def make_strategy(replicas: int | None):
+    """MirroredStrategy over all GPUs, or over `replicas` of them, or of logical CPU devices.
+
+    Raises:
+        UserError: more replicas than GPUs.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and (replicas or 1) > len(gpus):
+        raise UserError(f"--replicas={replicas} must be at most the {len(gpus)} GPUs there are")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    count = replicas or len(gpus) or 1
+    if not gpus and count > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
+    kind = "GPU" if gpus else "CPU"
+    return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)])
+
+
+def make_schedule(config: Config, steps: int):
+    """Eta as a function of the step (IV.B)."""
+    from keras.optimizers import schedules
+
+    rate = config.learning_rate
+    if config.schedule == "constant":
+        return rate
+    if config.schedule == "cosine":
+        return schedules.CosineDecay(rate, steps)
+    # "divided by 10 after 60, 120 and 180 epochs" of 200.
+    return schedules.PiecewiseConstantDecay(
+        [round(steps * share) for share in (0.3, 0.6, 0.9)],
+        [rate * factor for factor in (1, 0.1, 0.01, 0.001)],
+    )
+
+
+def describe(result: dict, run_dir: str) -> str:
+    """What is printed at the end of a run."""
+    error = result.get("test_error")
+    lines = [
+        f"{result['status']}: {result['steps']} steps, test error "
+        + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
+        f"  result       {run_dir}/result.json",
+        f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard",
+    ]
+    if os.path.isdir(f"{run_dir}/saved_model"):
+        lines.append(f"  SavedModel   {run_dir}/saved_model")
+    if result["status"] == "stopped":
+        lines.append("  the same command with a larger --max_steps, or without it, goes on")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Hides what TensorFlow's C++ prints before its log level counts, unless the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryFile() as hidden:
+        stderr = os.dup(2)
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(stderr, hidden.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+
+    def terminate(signum, frame):
+        del frame
+        sys.exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        try:
+            config = parse(argv)
+            with quiet_start():
+                import tensorflow  # noqa: F401
+            config = canonical(config)
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return BAD_FLAGS
+        from tf_metamixup.stopping import Interrupted
+
+        try:
+            result = train(config)
+        except Interrupted as stop:
+            print(
+                f"stopped by {stop}; what was done is saved, and the same command goes on from it",
+                file=sys.stderr,
+            )
+            return 128 + stop.signum
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    print(describe(result, config.run_dir))
+    return FINISHED
+
+
+if __name__ == "__main__":
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(main(sys.argv))

@@ -1,0 +1,43 @@
+"""Architectures: functions from an image shape and a number of classes to a Keras model.
+
+A model is functional, takes a float batch "image" [N, H, W, C], scaled to [-1, 1], and returns
+logits [N, classes]. What other code may rely on are names of layers:
+
+- "logits" is the last layer, a Dense without an activation, never computed in half precision;
+- "features" is the layer whose output [N, D] the logits are a linear function of;
+- the top block are the layers whose names start with "top_": the last convolutional block or
+  residual unit and all that follows it up to "features". The top block reads exactly one tensor
+  of the layers below it, so a model can be cut there in two.
+
+To add an architecture, add a file with a function decorated by `MODELS.register`.
+"""
+
+import keras
+
+from tf_metamixup import registry
+
+# Defined before the modules below are imported: they register their functions here.
+MODELS = registry.Registry("architecture")
+
+registry.discover(__name__, __path__)
+
+
+def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """The model that `spec` describes, such as "wrn_28_2" or "cnn3(width=16, batch_norm=True)".
+
+    Args:
+        spec: the name of an architecture, with its options.
+        image_shape: height, width and channels of an image.
+        classes: the number of logits.
+    """
+    return MODELS.make(spec, tuple(image_shape), classes)
+
+
+def names() -> list[str]:
+    """The known architectures, sorted."""
+    return MODELS.names()
+
+
+def parse(spec: str) -> registry.Spec:
+    """The canonical description of an architecture."""
+    return MODELS.parse(spec)

@@ -1,0 +1,54 @@
+"""Dropout whose mask does not depend on how many replicas share the batch."""
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup import replicas
+from tf_metamixup.errors import UserError
+from tf_metamixup.randomness import Draws
+
+# A seed state is [seed of the step, replica * CALLS + number of the call]: the replicas differ in
+# a part that this layer ignores, while Keras's own layers draw another mask on each replica.
+CALLS = 65536
+
+
+@keras.saving.register_keras_serializable(package="tf_metamixup")
+class RowDropout(keras.layers.Dropout):
+    """`keras.layers.Dropout`, with the mask a function of the seed and the row of the GLOBAL batch.
+
+    Each replica draws the mask of all replicas' rows and keeps its own: replica r of n local rows
+    has the global rows [r * n, (r + 1) * n). Two replicas then drop what one device would drop.
+
+    Args:
+        rate: the share of the values that is set to zero; the others are divided by 1 - rate.
+        noise_shape: as in Keras, the mask's shape where it is smaller than the input's; the first
+            entry is None, as each row has a mask of its own.
+        seed: of the layer's `seed_generator`.
+        **kwargs: those of every Keras layer.
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        super().__init__(rate, noise_shape, seed, **kwargs)
+        if self.noise_shape is not None and self.noise_shape[0] is not None:
+            raise UserError(
+                f"RowDropout: noise_shape={self.noise_shape} must begin with None (the rows); "
+                "use keras.layers.Dropout for a mask that rows share"
+            )
+
+    def call(self, inputs, training=False):
+        """Values [N, ...], of the input's shape and dtype."""
+        if not training or self.rate == 0:
+            return inputs
+        state = self.seed_generator.next()
+        seed = tf.stack([state[0], state[1] % CALLS])
+        draws = Draws(seed, replicas.index(), replicas.count())
+        rows, *shape = tf.unstack(tf.shape(inputs))
+        if self.noise_shape is not None:
+            shape = [
+                actual if given is None else given
+                for actual, given in zip(shape, self.noise_shape[1:], strict=True)
+            ]
+        kept = draws.uniform("dropout", rows, shape) >= self.rate
+        # At rate 1 nothing is kept, and 0 / 0 is 0.
+        scale = tf.math.divide_no_nan(tf.cast(kept, inputs.dtype), 1 - self.rate)
+        return inputs * scale

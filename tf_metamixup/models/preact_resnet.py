@@ -1,0 +1,54 @@
+"""PreActResNet-18 and -34 as the public MixUp codes have them: nothing between stem and pooling.
+
+He et al., "Identity Mappings in Deep Residual Networks" (2016), with a 3x3 stem without BatchNorm
+and, unlike He et al., no BatchNorm and ReLU after the last unit. So hongyi-zhang/mixup,
+kuangliu/pytorch-cifar, vikasverma1077/manifold_mixup and AdaMixUp's code (tensorpack).
+"""
+
+import keras
+
+from tf_metamixup.errors import UserError
+from tf_metamixup.models import MODELS, layers
+
+# Units of the four stages, by depth.
+UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+
+
+@MODELS.register("preact_resnet")
+def preact_resnet(
+    image_shape: tuple[int, int, int], classes: int, depth: int = 18, synchronized: bool = False
+) -> keras.Model:
+    """PreActResNet of depth 18 or 34: 64, 128, 256 and 512 channels, projections of activated x.
+
+    With 10 classes and colour images they have 11,171,146 and 21,279,306 trainable parameters.
+
+    Args:
+        image_shape: height, width and channels.
+        classes: the number of logits.
+        depth: 18 or 34.
+        synchronized: whether BatchNorm pools the statistics of all replicas.
+    """
+    if depth not in UNITS:
+        known = " or ".join(str(depth) for depth in UNITS)
+        raise UserError(f"preact_resnet: depth={depth} must be {known}")
+    image = layers.image_input(image_shape)
+    x = layers.conv(image, 64, 3, "stem_conv")
+    for stage, stride, name in layers.residual_units(UNITS[depth]):
+        x = layers.preactivation_unit(x, 64 * 2**stage, stride, name, synchronized)
+    return layers.classifier(image, layers.pooled_features(x), classes, f"preact_resnet{depth}")
+
+
+@MODELS.register("preact_resnet18")
+def preact_resnet18(
+    image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
+) -> keras.Model:
+    """`preact_resnet` of depth 18, of tables I and II."""
+    return preact_resnet(image_shape, classes, 18, synchronized)
+
+
+@MODELS.register("preact_resnet34")
+def preact_resnet34(
+    image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
+) -> keras.Model:
+    """`preact_resnet` of depth 34, of table I."""
+    return preact_resnet(image_shape, classes, 34, synchronized)

@@ -1,0 +1,361 @@
+"""The device side of training: a Keras model under a strategy, trained and evaluated by graphs."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup import methods, policies, replicas
+from tf_metamixup import export as exporting
+from tf_metamixup.batch import prepare, targets
+from tf_metamixup.data.pipeline import DatasetStream, Stream
+from tf_metamixup.errors import UserError
+from tf_metamixup.losses import cross_entropy
+from tf_metamixup.methods.method import Method
+from tf_metamixup.network import Network
+from tf_metamixup.randomness import Draws
+from tf_metamixup.schedules import Clock
+from tf_metamixup.step import Recipe, Report, agreement, train_step
+
+
+class Trainer:
+    """Trains a Keras classifier with a method and an interpolation policy.
+
+    The model's variables decide where training runs: build it inside
+    `tf.distribute.MirroredStrategy().scope()` for several GPUs.
+
+    Args:
+        model: a built `keras.Model` that returns logits [N, classes].
+        method: `name(option=value)` or an instance; see `tmm.methods.names()`.
+        policy: the same; see `tmm.policies.names()`.
+        learning_rate: a number, or a Keras schedule of the step.
+        momentum: of SGD.
+        weight_decay: coefficient of the coupled L2 gradient, in the real step only.
+        weight_decay_on: "all" trainable variables or "kernels".
+        seed: of everything drawn while training.
+        preprocess: images as the data sets give them -> what the model takes; becomes part of the
+            exported model.
+        class_names: for the export; numbers by default.
+        row_groups: pairs are drawn within so many groups of rows; default one a replica. More of
+            them on one device repeat what so many replicas do.
+
+    Raises:
+        UserError: the model is not built, or ends in a softmax; an unknown name or option.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        method: str | Method = "supervised",
+        policy: str | Any = "meta",
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        weight_decay_on: str = "all",
+        seed: int = 0,
+        preprocess=None,
+        class_names: Sequence[str] | None = None,
+        row_groups: int | None = None,
+    ):
+        _check_model(model)
+        self.model = model
+        self.classes = model.output_shape[-1]
+        self.class_names = list(class_names or map(str, range(self.classes)))
+        self.seed = seed
+        self.strategy = model.trainable_variables[0].value.distribute_strategy
+        self.network = Network(model, preprocess)
+        self.method = methods.make(method) if isinstance(method, str) else method
+        self.policy = policies.make(policy) if isinstance(policy, str) else policy
+        self._learning_rate = learning_rate
+        groups = row_groups or self.strategy.num_replicas_in_sync
+        if groups % self.strategy.num_replicas_in_sync:
+            raise UserError(
+                f"row_groups={row_groups} must be a multiple of the "
+                f"{self.strategy.num_replicas_in_sync} replicas"
+            )
+        with self.strategy.scope():
+            self.optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+            self.optimizer.build(model.trainable_variables)
+        self._recipe = Recipe(
+            network=self.network,
+            method=self.method,
+            policy=self.policy,
+            optimizer=self.optimizer,
+            weight_decay=[
+                weight_decay if weight_decay_on == "all" or v.path.endswith("kernel") else 0.0
+                for v in model.trainable_variables
+            ],
+            groups=groups // self.strategy.num_replicas_in_sync,
+        )
+        self.hyper_parameters = {
+            "method": repr(self.method),
+            "policy": repr(self.policy),
+            "learning_rate": _describe(learning_rate),
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "weight_decay_on": weight_decay_on,
+            "seed": seed,
+            "replicas": self.strategy.num_replicas_in_sync,
+            "row_groups": groups,
+            "parameters": self.parameters,
+        }
+        self._plan = (1, 1)
+        self._train = tf.function(self._train_steps)
+        self._agree = tf.function(self._replicated_agreement)
+        self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._image: tf.TensorSpec | None = None
+        self._metric_names: list[str] = []
+
+    @property
+    def parameters(self) -> int:
+        """The number of trainable parameters."""
+        return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Everything that training changes, in a stable order: what a checkpoint holds."""
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def fit(self, labelled, *, unlabelled=None, meta=None, test=None, steps: int, run_dir, **plan):
+        """Trains up to `steps` steps in all, resuming what `run_dir` holds.
+
+        Args:
+            labelled: a `tf.data.Dataset` of global batches (images, integer labels or
+                probabilities), or one of our streams. It is repeated as often as needed, and a
+                resumed run skips what it has seen, so its order should be a function of a seed.
+            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C],
+                optionally with true labels to watch; for methods that want them.
+            meta: batches like `labelled`, for policies that learn.
+            test: finite batches (images, labels), evaluated at epoch ends.
+            steps: of the whole run.
+            run_dir: where checkpoints, logs and the result go.
+            **plan: see `loop.Plan`: `epoch_steps`, `max_steps`, `log_every`, `evaluate_every`,
+                `checkpoint_every`; and `settings`, `labels_used`.
+
+        Returns:
+            The content of `result.json`.
+
+        Raises:
+            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
+        """
+        from tf_metamixup import loop
+
+        return loop.fit(
+            self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
+        )
+
+    def evaluate(self, test: Iterable, interrupt=lambda: None) -> dict[str, float]:
+        """Test error and loss of the current weights.
+
+        Args:
+            test: finite batches (images, labels).
+            interrupt: called between batches; may raise.
+
+        Returns:
+            `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
+        """
+        count = self.strategy.num_replicas_in_sync
+        padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
+        sums = 0
+        for batch in self._distribute({"test": DatasetStream(padded, repeat=False)}, 0):
+            interrupt()
+            sums = sums + self._evaluate(batch["test"])
+        wrong, wrong_top5, loss, rows = np.asarray(sums)
+        result = {"error": 100 * wrong / rows, "loss": loss / rows}
+        if self.classes > 10:
+            result["error_top5"] = 100 * wrong_top5 / rows
+        return {name: float(value) for name, value in result.items()}
+
+    def export(self, folder: str | os.PathLike) -> None:
+        """Writes a SavedModel; see `tf_metamixup.export`.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        spec = self._image or tf.TensorSpec(self.model.input_shape, tf.float32)
+        exporting.export(self.network, folder, spec, self.class_names)
+
+    # What `loop` calls.
+
+    def prepare(self, streams: dict[str, Stream], steps: int, epoch_steps: int) -> None:
+        """Fixes the length of the run and of an epoch, which schedules depend on."""
+        self._plan = (steps, epoch_steps)
+        self._train = tf.function(self._train_steps)
+        images = next(iter(streams["labelled"].pieces(0, range(1), 1).take(1)))[0]
+        self._image = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+
+    def batches(self, streams: dict[str, Stream], first_step: int):
+        """An iterator over the global batches from `first_step` on, dealt to the replicas."""
+        return iter(self._distribute(streams, first_step))
+
+    def train(self, iterator, first_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
+        """Takes `count` steps in one call.
+
+        Returns:
+            Metric sums by name, [2] each; the loss of each step [count]; the mixed rows, [n, 6]
+            with the columns of `history`.
+        """
+        metrics, rows = self._train(
+            iterator, tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
+        )
+        metrics = metrics.numpy()  # [count, metrics, 2]
+        named = dict(zip(self._metric_names, metrics.sum(axis=0), strict=True))
+        loss = metrics[:, self._metric_names.index("train_loss")]
+        return named, loss[:, 0] / loss[:, 1], rows.numpy().reshape(-1, rows.shape[-1])
+
+    def learning_rate(self, step) -> tf.Tensor:
+        """Eta of `step`."""
+        rate = self._learning_rate
+        return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
+
+    def agreement(self, batch, step: int) -> float | None:
+        """Cosine of the lambda gradients of two half meta batches; None if lambda is not learned.
+
+        Args:
+            batch: one element of `batches`.
+            step: its step.
+        """
+        if not hasattr(self.policy, "gradient"):
+            return None
+        return float(self._agree(batch, tf.constant(step, tf.int64)))
+
+    # Graphs.
+
+    def _train_steps(self, iterator, first_step, count):
+        metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
+        rows = tf.TensorArray(tf.float32, count, infer_shape=False)
+        for number in tf.range(count):
+            step_metrics, step_rows = self.strategy.run(
+                self._replica_step, (next(iterator), first_step + tf.cast(number, tf.int64))
+            )
+            metrics = metrics.write(
+                number, self.strategy.reduce(tf.distribute.ReduceOp.SUM, step_metrics, axis=None)
+            )
+            rows = rows.write(
+                number, tf.concat(self.strategy.experimental_local_results(step_rows), axis=0)
+            )
+        return metrics.stack(), tf.ensure_shape(rows.stack(), [None, None, 6])
+
+    def _replica_step(self, raw, step):
+        batch = prepare(raw, self.network, self.classes)
+        report = train_step(self._recipe, batch, self._clock(step), self._draws(step))
+        self._metric_names = list(report.metrics)
+        return tf.stack([tf.stack(list(ratio)) for ratio in report.metrics.values()]), _rows(report)
+
+    def _replicated_agreement(self, raw, step):
+        def on_replica(raw, step):
+            batch = prepare(raw, self.network, self.classes)
+            return agreement(self._recipe, batch, self._clock(step), self._draws(step))
+
+        return self.strategy.experimental_local_results(
+            self.strategy.run(on_replica, (raw, step))
+        )[0]
+
+    def _evaluate_batch(self, batch):
+        def on_replica(batch):
+            images, labels, real = batch
+            logits = tf.cast(self.network.predict(images), tf.float32)
+            probs = targets(labels, self.classes, logits.dtype)
+            truth = tf.argmax(probs, axis=-1)
+            top = [tf.math.in_top_k(truth, logits, k) for k in (1, min(5, self.classes))]
+            sums = [*(1 - tf.cast(hit, tf.float32) for hit in top), cross_entropy(probs, logits)]
+            sums = [tf.reduce_sum(real * each) for each in (*sums, tf.ones_like(real))]
+            return tf.cast(tf.stack(sums), tf.float64)
+
+        return self.strategy.reduce(
+            tf.distribute.ReduceOp.SUM, self.strategy.run(on_replica, (batch,)), axis=None
+        )
+
+    def _clock(self, step) -> Clock:
+        steps, epoch_steps = self._plan
+        return Clock(
+            step=step,
+            epoch=step // epoch_steps,
+            learning_rate=self.learning_rate(step),
+            progress=tf.cast(step, tf.float32) / steps,
+        )
+
+    def _draws(self, step) -> Draws:
+        return Draws.at(self.seed, step, replicas.index(), replicas.count())
+
+    # Data.
+
+    def _streams(self, labelled, unlabelled, meta) -> dict[str, Stream]:
+        wanted = {"labelled": labelled}
+        if self.method.views:
+            wanted["unlabelled"] = unlabelled
+        if self.policy.reads_meta:
+            wanted["meta"] = meta
+        for name, data in wanted.items():
+            if data is None:
+                by = f"policy {self.policy}" if name == "meta" else f"method {self.method}"
+                raise UserError(f"{by} needs `{name}` data, and fit() was given none")
+        if "unlabelled" in wanted and isinstance(unlabelled, tf.data.Dataset):
+            wanted["unlabelled"] = unlabelled.map(self._with_views)
+        return {
+            name: DatasetStream(data) if isinstance(data, tf.data.Dataset) else data
+            for name, data in wanted.items()
+        }
+
+    def _with_views(self, images, labels=None):
+        if len(images.shape) == len(self.model.input_shape):
+            images = images[:, None]
+        if labels is None:
+            labels = tf.fill(tf.shape(images)[:1], tf.cast(-1, tf.int64))
+        return images, labels
+
+    def _distribute(self, streams: dict[str, Stream], first_step: int):
+        def pieces(context):
+            owned = context.num_replicas_in_sync // context.num_input_pipelines
+            first = context.input_pipeline_id * owned
+            return tf.data.Dataset.zip(
+                {
+                    name: stream.pieces(
+                        first_step, range(first, first + owned), context.num_replicas_in_sync
+                    )
+                    for name, stream in streams.items()
+                }
+            ).prefetch(tf.data.AUTOTUNE)
+
+        return self.strategy.distribute_datasets_from_function(pieces)
+
+
+def _rows(report: Report) -> tf.Tensor:
+    """The mixed rows, float32 [N, 6] with the columns of `history`."""
+    classes = tf.argmax(report.examples.y, axis=-1)
+    columns = [
+        *(report.lambdas.value, report.lambdas.start, report.lambdas.move),
+        *(classes, tf.gather(classes, report.partner), report.examples.accepted),
+    ]
+    return tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)
+
+
+def _pad(images, labels, multiple: int):
+    """Rows filled up to a multiple, and a mask of the real ones."""
+    rows = tf.shape(images)[0]
+    missing = -rows % multiple
+    filled = tf.minimum(tf.range(rows + missing), rows - 1)
+    real = tf.cast(tf.range(rows + missing) < rows, tf.float32)
+    return tf.gather(images, filled), tf.gather(labels, filled), real
+
+
+def _describe(learning_rate) -> Any:
+    if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return {"schedule": type(learning_rate).__name__, **learning_rate.get_config()}
+    return learning_rate
+
+
+def _check_model(model) -> None:
+    if not isinstance(model, keras.Model) or not model.built or not model.trainable_variables:
+        raise UserError("Trainer needs a built keras.Model with trainable variables")
+    last = model.layers[-1] if model.layers else None
+    if getattr(last, "activation", None) is keras.activations.softmax:
+        raise UserError(
+            f"the model ends in a softmax (layer {last.name!r}), but the losses take logits; build "
+            "it without one (in keras.applications: classifier_activation=None)"
+        )
