@@ -7,6 +7,7 @@ Whole batches are copied by index (`tf.gather`), which on a CPU is several times
 import tensorflow as tf
 
 from tf_metamixup import randomness
+from tf_metamixup.errors import UserError
 
 # Of an ImageNet crop: He et al. (2016) resize the short side to 256 for a crop of 224.
 _SHORT_SIDE = 256 / 224
@@ -33,11 +34,11 @@ def shift(images: tf.Tensor, offsets: tf.Tensor, limit: int) -> tf.Tensor:
         limit: must be smaller than the image, since one reflection is all there is.
 
     Raises:
-        ValueError: for a `limit` as large as the image.
+        UserError: for a `limit` as large as the image.
     """
     height, width = images.shape[1:3]
     if limit >= min(height, width):
-        raise ValueError(f"cannot shift images of {height}x{width} by {limit} pixels")
+        raise UserError(f"cannot shift images of {height}x{width} by {limit} pixels")
     offsets = tf.cast(offsets, tf.int32)
     rows = _reflect(tf.range(height) - offsets[:, :1], height)
     columns = _reflect(tf.range(width) - offsets[:, 1:], width)

@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+
+from tf_metamixup.data import splits
+from tf_metamixup.errors import UserError
+
+LABELS = np.arange(200) % 4  # 50 of each class
+UNEVEN = np.repeat([0, 1, 2], [10, 40, 50])
+
+
+def make(labels=LABELS, classes=4, **options):
+    return splits.make(labels, classes, **{"seed": 0, "num_meta": 8, **options})
+
+
+def counts(part, labels=LABELS):
+    return np.bincount(labels[part], minlength=labels.max() + 1).tolist()
+
+
+def test_supervised_labels_all_that_the_meta_set_leaves():
+    parts = make()
+    assert counts(parts.meta) == [2] * 4
+    assert len(parts.unlabelled) == 0
+    np.testing.assert_array_equal(np.union1d(parts.labelled, parts.meta), np.arange(200))
+    assert len(parts.labelled) == 192
+
+
+def test_the_three_parts_are_disjoint_sorted_and_balanced():
+    parts = make(num_labels=40)
+    assert counts(parts.labelled) == [10] * 4
+    everything = np.concatenate([parts.labelled, parts.unlabelled, parts.meta])
+    np.testing.assert_array_equal(np.sort(everything), np.arange(200))
+    for part in (parts.labelled, parts.unlabelled, parts.meta):
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+
+
+def test_the_meta_set_does_not_depend_on_the_labels_and_fewer_labels_are_a_subset():
+    few, some, many = (make(num_labels=n) for n in (5, 7, 40))
+    np.testing.assert_array_equal(few.meta, many.meta)
+    assert set(few.labelled) < set(some.labelled) < set(many.labelled)
+    assert sorted(counts(few.labelled)) == [1, 1, 1, 2]
+
+
+def test_the_seed_decides():
+    np.testing.assert_array_equal(make(num_labels=8).labelled, make(num_labels=8).labelled)
+    assert set(make(num_labels=8).labelled) != set(make(num_labels=8, seed=1).labelled)
+    assert set(make().meta) != set(make(seed=-1).meta)
+
+
+def test_meta_source_train_leaves_the_meta_images_among_the_labelled():
+    parts = make(num_labels=12, meta_source="train")
+    assert set(parts.meta) < set(parts.labelled)
+    assert counts(parts.labelled) == [3] * 4
+    assert not set(parts.unlabelled) & set(parts.labelled)
+    assert len(make(meta_source="train").labelled) == 200
+    with pytest.raises(UserError, match="out of the labelled"):
+        make(num_labels=4, meta_source="train")
+    with pytest.raises(UserError, match="known: heldout, train"):
+        make(meta_source="test")
+
+
+def test_include_labelled_puts_the_labelled_images_among_the_unlabelled():
+    parts = make(num_labels=12, include_labelled=True)
+    assert set(parts.labelled) < set(parts.unlabelled)
+    assert len(parts.unlabelled) == 192
+    assert not set(parts.meta) & set(parts.unlabelled)
+
+
+def test_train_examples_caps_labelled_and_unlabelled_together():
+    parts = make(num_labels=12, train_examples=40)
+    assert counts(parts.labelled) == [3] * 4
+    assert counts(parts.unlabelled) == [7] * 4
+    assert counts(make(train_examples=20).labelled) == [5] * 4
+    assert len(make(train_examples=10_000).labelled) == 192
+    with pytest.raises(UserError, match=r"train_examples=8 .*num_labels=12"):
+        make(num_labels=12, train_examples=8)
+
+
+def test_a_cap_is_balanced_as_far_as_the_classes_allow():
+    parts = make(UNEVEN, 3, num_meta=3, train_examples=49)
+    assert counts(parts.labelled, UNEVEN) == [9, 20, 20]
+    parts = make(UNEVEN, 3, num_meta=3, num_labels=6)
+    assert counts(parts.unlabelled, UNEVEN) == [7, 37, 47]
+
+
+def test_errors_name_the_class_and_the_counts():
+    with pytest.raises(UserError, match="class 0 has 9 images, and 10 are needed"):
+        make(UNEVEN, 3, num_meta=3, num_labels=30)
+    with pytest.raises(UserError, match="class 0 has 10 images, and 11 are needed"):
+        make(UNEVEN, 3, num_meta=33)
+    with pytest.raises(UserError, match="set num_meta to 4 or more"):
+        make(num_meta=3)
+    with pytest.raises(UserError, match="no labelled image is left"):
+        make(num_meta=200)
+    with pytest.raises(UserError, match="no labelled image is left"):
+        make(num_labels=0)
+    with pytest.raises(UserError, match="no unlabelled image is left"):
+        make(num_labels=192)
+    with pytest.raises(UserError, match="no unlabelled image is left"):
+        make(num_labels=12, train_examples=12)
+
+
+def test_rows_with_a_label_outside_the_classes_are_left_out():
+    labels = np.concatenate([LABELS, [-1, 4]])
+    assert len(make(labels).labelled) == 192
+
+
+def test_saved_splits_hold_positions_or_the_ids_of_the_data_set(tmp_path):
+    parts = make(num_labels=12)
+    parts.save(tmp_path / "splits.json")
+    saved = json.loads((tmp_path / "splits.json").read_text())
+    assert saved == {
+        "labelled": parts.labelled.tolist(),
+        "unlabelled": parts.unlabelled.tolist(),
+        "meta": parts.meta.tolist(),
+    }
+    parts.save(tmp_path / "splits.json", ids=[f"train_{i}" for i in range(200)])
+    saved = json.loads((tmp_path / "splits.json").read_text())
+    assert saved["meta"] == [f"train_{i}" for i in parts.meta]
+    assert [path.name for path in tmp_path.iterdir()] == ["splits.json"]
