@@ -10,9 +10,9 @@ from tf_metamixup.models.dropout import CALLS, RowDropout
 SEED = 123_456_789_012
 
 
-def masked_ones(layer, shape, replica=0, call=0):
+def masked_ones(layer, shape, replica=0, call=0, seed=SEED):
     """Ones of `shape` after dropout, from the seed state that a replica has in a step."""
-    state = tf.stack([tf.constant(SEED, tf.int64), tf.cast(replica * CALLS + call, tf.int64)])
+    state = tf.stack([tf.constant(seed, tf.int64), tf.cast(replica * CALLS + call, tf.int64)])
     values, _ = layer.stateless_call([], [state], tf.ones(shape), training=True)
     return values
 
@@ -41,6 +41,7 @@ def test_the_mask_is_that_of_the_seed_and_of_the_call():
     first = masked_ones(layer, [8, 8])
     np.testing.assert_array_equal(first, masked_ones(RowDropout(0.5), [8, 8]))
     assert not np.array_equal(first, masked_ones(layer, [8, 8], call=1))
+    assert not np.array_equal(first, masked_ones(layer, [8, 8], seed=SEED + 1))
 
 
 def test_a_second_call_in_a_pass_draws_another_mask():
