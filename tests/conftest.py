@@ -17,6 +17,10 @@ def float64():
     """Keras in double precision for one test: equality of devices shows below rounding."""
     import keras
 
-    keras.config.set_floatx("float64")
+    def precision(name):
+        keras.config.set_floatx(name)
+        keras.config.set_dtype_policy(name)
+
+    precision("float64")
     yield
-    keras.config.set_floatx("float32")
+    precision("float32")

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import math
-import pathlib
 import platform
 import sys
 import time
@@ -112,7 +111,7 @@ class _Run:
             if stop.patient:
                 self._save()
             raise
-        except _NotFinite as error:
+        except _NotFiniteError as error:
             self._write_result("failed", self.history.entries, error=str(error))
             raise UserError(str(error)) from None
         if self.step == self.plan.steps:
@@ -214,7 +213,7 @@ class _Run:
                 if self.saved >= 0
                 else "no epoch was finished before"
             )
-            raise _NotFinite(
+            raise _NotFiniteError(
                 f"{what} at step {where}; {kept}. A lower learning rate in a new run directory "
                 "usually mends it"
             )
@@ -261,7 +260,7 @@ class _Run:
         return result
 
 
-class _NotFinite(Exception):
+class _NotFiniteError(Exception):
     """The loss or lambda became NaN or infinite."""
 
 

@@ -194,7 +194,9 @@ def train(config: Config) -> dict:
         evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         settings=config.identity(),
-        recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in config.identity()},
+        recorded={
+            k: v for k, v in dataclasses.asdict(config).items() if k not in config.identity()
+        },
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
     )
     if result["status"] == "finished" and config.export and not folder.saved_model.exists():
@@ -259,7 +261,7 @@ def describe(result: dict, run_dir: str) -> str:
 
 @contextlib.contextmanager
 def quiet_start():
-    """Hides what TensorFlow's C++ prints before its log level counts, unless the import fails."""
+    """Hides what TensorFlow prints while it loads and looks for GPUs, unless that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with tempfile.TemporaryFile() as hidden:
         stderr = os.dup(2)
@@ -287,7 +289,9 @@ def main(argv: list[str]) -> int:
         try:
             config = parse(argv)
             with quiet_start():
-                import tensorflow  # noqa: F401
+                import tensorflow as tf
+
+                tf.config.list_physical_devices("GPU")
             config = canonical(config)
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)

@@ -6,10 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup import replicas
-from tf_metamixup.randomness import Draws, fold
-
-# RowDropout and Keras's layers read the seed of a pass as [layer's seed, replica * this + calls].
-SEEDS_PER_REPLICA = 65_536
+from tf_metamixup.randomness import CALLS, Draws, fold
 
 
 class Forward:
@@ -94,7 +91,7 @@ class Network:
         for number, variable in enumerate(self.model.non_trainable_variables):
             if number in self._seed_numbers:
                 key = fold(fold(draws.seed, "dropout"), self._seed_numbers[number])[0]
-                replica = tf.cast(draws.piece, tf.int64) * SEEDS_PER_REPLICA
+                replica = tf.cast(draws.piece, tf.int64) * CALLS
                 state.append(tf.cast(tf.stack([key, replica]), variable.dtype))
             else:
                 state.append(tf.convert_to_tensor(variable))

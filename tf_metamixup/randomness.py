@@ -12,6 +12,10 @@ import tensorflow as tf
 
 ALGORITHM = "philox"
 
+# A layer's random seed in one forward pass is [seed of the step, replica * CALLS + number of the
+# call]: `RowDropout` ignores the replica, Keras's own layers draw other numbers on each.
+CALLS = 65_536
+
 
 def fold(seed: tf.Tensor, data: str | int | tf.Tensor) -> tf.Tensor:
     """A new seed, int64 [2], from `seed` and a purpose (a string) or a counter (an integer)."""

@@ -58,9 +58,7 @@ class Summaries:
                 tf.summary.histogram("lambda/after", rows[:, LAM])
                 tf.summary.histogram("lambda/move", rows[:, MOVE])
 
-    def epoch(
-        self, step: int, entry: dict[str, Any], pairs: tuple[np.ndarray, np.ndarray]
-    ) -> None:
+    def epoch(self, step: int, entry: dict[str, Any], pairs: tuple[np.ndarray, np.ndarray]) -> None:
         """A closed epoch: its entry, and mean lambda by (class of x_i, class of x_j)."""
         with self._writer.as_default(step=step):
             for name, value in entry.items():

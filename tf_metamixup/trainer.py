@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import methods, policies, replicas
 from tf_metamixup import export as exporting
+from tf_metamixup import methods, policies, replicas
 from tf_metamixup.batch import prepare, targets
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
@@ -252,9 +252,9 @@ class Trainer:
             batch = prepare(raw, self.network, self.classes)
             return agreement(self._recipe, batch, self._clock(step), self._draws(step))
 
-        return self.strategy.experimental_local_results(
-            self.strategy.run(on_replica, (raw, step))
-        )[0]
+        return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
+            0
+        ]
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_metamixup import network
 from tf_metamixup.errors import UserError
 from tf_metamixup.models.dropout import CALLS, RowDropout
 
@@ -97,7 +96,3 @@ def test_a_model_with_it_is_saved_and_loaded(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras").layers[-1]
     assert isinstance(loaded, RowDropout)
     assert (loaded.rate, loaded.noise_shape, loaded.seed) == (0.4, (None, 1), 7)
-
-
-def test_the_network_and_the_layer_agree_on_where_a_replica_begins():
-    assert network.SEEDS_PER_REPLICA == CALLS

@@ -166,9 +166,9 @@ class FileStream(_Sampled):
         def one_pass(number):
             # `shuffle` also reads the seed of the graph it is traced in, which a user may have set.
             tf.random.set_seed(1)
-            return examples.shuffle(
-                _SHUFFLE_BUFFER, self._key(number)[0], reshuffle_each_iteration=False
-            )
+            # One number that depends on both of the key: its second is the bare pass number.
+            seed = fold(self._key(number), "shuffle")[0]
+            return examples.shuffle(_SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
 
         def is_owned(position, _):
             return tf.reduce_any(position % self.batch_size // rows == list(owned))

@@ -1,18 +1,19 @@
 """Data sets by name: scikit-learn's digits, any TFDS image classification set, or a folder."""
 
+import contextlib
 import dataclasses
 import difflib
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tf_metamixup.data import augment, splits
 from tf_metamixup.errors import UserError
@@ -198,25 +199,27 @@ def _image_files(root: Path, split: str) -> dict[str, list[Path]]:
     return files
 
 
-def _open(path: Path) -> Image.Image:
-    """The image as a viewer shows it: upright, whatever the camera was."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
+            yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read the image {path}: {error}") from error
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """((H, W), mode)."""
-    image = _open(path)
-    if image.mode[0] in "IF":
+    """((H, W), mode), without decoding the image."""
+    with _opened(path) as image:
+        size, mode = (image.height, image.width), image.mode
+    if mode[0] in "IF":
         raise UserError(f"{path}: images of more than 8 bits a channel must be converted to 8 bits")
-    return (image.height, image.width), image.mode
+    return size, mode
 
 
 def _image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    pixels = np.asarray(_open(path).convert("L" if shape[2] == 1 else "RGB"))
+    with _opened(path) as image:
+        pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
     pixels = pixels.reshape(*pixels.shape[:2], shape[2])
     return pixels if pixels.shape == shape else augment.resize(pixels, shape[0]).numpy()
 

@@ -5,11 +5,7 @@ import tensorflow as tf
 
 from tf_metamixup import replicas
 from tf_metamixup.errors import UserError
-from tf_metamixup.randomness import Draws
-
-# A seed state is [seed of the step, replica * CALLS + number of the call]: the replicas differ in
-# a part that this layer ignores, while Keras's own layers draw another mask on each replica.
-CALLS = 65536
+from tf_metamixup.randomness import CALLS, Draws
 
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")

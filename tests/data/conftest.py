@@ -1,0 +1,68 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+REAL_DATA = Path(
+    os.environ.get("TFDS_DATA_DIR") or Path(__file__).resolve().parents[3] / "shared" / "tfds"
+)
+
+
+@pytest.fixture
+def real_data():
+    """Where the real fashion_mnist and cifar10 lie."""
+    for name in ("fashion_mnist", "cifar10"):
+        if not (REAL_DATA / name).is_dir():
+            pytest.skip(f"needs {name} prepared by TFDS in {REAL_DATA} (TFDS_DATA_DIR)")
+    return str(REAL_DATA)
+
+
+@pytest.fixture
+def write_tfds(tmp_path):
+    """Writes a prepared TFDS folder, in several files a split, and returns the data directory."""
+
+    def write(name, version, features, **splits):
+        folder = tmp_path / name / version
+        folder.mkdir(parents=True)
+        identity = tfds.core.dataset_info.DatasetIdentity(name, version, str(folder), "")
+        info = tfds.core.DatasetInfo(
+            builder=identity, features=tfds.features.FeaturesDict(features)
+        )
+        writer = tfds.core.SequentialWriter(info, max_examples_per_shard=7)
+        writer.initialize_splits(list(splits))
+        writer.add_examples(splits)
+        writer.close_all()
+        return str(tmp_path)
+
+    return write
+
+
+@pytest.fixture
+def write_imagenet(write_tfds):
+    """Writes (image, label) pairs as an imagenet2012 and returns the data directory."""
+
+    def write(images):
+        examples = [
+            {"image": image, "label": label, "file_name": f"n{i:08d}.JPEG"}
+            for i, (image, label) in enumerate(images)
+        ]
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(num_classes=1000),
+            "file_name": tfds.features.Text(),
+        }
+        return write_tfds(
+            "imagenet2012", "5.1.0", features, train=examples, validation=examples[:5]
+        )
+
+    return write
+
+
+@pytest.fixture
+def imagenet(write_imagenet):
+    """An imagenet2012 whose image i is plain, of brightness 20 * i and class 3 * i."""
+    return write_imagenet(
+        [(np.full((30 + i, 50 - i, 3), 20 * i, np.uint8), 3 * i) for i in range(10)]
+    )

@@ -1,0 +1,222 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_metamixup.data import pipeline, sources
+from tf_metamixup.errors import UserError
+
+COUNT = 10
+OPTIONS = {
+    "plain": {},
+    "flip": {"flip": True},
+    "flip and shift": {"flip": True, "shift": 2},
+    "views": {"flip": True, "shift": 2, "views": 3},
+}
+
+
+@pytest.fixture
+def in_memory():
+    """Ten noise images of class 0 to 9; a class says which image it is."""
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 6, 5, 3)).astype(np.uint8)
+    return sources.InMemory(images, np.arange(COUNT, dtype=np.int64))
+
+
+@pytest.fixture
+def streamed(imagenet):
+    return sources.load("imagenet2012", imagenet, image_size=16).train
+
+
+@pytest.fixture
+def ramps(write_imagenet):
+    """Two images of imagenet2012, classes 0 and 1, that brighten to the right."""
+    ramp = np.broadcast_to(np.arange(0, 200, 4)[None, :, None], (40, 50, 3)).astype(np.uint8)
+    root = write_imagenet([(ramp, 0), (ramp + 40, 1)])
+    return sources.load("imagenet2012", root, image_size=16).train
+
+
+@pytest.fixture(params=["in_memory", "streamed"])
+def images(request):
+    return request.getfixturevalue(request.param)
+
+
+def make(images, indices=None, **options):
+    indices = np.arange(len(images)) if indices is None else indices
+    return pipeline.stream(
+        images, indices, **{"batch_size": 4, "seed": 0, "purpose": "labelled", **options}
+    )
+
+
+def take(stream, steps, first=0, owned=range(1), of=1):
+    """The pieces of `steps` steps, as pairs of arrays."""
+    pieces = stream.pieces(first, owned, of).as_numpy_iterator()
+    return list(itertools.islice(pieces, steps * len(owned)))
+
+
+def assert_equal(some, others):
+    assert len(some) == len(others)
+    for (x, y), (other_x, other_y) in zip(some, others, strict=True):
+        np.testing.assert_array_equal(y, other_y)
+        np.testing.assert_array_equal(x, other_x)
+
+
+def joined(pieces):
+    """Two by two."""
+    pairs = zip(pieces[::2], pieces[1::2], strict=True)
+    return [(np.concatenate([x, u]), np.concatenate([y, v])) for (x, y), (u, v) in pairs]
+
+
+def labels(batches):
+    return np.concatenate([y for _, y in batches])
+
+
+def test_the_kind_of_image_set_decides_the_stream(in_memory, streamed):
+    assert isinstance(make(in_memory), pipeline.ArrayStream)
+    assert isinstance(make(streamed), pipeline.FileStream)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_batches_have_known_shapes_and_types(images, options):
+    x, y = make(images, **options).pieces(0, range(2), 2).element_spec
+    views = (options["views"],) if "views" in options else ()
+    shape = (6, 5, 3) if isinstance(images, sources.InMemory) else (16, 16, 3)
+    assert (x.shape, x.dtype) == ((2, *views, *shape), tf.uint8)
+    assert (y.shape, y.dtype) == ((2,), tf.int64)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_resumed_stream_repeats_the_batches_of_an_uninterrupted_one(images, options):
+    stream = make(images, **options)
+    uninterrupted = take(stream, 7)
+    # Within the first pass, in the batch that straddles two, and where the third pass begins.
+    for first in (1, 2, 5):
+        assert_equal(take(stream, 7 - first, first), uninterrupted[first:])
+    assert_equal(take(make(images, **options), 7), uninterrupted)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_pieces_add_up_to_the_batch_of_one_device(images, options):
+    stream = make(images, **options)
+    whole = take(stream, 5, first=1)
+    halves = take(stream, 5, first=1, owned=range(2), of=2)
+    assert_equal(joined(halves), whole)
+    assert_equal(take(stream, 5, first=1, owned=range(1, 2), of=2), halves[1::2])
+    middle = take(stream, 5, first=1, owned=range(1, 3), of=4)
+    assert_equal(joined(middle), [(x[1:3], y[1:3]) for x, y in whole])
+
+
+def test_each_pass_holds_each_image_once_and_batches_straddle_passes(images):
+    passes = 4
+    seen = labels(take(make(images), passes * len(images) // 4)).reshape(passes, -1)
+    for one in seen:
+        assert sorted(one) == sorted(images.labels)
+    assert len({tuple(one) for one in seen}) == passes
+
+
+def test_only_the_images_at_the_indices_are_read(images):
+    indices = np.array([1, 2, 3, 5, 8])
+    seen = labels(take(make(images, indices), 5))
+    assert sorted(seen) == sorted(np.repeat(images.labels[indices], 4))
+
+
+def test_seed_and_purpose_decide_the_order(images):
+    order = labels(take(make(images), 4)).tolist()
+    assert labels(take(make(images), 4)).tolist() == order
+    assert labels(take(make(images, seed=1), 4)).tolist() != order
+    assert labels(take(make(images, purpose="meta"), 4)).tolist() != order
+
+
+def test_a_seed_set_by_the_user_changes_nothing(images):
+    before = take(make(images, flip=True), 6)
+    tf.random.set_seed(7)
+    try:
+        assert_equal(take(make(images, flip=True), 6), before)
+    finally:
+        tf.random.set_seed(0)
+
+
+def test_an_image_comes_with_its_label(in_memory):
+    for x, y in take(make(in_memory), 5):
+        np.testing.assert_array_equal(x, in_memory.images[y])
+
+
+def test_an_image_from_a_file_comes_with_its_label(streamed):
+    for x, y in take(make(streamed, flip=True), 5):
+        # Class 3 * i has brightness 20 * i; a plain image stays plain, but for JPEG's rounding.
+        np.testing.assert_allclose(
+            x, np.broadcast_to(y[:, None, None, None] * 20 / 3, x.shape), atol=2
+        )
+
+
+def test_augmentation_differs_by_step_seed_and_view(in_memory):
+    many = sources.InMemory(np.repeat(in_memory.images[:1], 32, 0), np.zeros(32, np.int64))
+    (first, _), (second, _) = take(make(many, batch_size=32, flip=True, shift=2), 2)
+    assert (first != second).any()
+    ((other, _),) = take(make(many, batch_size=32, flip=True, shift=2, seed=1), 1)
+    assert (first != other).any()
+    ((views, _),) = take(make(many, batch_size=32, flip=True, shift=2, views=2), 1)
+    assert (views[:, 0] != views[:, 1]).any()
+    assert len({image.tobytes() for image in first}) > 8
+
+
+def test_views_without_augmentation_are_copies(in_memory):
+    for x, y in take(make(in_memory, views=2), 3):
+        np.testing.assert_array_equal(x[:, 0], in_memory.images[y])
+        np.testing.assert_array_equal(x[:, 1], in_memory.images[y])
+
+
+def test_random_crops_differ_by_view_and_only_augmented_streams_make_them(ramps):
+    ((x, _),) = take(make(ramps, batch_size=2, flip=True, views=2), 1)
+    assert (x[:, 0] != x[:, 1]).any()
+    ((x, y),) = take(make(ramps, batch_size=2), 1)
+    ((expected, _),) = pipeline.test_batches(ramps, 2).as_numpy_iterator()
+    np.testing.assert_array_equal(x, expected[y])
+
+
+def test_a_batch_larger_than_the_data_names_both_numbers(images):
+    with pytest.raises(UserError, match="a batch of 4 labelled images is larger than the 3 there"):
+        make(images, np.arange(3))
+    with pytest.raises(UserError, match="a batch of 4 cannot be dealt in 3 equal pieces"):
+        make(images).pieces(0, range(3), 3)
+
+
+def test_test_batches_hold_every_image_in_order(images):
+    batches = list(pipeline.test_batches(images, 4).as_numpy_iterator())
+    assert labels(batches).tolist() == images.labels.tolist()
+    assert [len(y) for _, y in batches][:-1] == [4] * (len(batches) - 1)
+    if isinstance(images, sources.InMemory):
+        np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), images.images)
+
+
+def test_a_user_data_set_is_repeated_resumed_and_dealt():
+    dataset = tf.data.Dataset.range(12).map(lambda i: {"x": i, "y": (-i, i * i)}).batch(4)
+    stream = pipeline.DatasetStream(dataset)
+    assert stream.batch_size is None
+    pieces = stream.pieces(2, range(2), 2).as_numpy_iterator()
+    seen = list(itertools.islice(pieces, 6))
+    assert [piece["x"].tolist() for piece in seen] == [
+        [8, 9],
+        [10, 11],
+        [0, 1],
+        [2, 3],
+        [4, 5],
+        [6, 7],
+    ]
+    assert seen[0]["y"][1].tolist() == [64, 81]
+
+
+def test_a_user_data_set_keeps_its_known_shapes():
+    dataset = tf.data.Dataset.from_tensor_slices((np.zeros((8, 3)), np.zeros(8)))
+    stream = pipeline.DatasetStream(dataset.batch(4, drop_remainder=True))
+    assert stream.batch_size == 4
+    x, y = stream.pieces(0, range(1, 2), 2).element_spec
+    assert (x.shape, y.shape) == ((2, 3), (2,))
+    with pytest.raises(UserError, match="in 3 equal pieces: it has 4 rows"):
+        stream.pieces(0, range(3), 3)
+
+
+def test_a_user_batch_that_cannot_be_dealt_says_so():
+    stream = pipeline.DatasetStream(tf.data.Dataset.range(5).batch(3))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be dealt in 3 equal pieces"):
+        take(stream, 2, owned=range(3), of=3)

@@ -1,0 +1,70 @@
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup import mixing
+from tf_metamixup.mixing import Examples
+from tf_metamixup.randomness import Draws
+
+DRAWS = Draws.at(0, tf.constant(0))
+
+
+def examples(weight, stream, groups=1):
+    n = len(weight)
+    return Examples(
+        x=tf.zeros([n, 2, 2, 1]),
+        y=tf.zeros([n, 3]),
+        weight=tf.constant(weight, tf.float32),
+        stream=tf.constant(stream, tf.int32),
+        groups=groups,
+    )
+
+
+def test_mix_is_equation_4_on_images_and_targets_alike():
+    lam = tf.constant([0.25, 1.0])
+    partner = tf.constant([1, 0])
+    images = tf.reshape(tf.constant([0.0, 0, 0, 0, 8, 8, 8, 8]), [2, 2, 2, 1])
+    targets = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+    mixed = mixing.mix(images, partner, lam)
+    np.testing.assert_allclose(mixed[0], np.full([2, 2, 1], 6.0))
+    np.testing.assert_allclose(mixed[1], np.full([2, 2, 1], 8.0))
+    np.testing.assert_allclose(mixing.mix(targets, partner, lam), [[0.25, 0.75], [0, 1]])
+
+
+def test_pairs_are_a_permutation():
+    partner = mixing.pairs(examples(np.ones(50), np.zeros(50)), DRAWS).numpy()
+    assert sorted(partner) == list(range(50))
+    assert (partner != np.arange(50)).sum() > 40
+
+
+def test_rejected_rows_are_their_own_partner_and_nobody_elses():
+    weight = np.array([1, 0, 1, 1, 0, 1, 1, 1])
+    partner = mixing.pairs(examples(weight, np.zeros(8)), DRAWS).numpy()
+    rejected = np.flatnonzero(weight == 0)
+    assert (partner[rejected] == rejected).all()
+    assert sorted(partner[weight > 0]) == list(np.flatnonzero(weight))
+
+
+def test_streams_and_row_groups_do_not_mix():
+    stream = np.array([0, 0, 0, 1, 1, 1] * 2)
+    partner = mixing.pairs(examples(np.ones(12), stream, groups=2), DRAWS).numpy()
+    assert (stream[partner] == stream).all()
+    assert (partner // 6 == np.arange(12) // 6).all()
+    assert sorted(partner) == list(range(12))
+
+
+def test_a_batch_without_accepted_rows_pairs_each_with_itself():
+    partner = mixing.pairs(examples(np.zeros(4), np.zeros(4)), DRAWS)
+    np.testing.assert_array_equal(partner, np.arange(4))
+
+
+def test_each_row_group_pairs_as_the_replica_that_owns_it():
+    whole = mixing.pairs(examples(np.ones(12), np.zeros(12), groups=2), DRAWS).numpy()
+    for piece in (0, 1):
+        draws = Draws.at(0, tf.constant(0), piece, 2)
+        own = mixing.pairs(examples(np.ones(6), np.zeros(6)), draws).numpy()
+        np.testing.assert_array_equal(own + 6 * piece, whole[6 * piece : 6 * piece + 6])
+
+
+def test_join_lays_rows_out_group_by_group():
+    joined = mixing.join(2, tf.constant([0, 1, 2, 3]), tf.constant([10, 11]))
+    np.testing.assert_array_equal(joined, [0, 1, 10, 2, 3, 11])
