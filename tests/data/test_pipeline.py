@@ -9,8 +9,6 @@ from tf_metamixup.errors import UserError
 
 COUNT = 10
 OPTIONS = {
-    "plain": {},
-    "flip": {"flip": True},
     "flip and shift": {"flip": True, "shift": 2},
     "views": {"flip": True, "shift": 2, "views": 3},
 }
