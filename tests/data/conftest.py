@@ -62,7 +62,11 @@ def write_imagenet(write_tfds):
 
 @pytest.fixture
 def imagenet(write_imagenet):
-    """An imagenet2012 whose image i is plain, of brightness 20 * i and class 3 * i."""
-    return write_imagenet(
-        [(np.full((30 + i, 50 - i, 3), 20 * i, np.uint8), 3 * i) for i in range(10)]
-    )
+    """An imagenet2012 whose image i has red 20 * i, green growing to the right, class 3 * i."""
+    images = []
+    for i in range(10):
+        image = np.zeros((30 + i, 50 - i, 3), np.uint8)
+        image[..., 0] = 20 * i
+        image[..., 1] = np.linspace(0, 200, 50 - i)
+        images.append((image, 3 * i))
+    return write_imagenet(images)
