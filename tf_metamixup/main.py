@@ -179,6 +179,7 @@ def train(config: Config) -> dict:
         class_names=source.classes,
         row_groups=config.row_groups,
     )
+    identity = config.identity()
     folder = RunDirectory(config.run_dir)
     prepared.splits.save(folder.path / "splits.json", source.train.ids)
     result = trainer.fit(
@@ -260,9 +261,12 @@ def describe(result: dict, run_dir: str) -> str:
 
 
 @contextlib.contextmanager
-def quiet_start():
+def tensorflow_start():
     """Hides what TensorFlow prints while it loads and looks for GPUs, unless that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Else every step on a CPU gives its memory back to the kernel and takes it again, which costs
+    # as much as the arithmetic (measured: 155 ms against 80 ms for a small network).
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     with tempfile.TemporaryFile() as hidden:
         stderr = os.dup(2)
         os.dup2(hidden.fileno(), 2)
@@ -288,7 +292,7 @@ def main(argv: list[str]) -> int:
     try:
         try:
             config = parse(argv)
-            with quiet_start():
+            with tensorflow_start():
                 import tensorflow as tf
 
                 tf.config.list_physical_devices("GPU")

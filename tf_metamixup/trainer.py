@@ -66,7 +66,8 @@ class Trainer:
         self.classes = model.output_shape[-1]
         self.class_names = list(class_names or map(str, range(self.classes)))
         self.seed = seed
-        self.strategy = model.trainable_variables[0].value.distribute_strategy
+        first = model.trainable_variables[0].value
+        self.strategy = getattr(first, "distribute_strategy", tf.distribute.get_strategy())
         self.network = Network(model, preprocess)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
