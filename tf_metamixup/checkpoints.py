@@ -42,7 +42,8 @@ class Checkpoints:
         self._folder = folder
         # Explicit lists: tracking a Keras model misses seeds, and layers held in Python lists.
         self._values = tf.train.Checkpoint(values=[variable.value for variable in variables])
-        self._shapes = [[v.path, list(v.shape), str(v.dtype)] for v in variables]
+        # Without names: those of a second model in one process are numbered on.
+        self._shapes = [[list(v.shape), str(v.dtype)] for v in variables]
 
     def save(self, step: int, progress: Progress) -> None:
         """Writes the checkpoint of `step` and removes all but the newest two.
@@ -51,7 +52,7 @@ class Checkpoints:
             UserError: the disk is full or cannot be written; older checkpoints are intact.
         """
         final = self._folder / f"step-{step:010d}"
-        draft = self._folder / f".draft-{os.getpid()}"
+        draft = self._folder / ".draft"
         try:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
@@ -73,8 +74,10 @@ class Checkpoints:
                 "checkpoints are intact: make room or mend the folder, and start the same command "
                 "again"
             ) from error
-        for old in self._newest_first()[KEEP:]:
-            shutil.rmtree(old, ignore_errors=True)
+        # Newer ones were found damaged, else the run would have gone on from them.
+        kept = [folder for folder in self._newest_first() if folder <= final][:KEEP]
+        for other in set(self._newest_first()) - set(kept):
+            shutil.rmtree(other, ignore_errors=True)
 
     def restore(self) -> Progress | None:
         """Loads the newest undamaged checkpoint into the variables; None if there is none.
@@ -113,9 +116,13 @@ class Checkpoints:
 def _damage(folder: pathlib.Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
-        for line in (folder / SUMS).read_text().splitlines():
-            expected, name = line.split("  ")
-            if _sha256(folder / name) != expected:
+        lines = (folder / SUMS).read_text().splitlines()
+        expected = {name: digest for digest, name in (line.split("  ") for line in lines)}
+        present = {path.name for path in folder.iterdir()} - {SUMS}
+        if differing := expected.keys() ^ present:
+            return f"{', '.join(sorted(differing))} is missing in the folder or in {SUMS}"
+        for name, digest in expected.items():
+            if _sha256(folder / name) != digest:
                 return f"{name} has changed"
     except (OSError, ValueError) as error:
         return str(error)

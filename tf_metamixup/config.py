@@ -179,7 +179,8 @@ class Config:
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)
-        _at_least("seed", self.seed, 0)
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed={self.seed} must lie in [0, 2**32)")
         if not 0 < self.learning_rate < float("inf"):
             raise UserError(f"--learning_rate={self.learning_rate} must be a number above 0")
         if not 0 <= self.weight_decay < float("inf"):

@@ -1,5 +1,6 @@
 """What a run has seen so far: one entry an epoch, and the lambdas by histogram and class pair."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,19 @@ class Epoch:
         self.after = np.zeros(BINS, np.int64)
         self.pair_sum = np.zeros((classes, classes), np.float64)
         self.pair_count = np.zeros((classes, classes), np.int64)
-        self.lam_moments = np.zeros(3)  # count, sum, sum of squares
-        self.moves: list[np.ndarray] = []
+        self.lambdas: list[np.ndarray] = []  # float32 [n, 2]: lambda, distance moved
 
     def add(self, metrics: dict[str, np.ndarray], rows: np.ndarray) -> None:
         """Takes in some steps.
 
         Args:
-            metrics: (numerator, denominator) sums [2] by name.
+            metrics: (numerator, denominator) of each step, [steps, 2] by name.
             rows: [n, 6], one mixed row each (see the columns above).
         """
-        for name, ratio in metrics.items():
-            self.sums[name] = self.sums.get(name, 0) + ratio
+        # Nothing here may depend on how many steps one call took, which is a matter of time: a
+        # resumed run takes other calls. Hence one addition after the other.
+        for name, ratios in metrics.items():
+            self.sums[name] = functools.reduce(np.add, ratios, self.sums.get(name, np.zeros(2)))
         rows = rows[rows[:, ACCEPTED] > 0]
         lam = rows[:, LAM].astype(np.float64)
         self.before += np.histogram(rows[:, START], BINS, (0, 1))[0]
@@ -39,23 +41,20 @@ class Epoch:
         pair = rows[:, CLASS_I].astype(int), rows[:, CLASS_J].astype(int)
         np.add.at(self.pair_sum, pair, lam)
         np.add.at(self.pair_count, pair, 1)
-        self.lam_moments += len(lam), lam.sum(), (lam**2).sum()
-        self.moves.append(np.abs(rows[:, MOVE]))
+        self.lambdas.append(np.stack([rows[:, LAM], np.abs(rows[:, MOVE])], axis=1))
 
     def entry(self) -> dict[str, float | None]:
         """The epoch so far, as a history entry."""
         values: dict[str, float | None] = {}
         for name, (numerator, denominator) in self.sums.items():
             values[name] = float(numerator / denominator) if denominator else None
-        count, total, squares = self.lam_moments
-        moves = np.concatenate([*self.moves, np.zeros(0, np.float32)]).astype(np.float64)
-        empty = not count
-        mean = None if empty else float(total / count)
+        lam, move = self._lambdas().astype(np.float64).T
+        some = len(lam) > 0
         return values | {
-            "lambda_mean": mean,
-            "lambda_std": None if empty else float(np.sqrt(max(0, squares / count - mean**2))),
-            "lambda_move_mean": None if empty else float(moves.mean()),
-            "lambda_move_p99": None if empty else float(np.percentile(moves, 99)),
+            "lambda_mean": float(lam.mean()) if some else None,
+            "lambda_std": float(lam.std()) if some else None,
+            "lambda_move_mean": float(move.mean()) if some else None,
+            "lambda_move_p99": float(np.percentile(move, 99)) if some else None,
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -67,8 +66,7 @@ class Epoch:
             "after": self.after,
             "pair_sum": self.pair_sum,
             "pair_count": self.pair_count,
-            "lam_moments": self.lam_moments,
-            "moves": np.concatenate([*self.moves, np.zeros(0, np.float32)]),
+            "lambdas": self._lambdas(),
         }
 
     @classmethod
@@ -76,10 +74,13 @@ class Epoch:
         """The inverse of `arrays`."""
         epoch = cls(len(arrays["pair_sum"]))
         epoch.sums = dict(zip(arrays["names"].tolist(), arrays["ratios"], strict=True))
-        for name in ("before", "after", "pair_sum", "pair_count", "lam_moments"):
+        for name in ("before", "after", "pair_sum", "pair_count"):
             setattr(epoch, name, arrays[name])
-        epoch.moves = [arrays["moves"]]
+        epoch.lambdas = [arrays["lambdas"]]
         return epoch
+
+    def _lambdas(self) -> np.ndarray:
+        return np.concatenate([*self.lambdas, np.zeros((0, 2), np.float32)])
 
 
 class History:
@@ -100,7 +101,7 @@ class History:
         """Ends the open epoch; `extra` joins its entry, which is returned."""
         entry = self.preview(extra)
         self.entries.append(entry)
-        self.open.moves = []
+        self.open.lambdas = []
         if self.classes > PAIR_CLASSES:
             for epoch in self._closed:
                 epoch.pair_sum = epoch.pair_count = None

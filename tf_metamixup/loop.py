@@ -6,7 +6,7 @@ import math
 import platform
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import tqdm
@@ -18,7 +18,7 @@ from tf_metamixup.run_directory import RunDirectory
 from tf_metamixup.stopping import Interrupted, Stop, listen
 from tf_metamixup.summaries import Summaries
 
-# One call of the graph cannot hear a signal.
+# A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
 
 
@@ -57,6 +57,7 @@ def fit(
     epoch_steps: int | None = None,
     settings: dict[str, Any] | None = None,
     recorded: dict[str, Any] | None = None,
+    splits: dict[str, list] | None = None,
     labels_used: int | None = None,
     **plan,
 ) -> dict[str, Any]:
@@ -67,9 +68,11 @@ def fit(
         streams: by name.
         test: finite batches, or None.
         run_dir: the run's folder.
-        steps, epoch_steps: see `Plan`; by default an epoch is 1,000 steps.
+        steps: see `Plan`.
+        epoch_steps: see `Plan`; by default an epoch is 1,000 steps.
         settings: what makes two runs the same; the trainer's hyper-parameters by default.
         recorded: further settings for `config.json` and `result.json`.
+        splits: which images the streams are made of, for `splits.json`.
         labels_used: number of labels that the run reads, for the record.
         **plan: the rest of `Plan`.
     """
@@ -79,6 +82,8 @@ def fit(
     folder = RunDirectory(run_dir)
     with folder.locked(), listen() as stop:
         folder.claim(settings, {"recorded": recorded or {}, "versions": versions()})
+        if splits is not None:
+            folder.write_json("splits.json", splits)
         run = _Run(trainer, streams, test, plan, folder, settings | (recorded or {}), labels_used)
         return run.go(stop)
 
@@ -98,65 +103,65 @@ class _Run:
 
     def go(self, stop: Stop) -> dict[str, Any]:
         self._restore()
-        result = self.folder.read("result.json")
-        if result and result["status"] == "finished" and self.step == self.plan.steps:
-            return result
         self.trainer.prepare(self.streams, self.plan.steps, self.plan.epoch_steps)
+        result = self.folder.read("result.json") or {}
+        if result.get("status") == "finished" and self.step == self.plan.steps:
+            return result
         self.summaries = Summaries(self.folder.tensorboard)
         self.summaries.configuration(self.config)
         try:
             with _bar(self.step, self.plan.steps) as bar:
-                self._train(stop, bar)
-        except Interrupted:
-            if stop.patient:
-                self._save()
-            raise
+                try:
+                    self._train(stop, bar)
+                except Interrupted:
+                    self._save()
+                    raise
+            if self.step == self.plan.steps:
+                return self._write_result("finished", self.history.entries)
+            self._save()
+            entries = self.history.entries
+            if self.step % self.plan.epoch_steps:
+                entries = [*entries, self.history.preview(self._epoch_extra(evaluate=True))]
+            return self._write_result("stopped", entries)
         except _NotFiniteError as error:
             self._write_result("failed", self.history.entries, error=str(error))
             raise UserError(str(error)) from None
-        if self.step == self.plan.steps:
-            return self._write_result("finished", self.history.entries)
-        self._save()
-        entries = self.history.entries
-        if self.step % self.plan.epoch_steps:
-            entries = [*entries, self.history.preview(self._epoch_extra(stop, evaluate=True))]
-        return self._write_result("stopped", entries)
 
     def _train(self, stop: Stop, bar) -> None:
         iterator = self.trainer.batches(self.streams, self.step)
+        if self.step < self.plan.last:
+            self.trainer.trace(iterator)
         pace = None
         logged = _Interval()
         while True:
             if self._at_epoch_end():
-                self._close_epoch(stop, bar)
+                self._close_epoch(stop)
+                bar.refresh()
             if self.step >= self.plan.last:
                 return
-            count = self._steps_of_next_call(pace)
-            started = time.perf_counter()
-            metrics, losses, rows = self.trainer.train(iterator, self.step, count)
-            seconds = time.perf_counter() - started
-            self._check(losses, rows)
-            self.history.open.add(metrics, rows)
-            self.step += count
-            stop.patient = True
-            if pace is not None or count > 1:
-                self.seconds += seconds
-                self.images += len(rows)
+            with stop.deferred():
+                count = self._steps_of_next_call(pace)
+                started = time.perf_counter()
+                metrics, losses, rows = self.trainer.train(iterator, self.step, count)
+                seconds = time.perf_counter() - started
+                self._check(losses, rows)
+                self.history.open.add(metrics, rows)
+                self.step += count
+                if pace is None:
+                    # The first call compiles the graph; its time says nothing of the pace.
+                    pace, seconds = math.inf, 0.0
+                else:
+                    pace = seconds / count
+                    self.seconds += seconds
+                    self.images += len(rows)
                 logged.add(metrics, rows, seconds)
-                pace = seconds / count
-            elif pace is None:
-                # The first call builds the graph; its time says nothing of the pace.
-                logged.add(metrics, rows, 0.0)
-                pace = math.inf
-            bar.update(count)
-            bar.set_postfix_str(logged.line(self.history), refresh=False)
-            if self.step % self.plan.log_every == 0:
-                self.summaries.interval(
-                    self.step, logged.scalars(self._learning_rate()), logged.rows()
-                )
-                logged = _Interval()
-            if stop:
-                raise Interrupted(stop.signum)
+                bar.update(count)
+                bar.set_postfix_str(logged.line(self.history), refresh=False)
+                if self.step % self.plan.log_every == 0:
+                    self.summaries.interval(
+                        self.step, logged.scalars(self._learning_rate()), logged.rows()
+                    )
+                    logged = _Interval()
 
     def _steps_of_next_call(self, pace: float | None) -> int:
         ends = (
@@ -172,30 +177,24 @@ class _Run:
         end = min((closed + 1) * self.plan.epoch_steps, self.plan.steps)
         return self.step == end and closed * self.plan.epoch_steps < self.plan.steps
 
-    def _close_epoch(self, stop: Stop, bar) -> None:
+    def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
         final = self.step == self.plan.steps
-        due = final or number % self.plan.evaluate_every == 0
-        entry = self.history.close(self._epoch_extra(stop, evaluate=due))
-        self.summaries.epoch(self.step, entry, self.history.last_pairs)
-        if final or number % self.plan.checkpoint_every == 0:
-            self._save()
-        bar.refresh()
+        extra = self._epoch_extra(evaluate=final or number % self.plan.evaluate_every == 0)
+        with stop.deferred():
+            entry = self.history.close(extra)
+            self.summaries.epoch(self.step, entry, self.history.last_pairs)
+            if final or number % self.plan.checkpoint_every == 0:
+                self._save()
 
-    def _epoch_extra(self, stop: Stop, *, evaluate: bool) -> dict[str, float | None]:
+    def _epoch_extra(self, *, evaluate: bool) -> dict[str, float | None]:
         extra: dict[str, float | None] = {"learning_rate": self._learning_rate()}
         extra |= {"test_error": None, "test_loss": None}
         if evaluate:
-
-            def interrupt():
-                if stop:
-                    raise Interrupted(stop.signum)
-
             if self.test is not None:
-                measured = self.trainer.evaluate(self.test, interrupt)
+                measured = self.trainer.evaluate(self.test)
                 extra |= {f"test_{name}": value for name, value in measured.items()}
-            batch = next(self.trainer.batches(self.streams, self.step - 1))
-            cosine = self.trainer.agreement(batch, self.step - 1)
+            cosine = self.trainer.agreement(self.step - 1)
             if cosine is not None:
                 extra["meta_gradient_cosine"] = cosine
         return extra
@@ -205,21 +204,26 @@ class _Run:
 
     def _check(self, losses: np.ndarray, rows: np.ndarray) -> None:
         bad = np.flatnonzero(~np.isfinite(losses))
-        if len(bad) or not np.isfinite(rows).all():
-            where = self.step + (int(bad[0]) + 1 if len(bad) else len(losses))
-            what = f"the loss is {losses[bad[0]]}" if len(bad) else "lambda is not finite"
-            kept = (
-                f"the checkpoint of step {self.saved} is kept"
-                if self.saved >= 0
-                else "no epoch was finished before"
-            )
-            raise _NotFiniteError(
-                f"{what} at step {where}; {kept}. A lower learning rate in a new run directory "
-                "usually mends it"
-            )
+        if len(bad):
+            self._diverged(f"the loss is {losses[bad[0]]} at step {self.step + bad[0] + 1}")
+        if not np.isfinite(rows).all():
+            self._diverged(f"lambda is not finite at step {self.step + len(losses)}")
+
+    def _diverged(self, what: str) -> NoReturn:
+        kept = (
+            f"the checkpoint of step {self.saved} is kept"
+            if self.saved >= 0
+            else "there is no checkpoint yet"
+        )
+        raise _NotFiniteError(
+            f"{what}; {kept}. A lower learning rate in a new run directory usually mends it"
+        )
 
     def _save(self) -> None:
         if self.saved != self.step:
+            # The loss of a step is that of the weights before it.
+            if not all(np.isfinite(np.asarray(v)).all() for v in self.trainer.variables):
+                self._diverged(f"the weights are not finite after step {self.step}")
             state = {
                 "history": self.history.entries,
                 "seconds": self.seconds,
@@ -227,7 +231,7 @@ class _Run:
             }
             self.checkpoints.save(self.step, Progress(state, self.history.arrays()))
             self.saved = self.step
-        self.folder.write_arrays("lambdas.npz", self.history.lambdas(with_open=False))
+        self.folder.write_arrays("lambdas.npz", self.history.lambdas())
 
     def _restore(self) -> None:
         progress = self.checkpoints.restore()
@@ -240,7 +244,7 @@ class _Run:
             )
 
     def _write_result(self, status: str, entries: list[dict], **more) -> dict[str, Any]:
-        last = entries[-1] if entries else {}
+        last = entries[-1] if entries else {"test_error": None, "test_loss": None}
         result = {
             "status": status,
             **{k: v for k, v in last.items() if k.startswith("test_")},
@@ -256,6 +260,8 @@ class _Run:
             "history": entries,
             **more,
         }
+        unfinished = len(entries) > len(self.history.entries)
+        self.folder.write_arrays("lambdas.npz", self.history.lambdas(with_open=unfinished))
         self.folder.write_json("result.json", result)
         return result
 
@@ -274,8 +280,8 @@ class _Interval:
         self._timed = 0
 
     def add(self, metrics, rows, seconds: float) -> None:
-        for name, ratio in metrics.items():
-            self._sums[name] = self._sums.get(name, 0) + ratio
+        for name, ratios in metrics.items():
+            self._sums[name] = self._sums.get(name, 0) + ratios.sum(axis=0)
         self._rows.append(rows)
         self._seconds += seconds
         self._timed += len(rows) if seconds else 0

@@ -8,11 +8,13 @@ import sys
 import tempfile
 import typing
 import warnings
+from collections.abc import Collection
 
 from absl import flags
 
 from tf_metamixup.config import DECAYED, META_SOURCES, MODES, SCHEDULES, Config
 from tf_metamixup.errors import UserError
+from tf_metamixup.stopping import Interrupted
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
 
@@ -76,11 +78,13 @@ CHOICES = {
 }
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """One flag for each field of Config, of the field's type and default."""
+def define_flags(values: flags.FlagValues, names: Collection[str] | None = None) -> None:
+    """One flag for each field of Config, or for those in `names`, of its type and default."""
     fields = {field.name: field for field in dataclasses.fields(Config)}
     for group, helps in GROUPS.items():
         for name, text in helps.items():
+            if names is not None and name not in names:
+                continue
             field = fields[name]
             kinds = typing.get_args(field.type) or (field.type,)
             common = {"flag_values": values, "module_name": group}
@@ -98,17 +102,15 @@ def define_flags(values: flags.FlagValues) -> None:
             flags.DEFINE(
                 parser, name, field.default, text, serializer=flags.ArgumentSerializer(), **common
             )
-    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="run")
 
 
-def parse(argv: list[str]) -> Config:
-    """The Config of a command line; `--help` prints and exits.
+def read_flags(values: flags.FlagValues, argv: list[str], about: str) -> None:
+    """Gives `values` what the command line says; `--help` prints `about` and exits.
 
     Raises:
-        UserError: an unknown flag, or a value that is not allowed.
+        UserError: an unknown flag, or a value of another type.
     """
-    values = flags.FlagValues()
-    define_flags(values)
+    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="run")
     # absl reads --flagfile and --undefok through flags of these names.
     flags.DEFINE_string("flagfile", "", "file with one flag a line", values, module_name="run")
     flags.DEFINE_string("undefok", "", "flags that may be unknown", values, module_name="run")
@@ -121,13 +123,33 @@ def parse(argv: list[str]) -> Config:
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
     if values["help"].value:
-        print(f"{__doc__}\n{values.get_help()}")
+        print(f"{about}\n{values.get_help()}")
         sys.exit(FINISHED)
-    names = [name for helps in GROUPS.values() for name in helps]
+
+
+def config_of(values: flags.FlagValues) -> Config:
+    """The Config that the flags in `values` make, with the defaults of its mode.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+    names = [name for helps in GROUPS.values() for name in helps if name in values]
     config = Config(**{name: values[name].value for name in names})
     if config.data_dir is None:
         config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
     return config.with_mode_defaults()
+
+
+def parse(argv: list[str]) -> Config:
+    """The Config of a command line; `--help` prints and exits.
+
+    Raises:
+        UserError: an unknown flag, or a value that is not allowed.
+    """
+    values = flags.FlagValues()
+    define_flags(values)
+    read_flags(values, argv, __doc__)
+    return config_of(values)
 
 
 def canonical(config: Config) -> Config:
@@ -180,8 +202,6 @@ def train(config: Config) -> dict:
         row_groups=config.row_groups,
     )
     identity = config.identity()
-    folder = RunDirectory(config.run_dir)
-    prepared.splits.save(folder.path / "splits.json", source.train.ids)
     result = trainer.fit(
         prepared.labelled,
         unlabelled=prepared.unlabelled,
@@ -194,14 +214,14 @@ def train(config: Config) -> dict:
         log_every=config.log_every,
         evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
-        settings=config.identity(),
-        recorded={
-            k: v for k, v in dataclasses.asdict(config).items() if k not in config.identity()
-        },
+        settings=identity,
+        recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
+        splits=prepared.splits.named(source.train.ids),
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
     )
-    if result["status"] == "finished" and config.export and not folder.saved_model.exists():
-        trainer.export(folder.saved_model)
+    saved_model = RunDirectory(config.run_dir).saved_model
+    if result["status"] == "finished" and config.export and not saved_model.exists():
+        trainer.export(saved_model)
     return result
 
 
@@ -272,7 +292,7 @@ def tensorflow_start():
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())
             raise
@@ -284,11 +304,12 @@ def tensorflow_start():
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def terminate(signum, frame):
+    def stop(signum, frame):
         del frame
-        sys.exit(128 + signum)
+        raise Interrupted(signum)
 
-    signal.signal(signal.SIGTERM, terminate)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
     try:
         try:
             config = parse(argv)
@@ -300,21 +321,17 @@ def main(argv: list[str]) -> int:
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
-        from tf_metamixup.stopping import Interrupted
-
         try:
             result = train(config)
-        except Interrupted as stop:
-            print(
-                f"stopped by {stop}; what was done is saved, and the same command goes on from it",
-                file=sys.stderr,
-            )
-            return 128 + stop.signum
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return FAILED
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except Interrupted as interrupted:
+        print(
+            f"stopped by {interrupted}; what was done is saved, and the same command goes on",
+            file=sys.stderr,
+        )
+        return 128 + interrupted.signum
     print(describe(result, config.run_dir))
     return FINISHED
 

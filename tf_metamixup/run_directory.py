@@ -65,7 +65,7 @@ class RunDirectory:
         if theirs is None:
             self.write_json("config.json", {"settings": settings, **facts})
             return
-        theirs = theirs["settings"]
+        theirs = theirs.get("settings", {})
         differing = [
             f"{name}: {theirs.get(name)!r} there, {settings.get(name)!r} here"
             for name in sorted(theirs.keys() | settings.keys())
@@ -81,16 +81,19 @@ class RunDirectory:
         """The JSON file `name`, or None if it is missing.
 
         Raises:
-            UserError: it is not JSON.
+            UserError: it is not a JSON object.
         """
         try:
-            return json.loads((self.path / name).read_text())
+            content = json.loads((self.path / name).read_text())
+            if not isinstance(content, dict):
+                raise ValueError("not a JSON object")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise UserError(
                 f"cannot read {self.path / name}: {error}; mend or remove it"
             ) from error
+        return content
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Replaces the JSON file `name`."""
@@ -108,6 +111,8 @@ class RunDirectory:
         with self._told():
             with draft.open("wb") as file:
                 yield file
+                file.flush()
+                os.fsync(file.fileno())
             draft.replace(self.path / name)
 
     @contextlib.contextmanager

@@ -1,7 +1,4 @@
-"""SIGTERM and SIGINT as a question that the training loop asks between two calls.
-
-A handler cannot write a checkpoint: the device may be in the middle of a step.
-"""
+"""SIGTERM and SIGINT as an exception that never tears a step or a checkpoint."""
 
 import contextlib
 import signal
@@ -20,31 +17,38 @@ class Interrupted(BaseException):
 class Stop:
     """Whether a signal has come.
 
-    Attributes:
-        signum: its number, else None.
-        patient: whether there is something to save first. If not, a signal raises `Interrupted`
-            where it finds the program, so that building a large graph does not delay the end.
+    A signal raises `Interrupted` where it finds the program, so that building a graph, loading
+    data or an evaluation does not delay the end; inside `deferred` it waits for the block's end.
     """
 
     def __init__(self):
-        self.signum: int | None = None
-        self.patient = False
-
-    def __bool__(self) -> bool:
-        return self.signum is not None
+        self._signum: int | None = None
+        self._deferring = False
 
     def hear(self, signum: int) -> None:
         """What the signal handler does."""
-        self.signum = signum
-        if not self.patient:
+        self._signum = signum
+        if not self._deferring:
             raise Interrupted(signum)
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Keeps a block whole that changes what a checkpoint holds."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+        # Also where Python lost the exception: it ignores those in destructors.
+        if self._signum is not None:
+            raise Interrupted(self._signum)
 
 
 @contextlib.contextmanager
 def listen() -> Iterator[Stop]:
-    """Yields a `Stop` that SIGTERM or SIGINT sets; a second signal acts as it did before.
+    """Yields a `Stop` that hears SIGTERM and SIGINT; a second signal acts as it did before.
 
-    Outside the main thread Python hears no signals, and the `Stop` stays unset.
+    Outside the main thread Python hears no signals, and nothing ever stops.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -108,7 +108,9 @@ class Trainer:
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._probe = None
         self._image: tf.TensorSpec | None = None
+        self._test: tuple[tf.data.Dataset, Any] | None = None
         self._metric_names: list[str] = []
 
     @property
@@ -150,12 +152,11 @@ class Trainer:
             self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
         )
 
-    def evaluate(self, test: Iterable, interrupt=lambda: None) -> dict[str, float]:
+    def evaluate(self, test: Iterable) -> dict[str, float]:
         """Test error and loss of the current weights.
 
         Args:
             test: finite batches (images, labels).
-            interrupt: called between batches; may raise.
 
         Returns:
             `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
@@ -164,7 +165,6 @@ class Trainer:
         padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
         sums = 0
         for batch in self._distribute({"test": DatasetStream(padded, repeat=False)}, 0):
-            interrupt()
             sums = sums + self._evaluate(batch["test"])
         wrong, wrong_top5, loss, rows = np.asarray(sums)
         result = {"error": 100 * wrong / rows, "loss": loss / rows}
@@ -187,26 +187,29 @@ class Trainer:
         """Fixes the length of the run and of an epoch, which schedules depend on."""
         self._plan = (steps, epoch_steps)
         self._train = tf.function(self._train_steps)
-        images = next(iter(streams["labelled"].pieces(0, range(1), 1).take(1)))[0]
+        self._probe = next(self.batches(streams, 0))
+        images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         self._image = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
 
     def batches(self, streams: dict[str, Stream], first_step: int):
         """An iterator over the global batches from `first_step` on, dealt to the replicas."""
         return iter(self._distribute(streams, first_step))
 
+    def trace(self, iterator) -> None:
+        """Builds the graph of `train`, which may take minutes, and changes nothing."""
+        self._train.get_concrete_function(iterator, *_position(0, 1))
+
     def train(self, iterator, first_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
         """Takes `count` steps in one call.
 
         Returns:
-            Metric sums by name, [2] each; the loss of each step [count]; the mixed rows, [n, 6]
-            with the columns of `history`.
+            (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
+            each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        metrics, rows = self._train(
-            iterator, tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
-        )
+        metrics, rows = self._train(iterator, *_position(first_step, count))
         metrics = metrics.numpy()  # [count, metrics, 2]
-        named = dict(zip(self._metric_names, metrics.sum(axis=0), strict=True))
-        loss = metrics[:, self._metric_names.index("train_loss")]
+        named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
+        loss = named["train_loss"]
         return named, loss[:, 0] / loss[:, 1], rows.numpy().reshape(-1, rows.shape[-1])
 
     def learning_rate(self, step) -> tf.Tensor:
@@ -214,16 +217,14 @@ class Trainer:
         rate = self._learning_rate
         return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
 
-    def agreement(self, batch, step: int) -> float | None:
+    def agreement(self, step: int) -> float | None:
         """Cosine of the lambda gradients of two half meta batches; None if lambda is not learned.
 
-        Args:
-            batch: one element of `batches`.
-            step: its step.
+        Always of the run's first batch, so that a curve shows the network's change.
         """
         if not hasattr(self.policy, "gradient"):
             return None
-        return float(self._agree(batch, tf.constant(step, tf.int64)))
+        return float(self._agree(self._probe, tf.constant(step, tf.int64)))
 
     # Graphs.
 
@@ -324,6 +325,11 @@ class Trainer:
             ).prefetch(tf.data.AUTOTUNE)
 
         return self.strategy.distribute_datasets_from_function(pieces)
+
+
+def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """As tensors: a Python number would make a graph of its own."""
+    return tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
 
 
 def _rows(report: Report) -> tf.Tensor:

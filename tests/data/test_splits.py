@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -107,16 +105,12 @@ def test_rows_with_a_label_outside_the_classes_are_left_out():
     assert len(make(labels).labelled) == 192
 
 
-def test_saved_splits_hold_positions_or_the_ids_of_the_data_set(tmp_path):
+def test_named_splits_hold_positions_or_the_ids_of_the_data_set():
     parts = make(num_labels=12)
-    parts.save(tmp_path / "splits.json")
-    saved = json.loads((tmp_path / "splits.json").read_text())
-    assert saved == {
+    assert parts.named() == {
         "labelled": parts.labelled.tolist(),
         "unlabelled": parts.unlabelled.tolist(),
         "meta": parts.meta.tolist(),
     }
-    parts.save(tmp_path / "splits.json", ids=[f"train_{i}" for i in range(200)])
-    saved = json.loads((tmp_path / "splits.json").read_text())
-    assert saved["meta"] == [f"train_{i}" for i in parts.meta]
-    assert [path.name for path in tmp_path.iterdir()] == ["splits.json"]
+    named = parts.named([f"train_{i}" for i in range(200)])
+    assert named["meta"] == [f"train_{i}" for i in parts.meta]

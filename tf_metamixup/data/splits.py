@@ -2,10 +2,7 @@
 
 import bisect
 import dataclasses
-import json
-import os
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -26,16 +23,12 @@ class Splits:
     unlabelled: np.ndarray
     meta: np.ndarray
 
-    def save(self, path: str | os.PathLike, ids: list[str] | None = None) -> None:
-        """Writes the three parts as JSON: the data set's own `ids` where it has them."""
-        parts = {
+    def named(self, ids: list[str] | None = None) -> dict[str, list]:
+        """The three parts for `splits.json`: the data set's own `ids` where it has them."""
+        return {
             name: part.tolist() if ids is None else [ids[i] for i in part]
             for name, part in dataclasses.asdict(self).items()
         }
-        # A reader, or a run that was killed here, never sees half a file.
-        draft = Path(f"{os.fspath(path)}.draft")
-        draft.write_text(json.dumps(parts))
-        os.replace(draft, path)
 
 
 def make(
