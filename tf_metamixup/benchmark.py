@@ -1,0 +1,461 @@
+"""`python -m tf_metamixup.benchmark`: what a meta step costs beside MixUp's, and what it finds.
+
+A few hundred steps of training come first. Then, on one device:
+
+- the steps are timed on one batch held in memory, in rounds: in each round the plain step and every
+  meta step run back to back, so that what else the machine does hits both; a ratio is taken within
+  a round, and the median over rounds is told with the smallest and largest;
+- the peak memory of a step is what TensorFlow's allocator held at most during it, with the weights
+  and optimizer slots of all the steps compared, which stay (a copy of the momentum each). Buffers
+  that libraries take past the allocator, the graph and the program itself are not in it. On the CPU
+  it is known only with TF_CPU_ALLOCATOR_USE_BFC=true, which this command sets; else it is null;
+- the seconds of a trace are what the first call takes longer than the second;
+- each estimator's gradient for lambda is compared with that of `nested`, on the same batches, and
+  with that of `nested` over the whole meta set at once. Where the batch is no smaller than the meta
+  set, the two are the same;
+- images/s of the training loop with its pipeline are compared with those of the step alone.
+
+Timed steps have a learning rate below rounding, so the weights stay where training left them. The
+gradients are those at the learning rate of training.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+import warnings
+from typing import Any
+
+from absl import flags
+
+from tf_metamixup import main as job
+from tf_metamixup.config import Config
+from tf_metamixup.errors import UserError
+
+PLAIN = "beta"
+REFERENCE = "nested"
+# Estimator of lambda's gradient -> the policy that uses it.
+ESTIMATORS = {REFERENCE: "meta"}
+
+# Side and channels that an architecture usually sees.
+USUAL_INPUT = {"cnn3": (28, 1), "resnet50": (100, 3)}
+OTHERS_INPUT = (32, 3)
+
+# Flags of `main` that count here too.
+FLAGS = (
+    *("dataset", "data_dir", "num_meta", "train_examples"),
+    *("architecture", "batch_size", "learning_rate", "seed"),
+)
+
+FEED_ROUNDS = 5
+# More than the pipeline keeps ready: after so many steps it gives batches as fast as it makes them.
+DRAIN = 8
+FROZEN = 1e-12
+STEPS_A_CALL = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        steps: of training before.
+        rounds: of timing.
+        seconds: that each step is timed in a round.
+        batches: that gradients are compared on.
+    """
+
+    steps: int = 200
+    rounds: int = 3
+    seconds: float = 2.0
+    batches: int = 20
+
+
+def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
+    """What a command line asks for: the training, the measuring and where the JSON goes.
+
+    Raises:
+        UserError: an unknown flag, or a value that is not allowed.
+    """
+    values = flags.FlagValues()
+    job.define_flags(values, FLAGS)
+    common = {"flag_values": values, "module_name": "benchmark"}
+    flags.DEFINE_string("json", None, "file that the results go to", **common)
+    flags.DEFINE_integer("steps", Plan.steps, "training before", lower_bound=1, **common)
+    flags.DEFINE_integer("rounds", Plan.rounds, "rounds of timing", lower_bound=3, **common)
+    flags.DEFINE_float("seconds", Plan.seconds, "of a step's round", lower_bound=0, **common)
+    flags.DEFINE_integer(
+        "batches", Plan.batches, "that gradients are compared on", lower_bound=1, **common
+    )
+    job.read_flags(values, argv, __doc__)
+    plan = Plan(**{field.name: values[field.name].value for field in dataclasses.fields(Plan)})
+    return job.config_of(values), plan, values["json"].value
+
+
+class Results:
+    """The JSON file, which is written whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+
+    def __init__(self, path: str):
+        self._path = pathlib.Path(path).expanduser()
+        self._draft = self._path.with_name(f".{self._path.name}.draft")
+        try:
+            if self._path.is_dir():
+                raise IsADirectoryError(None, "it is a folder")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._draft.touch()
+            self._draft.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write --json={path}: {error.strerror}") from error
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Replaces the file."""
+        self._draft.write_text(json.dumps(content, indent=1))
+        self._draft.replace(self._path)
+
+
+class Subject:
+    """A training step that is measured, on one batch and with its pipeline."""
+
+    def __init__(self, trainer, streams: dict, batch: dict, step: int, plan: Plan):
+        names = [name for name in streams if name != "meta" or trainer.policy.reads_meta]
+        self._trainer, self._step = trainer, step
+        self._streams = {name: streams[name] for name in names}
+        self._bare = _Held({name: batch[name] for name in names})
+        first, second = self._seconds(self._bare, 1), self._seconds(self._bare, 1)
+        self.trace_seconds = first - second
+        self.count = max(1, round(plan.seconds / second))
+        self.peak_mib = self._peak_mib()
+
+    def round(self) -> float:
+        """Seconds a step, of one round."""
+        return self._seconds(self._bare, self.count)
+
+    def feed_rounds(self) -> list[float]:
+        """Of each round, images/s with the pipeline over those of the step alone."""
+        # Only now: a pipeline that fills its buffers takes time and memory.
+        fed = self._trainer.batches(self._streams, self._step)
+        self._seconds(fed, 1)  # builds the graph
+
+        def one() -> float:
+            bare = self.round()
+            self._seconds(fed, DRAIN)
+            return bare / self._seconds(fed, self.count)
+
+        return [one() for _ in range(FEED_ROUNDS)]
+
+    def _seconds(self, batches, count: int) -> float:
+        """Seconds a step, of `count` steps on what `batches` gives."""
+        started = time.perf_counter()
+        self._trainer.train(batches, self._step, count)
+        return (time.perf_counter() - started) / count
+
+    def _peak_mib(self) -> float | None:
+        import tensorflow as tf
+
+        memory, device = tf.config.experimental, device_name(self._trainer.strategy)
+        try:
+            memory.reset_memory_stats(device)
+            self._seconds(self._bare, 1)
+            return memory.get_memory_info(device)["peak"] / 2**20
+        except ValueError:  # nobody counts
+            return None
+
+
+class _Held:
+    """An iterator that gives the same batch for ever."""
+
+    def __init__(self, batch):
+        self._batch = batch
+
+    def __next__(self):
+        return self._batch
+
+
+def run(config: Config, plan: Plan) -> dict[str, Any]:
+    """Trains and measures; the content of the JSON file."""
+    import keras
+
+    import tf_metamixup as tmm
+    from tf_metamixup import data, loop
+
+    strategy = job.make_strategy(1)
+    source, image_shape, preprocess = load(config)
+    config = config.with_data_defaults(
+        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
+    )
+    prepared = data.prepare(source, config)
+    streams = {"labelled": prepared.labelled, "meta": prepared.meta}
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = tmm.models.make(config.architecture, image_shape, len(source.classes))
+
+    def trainer(policy: str, learning_rate: float):
+        made = tmm.Trainer(
+            model, config.method, policy, learning_rate, seed=config.seed, preprocess=preprocess
+        )
+        made.prepare(streams, plan.steps, prepared.epoch_steps)
+        return made
+
+    trained = trainer(ESTIMATORS[REFERENCE], config.learning_rate)
+    train(trained, streams, plan.steps)
+    found = gradient_cosines(trained, streams, whole(source.train, prepared.splits.meta), plan)
+    batch = next(trained.batches(streams, plan.steps))
+    _tell("timing the steps")
+    plain, *metas = (
+        Subject(trainer(policy, FROZEN), streams, batch, plan.steps, plan)
+        for policy in (PLAIN, *ESTIMATORS.values())
+    )
+    measured = costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
+    estimators = measured["estimators"]
+    _tell("timing the pipeline")
+    return {
+        "plain": measured["plain"] | {"feed": feed(plain)},
+        "estimators": {name: estimators[name] | found[name] for name in ESTIMATORS},
+        "feed": feed(metas[0]),
+        "settings": {
+            **{name: getattr(config, name) for name in FLAGS if name != "data_dir"},
+            **dataclasses.asdict(plan),
+            "meta_batch_size": prepared.meta.batch_size,
+            "image_shape": list(image_shape),
+            "parameters": trained.parameters,
+            "policies": {"plain": PLAIN, **ESTIMATORS},
+            "device": describe(device_name(strategy)),
+        },
+        "versions": loop.versions(),
+    }
+
+
+def load(config: Config):
+    """The data set at the architecture's usual size: (source, image shape, preprocessing)."""
+    import tensorflow as tf
+
+    from tf_metamixup import data, models
+
+    side, channels = USUAL_INPUT.get(models.parse(config.architecture).name, OTHERS_INPUT)
+    source = data.load(config.dataset, config.data_dir, side)
+    if source.image_shape[-1] >= channels:
+        return source, source.image_shape, data.scale
+
+    def coloured(images):
+        return tf.image.grayscale_to_rgb(data.scale(images))
+
+    return source, (*source.image_shape[:-1], channels), coloured
+
+
+def train(trainer, streams: dict, steps: int) -> None:
+    """Takes `steps` steps.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    import numpy as np
+    import tqdm
+
+    batches = trainer.batches(streams, 0)
+    with tqdm.tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True) as bar:
+        while bar.n < steps:
+            count = min(STEPS_A_CALL, steps - bar.n)
+            _, losses, _ = trainer.train(batches, bar.n, count)
+            if not np.isfinite(losses).all():
+                raise UserError(
+                    f"the loss is not finite after {bar.n + count} steps of training; lower "
+                    "--learning_rate"
+                )
+            bar.update(count)
+
+
+def whole(images, indices):
+    """All the images at `indices` as one batch of a stream: (images, labels)."""
+    from tf_metamixup.data import pipeline
+
+    stream = pipeline.stream(images, indices, batch_size=len(indices), seed=0, purpose="whole")
+    return next(iter(stream.pieces(0, range(1), 1)))
+
+
+def gradient_cosines(trainer, streams: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
+    """By estimator, the mean cosines of its gradient for lambda with that of `nested`.
+
+    Args:
+        trainer: trained.
+        streams: by name.
+        meta: the whole meta set, (images, labels).
+        plan: how many steps were taken and how many batches follow.
+
+    Returns:
+        `cosine`, on the same batch, and `cosine_full_meta`, with `nested` over all of `meta`.
+    """
+    import tensorflow as tf
+    import tqdm
+
+    from tf_metamixup import policies
+
+    estimators = {name: policies.make(policy) for name, policy in ESTIMATORS.items()}
+    gradient = tf.function(lambda policy, *given: lambda_gradient(trainer, policy, *given))
+    sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in estimators}
+    batches = trainer.batches(streams, plan.steps)
+    for step in tqdm.trange(
+        plan.steps, plan.steps + plan.batches, desc="gradients", unit="batch", dynamic_ncols=True
+    ):
+        batch, at = next(batches), tf.constant(step, tf.int64)
+        gradients = {name: gradient(policy, batch, at) for name, policy in estimators.items()}
+        exact = gradients[REFERENCE]
+        full = gradient(estimators[REFERENCE], batch | {"meta": meta}, at)
+        for name, found in gradients.items():
+            sums[name]["cosine"] += cosine(found, exact)
+            sums[name]["cosine_full_meta"] += cosine(found, full)
+    return {
+        name: {kind: value / plan.batches for kind, value in kinds.items()}
+        for name, kinds in sums.items()
+    }
+
+
+def lambda_gradient(trainer, policy, raw: dict, step):
+    """The gradient, [N], by which `policy` would move lambda's logits for the batch `raw`."""
+    from tf_metamixup import mixing
+    from tf_metamixup.batch import prepare
+    from tf_metamixup.randomness import Draws
+    from tf_metamixup.schedules import Clock
+    from tf_metamixup.step import Recipe, meta_task
+
+    network, method = trainer.network, trainer.method
+    recipe = Recipe(network, method, policy, trainer.optimizer, weight_decay=[], groups=1)
+    batch = prepare(raw, network, trainer.classes)
+    clock = Clock(step=step, epoch=0, learning_rate=trainer.learning_rate(step), progress=1.0)
+    draws = Draws.at(trainer.seed, step)
+    theta = network.theta
+    examples = method.examples(network.forward(theta, draws), batch, clock, recipe.groups)
+    partner = mixing.pairs(examples, draws)
+    task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
+    return policy.gradient(task, policy.start(task, draws))
+
+
+def cosine(first, second) -> float:
+    """Of the angle between two vectors; 0 where one of them is zero."""
+    import numpy as np
+
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    norms = np.linalg.norm(first) * np.linalg.norm(second)
+    return float(first @ second / norms) if norms else 0.0
+
+
+def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[str, Any]:
+    """Times the steps in rounds, each beside the plain one."""
+    timed = [
+        (plain.round(), {name: subject.round() for name, subject in estimators.items()})
+        for _ in range(rounds)
+    ]
+
+    def cost(subject: Subject, seconds: list[float]) -> dict[str, Any]:
+        return {
+            "seconds": statistics.median(seconds),
+            "seconds_range": [min(seconds), max(seconds)],
+            "peak_mib": subject.peak_mib,
+            "trace_seconds": subject.trace_seconds,
+        }
+
+    def ratio(name: str) -> dict[str, Any]:
+        ratios = [metas[name] / base for base, metas in timed]
+        return {"ratio": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)]}
+
+    return {
+        "plain": cost(plain, [base for base, _ in timed]),
+        "estimators": {
+            name: cost(subject, [metas[name] for _, metas in timed]) | ratio(name)
+            for name, subject in estimators.items()
+        },
+    }
+
+
+def feed(subject: Subject) -> dict[str, Any]:
+    """How well the pipeline feeds a step."""
+    rounds = subject.feed_rounds()
+    return {"ratio": statistics.median(rounds), "rounds": rounds}
+
+
+def device_name(strategy) -> str:
+    """The device that measuring is done on, such as "GPU:0"."""
+    return strategy.extended.worker_devices[0].rsplit("device:", 1)[-1]
+
+
+def describe(device: str) -> str:
+    """A device and what is known of it."""
+    import tensorflow as tf
+
+    kind, number = device.split(":")
+    if kind == "CPU":
+        return f"{device}, {len(os.sched_getaffinity(0))} cores"
+    details = tf.config.experimental.get_device_details(
+        tf.config.list_physical_devices(kind)[int(number)]
+    )
+    return f"{device}, {details.get('device_name', 'of unknown make')}"
+
+
+def table(result: dict[str, Any]) -> str:
+    """The results for a person."""
+    columns = "{:<18} {:>11} {:>6} {:>14} {:>9} {:>8} {:>7} {:>11}".format
+    titles = ("ms a step", "ratio", "range", "peak MiB", "trace s", "cosine", "full meta")
+    lines = [columns("", *titles)]
+    for name, cost in {"plain MixUp": result["plain"], **result["estimators"]}.items():
+        peak = cost["peak_mib"]
+        cells = [
+            f"{1000 * cost['seconds']:.2f}",
+            *("1", ""),
+            "unknown" if peak is None else f"{peak:.1f}",
+            f"{cost['trace_seconds']:.1f}",
+            *("", ""),
+        ]
+        if "ratio" in cost:
+            low, high = cost["ratio_range"]
+            cells[1:3] = f"{cost['ratio']:.2f}", f"{low:.2f} to {high:.2f}"
+            cells[5:] = f"{cost['cosine']:.3f}", f"{cost['cosine_full_meta']:.3f}"
+        lines.append(columns(name, *cells))
+    for name, fed in (("plain", result["plain"]["feed"]), (REFERENCE, result["feed"])):
+        low, high = min(fed["rounds"]), max(fed["rounds"])
+        lines.append(
+            f"the pipeline feeds the {name} step at {fed['ratio']:.2f} of its images/s "
+            f"({low:.2f} to {high:.2f})"
+        )
+    return "\n".join(lines)
+
+
+def _tell(stage: str) -> None:
+    print(stage, file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    try:
+        try:
+            config, plan, path = parse(argv)
+            with job.tensorflow_start():
+                import tensorflow as tf
+
+                tf.config.list_physical_devices("GPU")
+            config = job.canonical(config)
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return job.BAD_FLAGS
+        try:
+            file = Results(path) if path else None
+            result = run(config, plan)
+            print(table(result))
+            if file:
+                file.write(result)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return job.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return job.FINISHED
+
+
+if __name__ == "__main__":
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(main(sys.argv))
