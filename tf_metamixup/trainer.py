@@ -1,5 +1,6 @@
 """The device side of training: a Keras model under a strategy, trained and evaluated by graphs."""
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -161,10 +162,13 @@ class Trainer:
         Returns:
             `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
         """
-        count = self.strategy.num_replicas_in_sync
-        padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
+        if self._test is None or self._test[0] is not test:
+            count = self.strategy.num_replicas_in_sync
+            padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
+            stream = DatasetStream(padded, repeat=False)
+            self._test = test, self._distribute({"test": stream}, 0)
         sums = 0
-        for batch in self._distribute({"test": DatasetStream(padded, repeat=False)}, 0):
+        for batch in self._test[1]:
             sums = sums + self._evaluate(batch["test"])
         wrong, wrong_top5, loss, rows = np.asarray(sums)
         result = {"error": 100 * wrong / rows, "loss": loss / rows}
@@ -312,19 +316,22 @@ class Trainer:
         return images, labels
 
     def _distribute(self, streams: dict[str, Stream], first_step: int):
-        def pieces(context):
-            owned = context.num_replicas_in_sync // context.num_input_pipelines
-            first = context.input_pipeline_id * owned
-            return tf.data.Dataset.zip(
-                {
-                    name: stream.pieces(
-                        first_step, range(first, first + owned), context.num_replicas_in_sync
-                    )
-                    for name, stream in streams.items()
-                }
-            ).prefetch(tf.data.AUTOTUNE)
+        count = self.strategy.num_replicas_in_sync
 
-        return self.strategy.distribute_datasets_from_function(pieces)
+        @functools.cache
+        def dealt(first: int, owned: int) -> tf.data.Dataset:
+            pieces = {
+                name: stream.pieces(first_step, range(first, first + owned), count)
+                for name, stream in streams.items()
+            }
+            return tf.data.Dataset.zip(pieces).prefetch(tf.data.AUTOTUNE)
+
+        # Asked anew for each iterator; building the graph of a data set takes a while.
+        def dataset(context):
+            owned = count // context.num_input_pipelines
+            return dealt(context.input_pipeline_id * owned, owned)
+
+        return self.strategy.distribute_datasets_from_function(dataset)
 
 
 def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Sets .venv up if it is missing, then checks the style and runs all tests. Arguments go to pytest:
+# launch/test.sh -m "not slow"
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/setup.sh requirements.txt tests/requirements.txt
+
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+# Two workers: most of a test's time is building graphs, which uses one core.
+"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile -ra --durations=10 "$@"
