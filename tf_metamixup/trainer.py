@@ -193,7 +193,8 @@ class Trainer:
         self._train = tf.function(self._train_steps)
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
-        self._image = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+        stored = tf.float32 if images.dtype.is_floating else images.dtype
+        self._image = tf.TensorSpec([None, *images.shape[1:]], stored)
 
     def batches(self, streams: dict[str, Stream], first_step: int):
         """An iterator over the global batches from `first_step` on, dealt to the replicas."""

@@ -1,0 +1,82 @@
+"""What README.md, WORKSPACE.md, flags/ and launch/ say is true: commands parse, examples run."""
+
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tf_metamixup import benchmark, main
+
+ROOT = pathlib.Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
+FLAGFILES = sorted((ROOT / "flags").rglob("*.flags"))
+SCRIPTS = sorted((ROOT / "launch").glob("*.sh")) + [ROOT / ".ci" / "run"]
+COMMAND = re.compile(r"python -m tf_metamixup\.(\w+)((?:[^\n`\\]|\\\n)*)")
+
+
+def commands():
+    """(file, module, arguments) of each command in the documents, flagfiles and scripts."""
+    for path in (*DOCUMENTS, *FLAGFILES, *SCRIPTS):
+        text = path.read_text().replace("\\\n", " ")
+        for module, rest in COMMAND.findall(text):
+            if "$*" not in rest:
+                yield path.name, module, shlex.split(rest, comments=True)
+        if path.name == "quickstart.sh":
+            for line in re.findall(r"^train (.*)$", text, re.M):
+                yield path.name, "main", shlex.split(line)
+
+
+@pytest.mark.parametrize(("file", "module", "arguments"), list(commands()))
+def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    if module == "report":
+        assert len(arguments) == 1
+    elif "--help" in arguments:
+        with pytest.raises(SystemExit):
+            main.parse([module, *arguments])
+        assert "--dataset" in capsys.readouterr().out
+    else:
+        parse = {"main": main.parse, "benchmark": benchmark.parse}[module]
+        config = parse([module, *arguments])
+        if module == "main":
+            main.canonical(config)
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
+def test_every_flagfile_says_what_it_is_and_parses(path):
+    assert path.read_text().startswith("# ")
+    main.canonical(main.parse(["main", f"--flagfile={path}"]))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_every_script_is_valid_bash(path):
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_quickstart_lets_the_threshold_fall_at_least_twice():
+    from tf_metamixup import methods
+
+    config = main.parse(["main", f"--flagfile={ROOT / 'flags' / 'quickstart.flags'}"])
+    method = methods.make(config.method)
+    assert method.decay > 0 and (config.epochs - 1) // method.period >= 2
+
+
+def test_the_python_examples_of_the_readme_run(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-c", block],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "runs" / "mine" / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["test_error"] < 30  # of ten classes

@@ -1,0 +1,80 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tests import tiny
+from tf_metamixup.network import Network
+from tf_metamixup.randomness import Draws
+
+
+def draws(step=0, piece=0, pieces=1):
+    return Draws.at(0, tf.constant(step), piece, pieces)
+
+
+def images(rows=4):
+    return tf.random.stateless_normal([rows, *tiny.SHAPE], [0, 1])
+
+
+def variables(network):
+    return [np.asarray(variable).copy() for variable in network.model.variables]
+
+
+def test_a_forward_pass_changes_nothing_until_its_state_is_committed():
+    network = Network(tiny.network(norm="plain", dropout=0.5))
+    before = variables(network)
+    forward = network.forward(network.theta, draws())
+    forward(images())
+    for old, new in zip(before, variables(network), strict=True):
+        np.testing.assert_array_equal(new, old)
+    network.commit(forward.state)
+    changed = [
+        v.path
+        for old, v in zip(before, network.model.variables, strict=True)
+        if (np.asarray(v) != old).any()
+    ]
+    assert len(changed) == 2 and all("moving" in path for path in changed)
+
+
+def test_only_the_first_call_leaves_a_state():
+    network = Network(tiny.network(norm="plain"))
+    forward = network.forward(network.theta, draws())
+    forward(images())
+    state = [np.asarray(value) for value in forward.state]
+    forward(100 * images())
+    for kept, now in zip(state, forward.state, strict=True):
+        np.testing.assert_array_equal(kept, now)
+
+
+def test_logits_are_a_function_of_the_given_weights():
+    network = Network(tiny.network())
+    doubled = [2 * weight for weight in network.theta]
+    at_theta = network.forward(network.theta, draws())(images())
+    assert not np.allclose(network.forward(doubled, draws())(images()), at_theta)
+    np.testing.assert_array_equal(network.forward(network.theta, draws())(images()), at_theta)
+
+
+def test_dropout_repeats_within_a_step_and_changes_between_steps():
+    network = Network(tiny.network(dropout=0.5))
+    first, again, other = (
+        network.forward(network.theta, draws(step))(images()) for step in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_keras_dropout_draws_other_masks_on_other_replicas():
+    image = keras.Input([100])
+    network = Network(
+        keras.Sequential([image, keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    )
+    ones = tf.ones([1, 100])
+    first, second = (network.forward(network.theta, draws(0, p, 2))(ones) for p in (0, 1))
+    assert not np.allclose(first, second)
+
+
+def test_predict_scales_and_uses_moving_statistics():
+    network = Network(tiny.network(norm="plain"), preprocess=lambda x: tf.cast(x, "float32") / 2)
+    stored = tf.fill([2, *tiny.SHAPE], tf.constant(4, tf.uint8))
+    np.testing.assert_allclose(
+        network.predict(stored), network.model(tf.fill([2, *tiny.SHAPE], 2.0), training=False)
+    )
