@@ -1,0 +1,105 @@
+import dataclasses
+
+import pytest
+
+from tf_metamixup.config import Config
+from tf_metamixup.errors import UserError
+
+
+def config(**settings):
+    return Config(**settings).with_mode_defaults()
+
+
+def test_the_modes_have_the_papers_defaults():
+    sl = config(dataset="cifar10")
+    assert (sl.method, sl.policy, sl.architecture) == ("supervised", "meta", "preact_resnet18")
+    assert (sl.epochs, sl.batch_size, sl.schedule, sl.shift) == (600, 128, "cosine", 0)
+    ssl = config(dataset="cifar10", mode="ssl")
+    assert (ssl.method, ssl.architecture) == ("pseudo_label(decay=0.05)", "wrn_28_2")
+    assert (ssl.epochs, ssl.batch_size, ssl.schedule, ssl.shift) == (200, 100, "steps", 2)
+    for each in (sl, ssl):
+        assert (each.learning_rate, each.momentum, each.weight_decay) == (0.1, 0.9, 1e-4)
+
+
+def test_what_is_given_is_kept():
+    given = config(mode="ssl", epochs=3, method="supervised", architecture="wrn_28_2", shift=0)
+    assert (given.epochs, given.method, given.architecture, given.shift) == (
+        3,
+        "supervised",
+        "wrn_28_2",
+        0,
+    )
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist", "fashion_mnist"])
+def test_small_images_get_the_small_network(dataset):
+    assert config(dataset=dataset).architecture == "cnn3"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "mode", "classes", "examples", "num_meta", "num_labels"),
+    [
+        ("cifar10", "sl", 10, 50_000, 1000, None),
+        ("cifar10", "ssl", 10, 50_000, 500, 4000),
+        ("svhn_cropped", "ssl", 10, 73_257, 500, 1000),
+        ("cifar100", "ssl", 100, 50_000, 500, 10_000),
+        ("digits", "ssl", 10, 1437, 100, 100),
+        ("folder:flowers", "sl", 5, 300, 30, None),
+        ("folder:flowers", "sl", 5, 20, 5, None),  # at least one a class
+    ],
+)
+def test_the_data_decide_the_meta_set_and_the_labels(
+    dataset, mode, classes, examples, num_meta, num_labels
+):
+    filled = config(dataset=dataset, mode=mode).with_data_defaults(
+        classes=classes, examples=examples, flip=True
+    )
+    assert (filled.num_meta, filled.num_labels, filled.flip) == (num_meta, num_labels, True)
+
+
+def test_the_default_run_directory_names_data_mode_row_and_seed():
+    assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta-seed3"
+    named = config(dataset="folder:../a b", mode="ssl", policy="beta(1.0)").run_dir
+    assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_-beta_1.0-seed0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "xl"}, "--mode=xl must be one of sl, ssl"),
+        ({"schedule": "linear"}, "--schedule=linear must be one of cosine, steps, constant"),
+        ({"weight_decay_on": "bias"}, "--weight_decay_on=bias must be one of all, kernels"),
+        ({"meta_source": "test"}, "--meta_source=test must be one of heldout, train"),
+        ({"epochs": 0}, "--epochs=0 must be at least 1"),
+        ({"max_steps": -1}, "--max_steps=-1 must be at least 1"),
+        ({"shift": -1}, "--shift=-1 must be at least 0"),
+        ({"seed": 2**32}, r"--seed=4294967296 must lie in"),
+        ({"seed": -1}, "--seed=-1 must lie in"),
+        ({"learning_rate": 0.0}, "--learning_rate=0.0 must be a number above 0"),
+        ({"learning_rate": float("nan")}, "--learning_rate=nan must be a number above 0"),
+        ({"weight_decay": -1.0}, "--weight_decay=-1.0 must be a number from 0"),
+        ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
+        ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
+        ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),
+        ({"replicas": 3}, "--batch_size=128 is global and must be divisible by --replicas=3"),
+        ({"row_groups": 3}, "--row_groups=3 must be a multiple of --replicas=1 and divide"),
+        ({"row_groups": 2, "replicas": 4}, "--row_groups=2 must be a multiple of --replicas=4"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
+    with pytest.raises(UserError, match=message):
+        config(**settings)
+
+
+def test_all_settings_but_seven_make_two_runs_the_same():
+    free = {
+        "run_dir",
+        "max_steps",
+        "log_every",
+        "evaluate_every",
+        "checkpoint_every",
+        "export",
+        "data_dir",
+    }
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert config().identity().keys() == names - free

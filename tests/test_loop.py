@@ -1,0 +1,280 @@
+"""The host side with a stand-in for the device, whose "training" is one line of arithmetic."""
+
+import json
+import os
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from tf_metamixup import loop
+from tf_metamixup.checkpoints import Checkpoints
+from tf_metamixup.errors import UserError
+from tf_metamixup.stopping import Interrupted
+
+PLAN = {"steps": 25, "epoch_steps": 10, "log_every": 4}
+
+
+class Device:
+    """What `loop` needs of a Trainer.
+
+    `at[place]` is called with the step whenever the loop comes to `place`.
+    """
+
+    classes = 3
+    parameters = 4
+    hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
+
+    def __init__(self, **at):
+        self.variables = [keras.Variable(np.ones(4), dtype="float64")]
+        self.calls = []
+        self._at = at
+
+    def _reach(self, place, step):
+        self._at.get(place, lambda _: None)(step)
+
+    def prepare(self, streams, steps, epoch_steps):
+        self.calls.append("prepare")
+
+    def batches(self, streams, first_step):
+        return np.random.default_rng(0)
+
+    def trace(self, iterator):
+        self._reach("trace", None)
+
+    def learning_rate(self, step):
+        return 0.1
+
+    def train(self, iterator, first_step, count):
+        self.calls.append((first_step, count))
+        losses, rows = [], []
+        for step in range(first_step, first_step + count):
+            self._reach("step", step)
+            generator = np.random.default_rng(step)
+            drawn = generator.uniform(size=4)
+            self.variables[0].assign(0.9 * self.variables[0].numpy() + drawn)
+            losses.append([self.variables[0].numpy().mean(), 1.0])
+            rows.append(np.column_stack([drawn, drawn, drawn, [0, 1, 2, 0], [1, 1, 1, 1], [1] * 4]))
+        time.sleep(0.01 * count)
+        losses = np.array(losses)
+        return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
+
+    def evaluate(self, test):
+        self._reach("evaluate", self.calls[-1] if self.calls else None)
+        return {"error": 100 * float(self.variables[0].numpy()[0] % 1), "loss": 1.0}
+
+    def agreement(self, step):
+        return 0.5
+
+
+def fit(run_dir, *, device=None, **plan):
+    return loop.fit(device or Device(), {}, "test", run_dir, **(PLAN | plan))
+
+
+def outcome(folder):
+    """All that must not depend on how a run came to its end."""
+    device = Device()
+    checkpoints = Checkpoints(folder / "checkpoints", device.variables)
+    checkpoints.restore()
+    with np.load(folder / "lambdas.npz") as arrays:
+        lambdas = {name: array.tobytes() for name, array in arrays.items()}
+    history = json.loads((folder / "result.json").read_text())["history"]
+    return device.variables[0].numpy().tobytes(), lambdas, history
+
+
+@pytest.fixture
+def terminate():
+    """A signal to this process, once."""
+    sent = []
+
+    def send(*_):
+        if not sent:
+            sent.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return send
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The outcome of an uninterrupted run, one step a call."""
+    folder = tmp_path_factory.mktemp("whole")
+    fit(folder, log_every=1)
+    return outcome(folder)
+
+
+def test_a_run_takes_all_its_steps_and_closes_its_epochs(tmp_path):
+    device = Device()
+    result = fit(tmp_path, device=device, labels_used=7)
+    steps = [call for call in device.calls if call != "prepare"]
+    assert sum(count for _, count in steps) == 25
+    assert steps[:3] == [(0, 1), (1, 1), (2, 2)]  # then whole log intervals
+    assert all(first + count <= 10 or first >= 10 for first, count in steps)
+    assert [entry["epoch"] for entry in result["history"]] == [1, 2, 3]  # the last has 5 steps
+    assert (result["status"], result["steps"], result["epochs"]) == ("finished", 25, 3)
+    assert (result["labels_used"], result["parameters"]) == (7, 4)
+    assert result["test_error"] == result["history"][-1]["test_error"] is not None
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+
+
+def test_a_result_holds_the_keys_of_the_interface(tmp_path):
+    result = fit(tmp_path)
+    assert result.keys() >= {
+        *("status", "test_error", "test_loss", "epochs", "steps", "seconds", "images_per_second"),
+        *("labels_used", "parameters", "method", "policy", "config", "history"),
+    }
+    assert result["history"][0].keys() >= {
+        *("epoch", "train_loss", "test_error", "learning_rate", "lambda_mean", "lambda_std"),
+        *("lambda_move_mean", "lambda_move_p99"),
+    }
+
+
+def test_calls_of_other_lengths_give_the_same_outcome(tmp_path, whole):
+    fit(tmp_path)
+    assert outcome(tmp_path) == whole
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first = fit(tmp_path)
+    device = Device()
+    assert fit(tmp_path, device=device) == first
+    assert device.calls == ["prepare"]
+
+
+def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole):
+    fit(tmp_path)
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "lambdas.npz").unlink()
+    device = Device()
+    assert fit(tmp_path, device=device)["status"] == "finished"
+    assert device.calls == ["prepare"]
+    assert outcome(tmp_path) == whole
+
+
+@pytest.mark.parametrize("max_steps", [1, 9, 10, 13, 24])
+def test_max_steps_stops_with_the_open_epoch_last_and_can_go_on(tmp_path, whole, max_steps):
+    result = fit(tmp_path, max_steps=max_steps)
+    assert (result["status"], result["steps"]) == ("stopped", max_steps)
+    assert [entry["epoch"] for entry in result["history"]] == list(
+        range(1, -(-max_steps // 10) + 1)
+    )
+    assert result["history"][-1]["test_error"] is not None
+    with np.load(tmp_path / "lambdas.npz") as arrays:
+        assert arrays["after"].sum() == 4 * max_steps
+    assert fit(tmp_path, max_steps=max_steps)["status"] == "stopped"
+    assert fit(tmp_path, max_steps=max_steps + 1)["steps"] == max_steps + 1
+    assert fit(tmp_path)["status"] == "finished"
+    assert outcome(tmp_path) == whole
+
+
+def test_max_steps_beyond_the_end_finishes(tmp_path):
+    assert fit(tmp_path, max_steps=99)["status"] == "finished"
+
+
+@pytest.mark.parametrize("step", [0, 4, 9, 10, 24])
+def test_a_signal_in_a_step_is_heard_after_it_and_the_run_goes_on_alike(
+    tmp_path, whole, terminate, step
+):
+    device = Device(step=lambda at: terminate() if at == step else None)
+    with pytest.raises(Interrupted):
+        fit(tmp_path, device=device)
+    first, count = device.calls[-1]
+    assert first <= step < first + count
+    resumed = Device()
+    fit(tmp_path, device=resumed)
+    assert resumed.calls[1][0] == first + count
+    assert outcome(tmp_path) == whole
+
+
+@pytest.mark.parametrize("place", ["trace", "evaluate"])
+def test_a_signal_in_building_or_evaluating_is_heard_at_once(tmp_path, whole, terminate, place):
+    def reach(_):
+        terminate()
+        reached.append(place)
+
+    reached = []
+    with pytest.raises(Interrupted):
+        fit(tmp_path, device=Device(**{place: reach}))
+    assert reached == []
+    resumed = Device()
+    fit(tmp_path, device=resumed)
+    assert resumed.calls[1][0] == {"trace": 0, "evaluate": 10}[place]
+    assert outcome(tmp_path) == whole
+
+
+def test_a_signal_while_a_checkpoint_is_written_waits_for_it(
+    tmp_path, whole, terminate, monkeypatch
+):
+    save = Checkpoints.save
+
+    def interrupted(self, step, progress):
+        terminate()
+        save(self, step, progress)
+
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+    with pytest.raises(Interrupted):
+        fit(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000010"]
+    fit(tmp_path)
+    assert outcome(tmp_path) == whole
+
+
+def diverge(device, step, at):
+    if step == at:
+        device.variables[0].assign(np.full(4, np.inf))
+
+
+def test_a_loss_that_is_not_finite_is_told_and_the_checkpoint_before_is_kept(tmp_path):
+    device = Device(step=lambda step: diverge(device, step, 14))
+    with pytest.raises(UserError, match="the loss is inf at step 15; the checkpoint of step 10 is"):
+        fit(tmp_path, device=device)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000010"]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["status"], len(result["history"])) == ("failed", 1)
+    assert "the loss is inf at step 15" in result["error"]
+    # A run that is started again finds its checkpoint, and fails alike.
+    device = Device(step=lambda step: diverge(device, step, 14))
+    with pytest.raises(UserError, match="the loss is inf at step 15"):
+        fit(tmp_path, device=device)
+
+
+def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_no_checkpoint(tmp_path):
+    device = Device(step=lambda step: diverge(device, step, 3))
+    with pytest.raises(UserError, match="the loss is inf at step 4; there is no checkpoint yet"):
+        fit(tmp_path, device=device)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["status"], result["test_error"], result["history"]) == ("failed", None, [])
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    """The loss of a step is that of the weights before it."""
+    device = Device(evaluate=lambda call: diverge(device, call[0] + call[1], 20))
+    with pytest.raises(UserError, match="the weights are not finite after step 20; the checkpoint"):
+        fit(tmp_path, device=device)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000010"]
+
+
+def test_weights_that_are_not_finite_when_a_signal_comes_are_not_saved_either(tmp_path, terminate):
+    def evaluate(call):
+        diverge(device, 0, 0)
+        terminate()
+
+    device = Device(evaluate=evaluate)
+    with pytest.raises(UserError, match="the weights are not finite after step 10"):
+        fit(tmp_path, device=device)
+
+
+def test_a_run_of_other_settings_is_refused_before_anything_is_written(tmp_path):
+    fit(tmp_path, settings={"seed": 0}, recorded={"method": "a", "policy": "b"}, splits={"a": [1]})
+    with pytest.raises(UserError, match="seed: 0 there, 1 here"):
+        fit(tmp_path, settings={"seed": 1}, splits={"a": [2]})
+    assert json.loads((tmp_path / "splits.json").read_text()) == {"a": [1]}
+
+
+def test_evaluations_and_checkpoints_come_every_so_many_epochs_and_last(tmp_path):
+    result = fit(tmp_path, evaluate_every=2, checkpoint_every=3)
+    errors = [entry["test_error"] for entry in result["history"]]
+    assert [error is None for error in errors] == [True, False, False]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000025"]
