@@ -233,6 +233,12 @@ def test_a_damaged_prepared_folder_is_one_clear_error(write_tfds, tmp_path, harm
     assert str(tmp_path) in str(raised.value)
 
 
+def test_a_prepared_folder_without_its_metadata_is_damaged(offline, tmp_path):
+    (tmp_path / "cifar10" / "3.0.2").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cifar10/3.0.2 is damaged: dataset_info.json or"):
+        sources.load("cifar10", str(tmp_path))
+
+
 def test_a_folder_of_images_is_a_data_set(folder):
     source = load_folder(folder)
     assert source.classes == ["blue", "red"]
