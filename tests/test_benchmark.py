@@ -87,14 +87,18 @@ def test_a_json_path_that_cannot_be_written_is_told_before_measuring(tmp_path, c
         assert f"cannot write --json={path}" in capsys.readouterr().err
 
 
-def test_the_ratio_is_the_median_of_ratios_within_a_round():
+def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
+    monkeypatch.setattr(benchmark, "SLICES", 2)
+
     class Played:
         peak_mib, trace_seconds = 1.0, 2.0
 
         def __init__(self, *seconds):
-            self.round = iter(seconds).__next__
+            self.slice = iter(seconds).__next__
 
-    result = benchmark.costs(Played(1, 10, 2), {"nested": Played(4, 30, 10)}, rounds=3)
+    result = benchmark.costs(
+        Played(1, 1, 5, 15, 2, 2), {"nested": Played(3, 5, 30, 30, 10, 10)}, rounds=3
+    )
     assert result["plain"]["seconds"] == 2
     assert result["estimators"]["nested"]["seconds"] == 10
     assert result["estimators"]["nested"]["ratio"] == 4
@@ -110,7 +114,7 @@ def test_timed_steps_leave_the_weights_where_they_were(norm):
     batch = next(trainer.batches(streams, 0))
     plan = benchmark.Plan(seconds=0.02)
     subject = benchmark.Subject(trainer, streams, batch, step=5, plan=plan)
-    subject.round()
+    subject.slice()
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new.numpy(), old, rtol=0, atol=1e-9)
 

@@ -3,8 +3,8 @@
 A few hundred steps of training come first. Then, on one device:
 
 - the steps are timed on one batch held in memory, in rounds: in each round the plain step and every
-  meta step run back to back, so that what else the machine does hits both; a ratio is taken within
-  a round, and the median over rounds is told with the smallest and largest;
+  meta step run in turn, in short slices, so that what else the machine does hits all of them; a
+  ratio is taken within a round, and the median over rounds is told with the smallest and largest;
 - the peak memory of a step is what TensorFlow's allocator held at most during it, with the weights
   and optimizer slots of all the steps compared, which stay (a copy of the momentum each). Buffers
   that libraries take past the allocator, the graph and the program itself are not in it. On the CPU
@@ -50,6 +50,7 @@ FLAGS = (
     *("architecture", "batch_size", "learning_rate", "seed"),
 )
 
+SLICES = 5  # of a round
 FEED_ROUNDS = 5
 # More than the pipeline keeps ready: after so many steps it gives batches as fast as it makes them.
 DRAIN = 8
@@ -130,12 +131,12 @@ class Subject:
         self._bare = _Held({name: batch[name] for name in names})
         first, second = self._seconds(self._bare, 1), self._seconds(self._bare, 1)
         self.trace_seconds = first - second
-        self.count = max(1, round(plan.seconds / second))
+        self._count = max(1, round(plan.seconds / SLICES / second))
         self.peak_mib = self._peak_mib()
 
-    def round(self) -> float:
-        """Seconds a step, of one round."""
-        return self._seconds(self._bare, self.count)
+    def slice(self) -> float:
+        """Seconds a step, of one slice of a round."""
+        return self._seconds(self._bare, self._count)
 
     def feed_rounds(self) -> list[float]:
         """Of each round, images/s with the pipeline over those of the step alone."""
@@ -144,9 +145,9 @@ class Subject:
         self._seconds(fed, 1)  # builds the graph
 
         def one() -> float:
-            bare = self.round()
+            bare = self._seconds(self._bare, SLICES * self._count)
             self._seconds(fed, DRAIN)
-            return bare / self._seconds(fed, self.count)
+            return bare / self._seconds(fed, SLICES * self._count)
 
         return [one() for _ in range(FEED_ROUNDS)]
 
@@ -347,30 +348,33 @@ def cosine(first, second) -> float:
 
 def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[str, Any]:
     """Times the steps in rounds, each beside the plain one."""
-    timed = [
-        (plain.round(), {name: subject.round() for name, subject in estimators.items()})
-        for _ in range(rounds)
-    ]
+    timed = [one_round({"plain": plain, **estimators}) for _ in range(rounds)]
 
-    def cost(subject: Subject, seconds: list[float]) -> dict[str, Any]:
+    def cost(name: str, subject: Subject) -> dict[str, Any]:
         return {
-            "seconds": statistics.median(seconds),
-            "seconds_range": [min(seconds), max(seconds)],
+            **_median("seconds", [seconds[name] for seconds in timed]),
             "peak_mib": subject.peak_mib,
             "trace_seconds": subject.trace_seconds,
         }
 
-    def ratio(name: str) -> dict[str, Any]:
-        ratios = [metas[name] / base for base, metas in timed]
-        return {"ratio": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)]}
-
     return {
-        "plain": cost(plain, [base for base, _ in timed]),
+        "plain": cost("plain", plain),
         "estimators": {
-            name: cost(subject, [metas[name] for _, metas in timed]) | ratio(name)
+            name: cost(name, subject)
+            | _median("ratio", [seconds[name] / seconds["plain"] for seconds in timed])
             for name, subject in estimators.items()
         },
     }
+
+
+def one_round(subjects: dict[str, Subject]) -> dict[str, float]:
+    """Seconds a step, by subject."""
+    slices = [{name: subject.slice() for name, subject in subjects.items()} for _ in range(SLICES)]
+    return {name: statistics.mean(seconds[name] for seconds in slices) for name in subjects}
+
+
+def _median(what: str, values: list[float]) -> dict[str, Any]:
+    return {what: statistics.median(values), f"{what}_range": [min(values), max(values)]}
 
 
 def feed(subject: Subject) -> dict[str, Any]:
