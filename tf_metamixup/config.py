@@ -97,7 +97,9 @@ class Config:
         row_groups: pairs are drawn within so many row groups; None for one a replica.
         max_steps: stop after so many steps in all.
         log_every: steps between two log entries.
-        evaluate_every, checkpoint_every: epochs.
+        evaluate_every: epochs; None for so often that no more test images are looked at than were
+            trained on in between. The last epoch always is evaluated.
+        checkpoint_every: epochs.
         export: whether a finished run writes a SavedModel.
     """
 
@@ -128,7 +130,7 @@ class Config:
     row_groups: int | None = None
     max_steps: int | None = None
     log_every: int = 50
-    evaluate_every: int = 1
+    evaluate_every: int | None = None
     checkpoint_every: int = 1
     export: bool = True
 

@@ -1,4 +1,4 @@
-"""The one kind of error that is told to a person without a stack trace."""
+"""The errors that are told to a person without a stack trace."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The message names the value, what is allowed and what to do; `main` prints it and exits.
     """
+
+
+class UnknownNameError(UserError):
+    """A name on the command line that nothing has; `main` exits as for any other bad flag."""

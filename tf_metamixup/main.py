@@ -13,7 +13,7 @@ from collections.abc import Collection
 from absl import flags
 
 from tf_metamixup.config import DECAYED, META_SOURCES, MODES, SCHEDULES, Config
-from tf_metamixup.errors import UserError
+from tf_metamixup.errors import UnknownNameError, UserError
 from tf_metamixup.stopping import Interrupted
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
@@ -66,7 +66,8 @@ GROUPS = {
         "max_steps": "stop after so many steps in all; can be resumed",
         "export": "write a SavedModel at the end",
         "log_every": "steps between two log entries",
-        "evaluate_every": "epochs between two evaluations",
+        "evaluate_every": "epochs between two evaluations; by default as often as looks at no more "
+        "test images than were trained on in between",
         "checkpoint_every": "epochs between two checkpoints",
     },
 }
@@ -212,7 +213,7 @@ def train(config: Config) -> dict:
         run_dir=config.run_dir,
         max_steps=config.max_steps,
         log_every=config.log_every,
-        evaluate_every=config.evaluate_every,
+        evaluate_every=config.evaluate_every or prepared.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
@@ -325,7 +326,7 @@ def main(argv: list[str]) -> int:
             result = train(config)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
-            return FAILED
+            return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
     except Interrupted as interrupted:
         print(
             f"stopped by {interrupted}; what was done is saved, and the same command goes on",

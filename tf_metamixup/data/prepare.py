@@ -1,6 +1,7 @@
 """From a source and the settings of a run to the streams that it trains on."""
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,7 @@ from tf_metamixup.config import Config
 from tf_metamixup.data import pipeline, splits
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.sources import Source
+from tf_metamixup.errors import UserError
 
 TEST_BATCH = 500
 
@@ -21,6 +23,8 @@ class Prepared:
         splits: which training images are labelled, unlabelled and meta.
         labelled, unlabelled, meta: endless streams; `unlabelled` is None in SL.
         test: all test images, in order.
+        evaluate_every: epochs between two evaluations by default: often, but without looking at
+            more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
             for methods that do not look at them too, so that all take as many steps.
     """
@@ -31,6 +35,7 @@ class Prepared:
     meta: Stream
     test: tf.data.Dataset
     epoch_steps: int
+    evaluate_every: int
 
     def labels_used(self, reads_meta: bool) -> int:
         """How many training images have their labels read."""
@@ -69,16 +74,26 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     pieces = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
     meta_batch = min(config.batch_size, len(parts.meta)) // pieces * pieces
+    if not meta_batch:
+        raise UserError(
+            f"a meta set of {len(parts.meta)} images cannot be dealt in {pieces} row groups; raise "
+            "num_meta or lower row_groups"
+        )
     semi = config.mode == "ssl"
-    return Prepared(
-        splits=parts,
-        labelled=stream("labelled", parts.labelled, config.batch_size, **augmented),
-        unlabelled=stream(
+    labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
+    unlabelled = None
+    if semi:
+        unlabelled = stream(
             "unlabelled", parts.unlabelled, config.batch_size, views=max(1, views), **augmented
         )
-        if semi
-        else None,
+    epoch_steps = len(parts.unlabelled if semi else parts.labelled) // config.batch_size
+    rows = epoch_steps * config.batch_size * (2 if semi else 1)
+    return Prepared(
+        splits=parts,
+        labelled=labelled,
+        unlabelled=unlabelled,
         meta=stream("meta", parts.meta, meta_batch),
         test=pipeline.test_batches(source.test, TEST_BATCH),
-        epoch_steps=len(parts.unlabelled if semi else parts.labelled) // config.batch_size,
+        epoch_steps=epoch_steps,
+        evaluate_every=math.ceil(len(source.test) / rows),
     )

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tf_metamixup.data import augment, splits
-from tf_metamixup.errors import UserError
+from tf_metamixup.errors import UnknownNameError, UserError
 
 KNOWN = ["digits", "mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100", "imagenet2012"]
 
@@ -288,9 +288,9 @@ def _require_known(name: str, base: str) -> None:
     listed = tfds.list_builders(with_community_datasets=False)
     if base in listed:
         return
-    near = difflib.get_close_matches(base, [*KNOWN, *listed], n=1)
+    near = [*difflib.get_close_matches(base, KNOWN, 1), *difflib.get_close_matches(base, listed, 1)]
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UserError(
+    raise UnknownNameError(
         f"unknown data set {name!r}.{hint} Known: {', '.join(KNOWN)}, folder:DIR, or any other "
         "TFDS image-classification name"
     )

@@ -1,0 +1,165 @@
+import dataclasses
+import json
+import signal
+
+import pytest
+
+from tf_metamixup import main
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command line in this process: (exit code, stdout, stderr)."""
+    before = [(signum, signal.getsignal(signum)) for signum in (signal.SIGTERM, signal.SIGINT)]
+
+    def call(*arguments):
+        code = main.main(["main", *arguments])
+        return code, *capsys.readouterr()
+
+    yield call
+    for signum, handler in before:
+        signal.signal(signum, handler)
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Runs a command line that is an error; its one message, and nothing else is told."""
+
+    def call(code, *arguments):
+        actual, out, err = run(f"--run_dir={tmp_path}/run", *arguments)
+        assert actual == code, err
+        assert out == ""
+        lines = [line for line in err.splitlines() if line != "(--help lists all flags)"]
+        assert lines[0].startswith("error: ")
+        assert "Traceback" not in err
+        assert not (tmp_path / "run" / "result.json").exists()
+        return "\n".join(lines)
+
+    return call
+
+
+TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--nosuch=1"], ["nosuch"]),
+        (["--polcy=beta"], ["polcy", "policy"]),  # did you mean
+        (["--epochs=many"], ["epochs", "many"]),
+        (["--epochs=0"], ["--epochs=0", "at least 1"]),
+        (["--mode=xl"], ["mode", "xl", "sl", "ssl"]),
+        (["--export=perhaps"], ["export", "perhaps"]),
+        (["digits"], ["'digits'", "--name=value"]),
+        (["--flagfile=/nowhere.flags"], ["/nowhere.flags"]),
+        (["--method=nosuch"], ["'nosuch'", "pseudo_label", "supervised"]),
+        (["--policy=nosuch"], ["'nosuch'", "beta", "fixed", "meta", "none"]),
+        (["--architecture=nosuch"], ["'nosuch'", "cnn3", "wrn_28_10"]),
+        (["--architecture=cnn3(depth=3)"], ["'depth'", "width=32", "batch_norm=False"]),
+        (["--method=pseudo_label(sigma=1)"], ["'sigma'", "threshold=0.95", "period=30"]),
+        (["--method=pseudo_label(threshold=2)"], ["threshold=2", "[0, 1]"]),
+        (["--policy=beta('a')"], ["'a'", "float"]),
+        (["--policy=beta("], ["'beta('", "name(option=value, ...)"]),
+        (["--policy=fixed(1, 2)"], ["option=value"]),
+        (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
+    ],
+)
+def test_bad_flags_and_names_are_told_with_what_is_known(refused, arguments, told):
+    message = refused(2, *arguments)
+    for part in told:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--dataset=folder:/nowhere"], ["/nowhere/train is not a folder", "CLASS"]),
+        (["--mode=ssl", "--num_labels=1400"], ["class", "images", "are needed"]),
+        (["--num_meta=9"], ["meta set of 9", "10 classes", "10 or more"]),
+        (["--num_meta=1430"], ["meta set", "are needed"]),
+        (["--batch_size=2000"], ["batch of 2000", "larger than the 1337"]),
+        (["--image_size=4"], ["8x8"]),
+        (["--architecture=cnn3(width=0)"], ["width=0"]),
+        (["--architecture=wrn(depth=11)"], ["depth=11"]),
+        (["--num_meta=10", "--row_groups=20", "--batch_size=20"], ["num_meta"]),
+    ],
+)
+def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
+    message = refused(1, *arguments)
+    for part in told:
+        assert part in message
+
+
+def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
+    from tf_metamixup.data import sources
+
+    monkeypatch.setattr(sources, "_unreachable", lambda url: f"{url} cannot be reached")
+    message = refused(1, "--dataset=cifar10", f"--data_dir={tmp_path}/empty")
+    for part in ("cifar10", "cannot be reached", "--data_dir", "cifar-10-binary.tar.gz"):
+        assert part in message
+
+
+def test_a_file_where_the_run_directory_should_be_is_told(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out, err = run(*TINY, f"--run_dir={tmp_path}/file")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: cannot write into the run directory {tmp_path}/file")
+
+
+def test_help_lists_the_flags_by_group(run, capsys):
+    with pytest.raises(SystemExit) as done:
+        run("--help")
+    assert done.value.code == 0
+    shown = capsys.readouterr().out
+    for part in ("data:", "training:", "run:", "--dataset", "--run_dir", "--max_steps"):
+        assert part in shown
+
+
+def test_a_flagfile_gives_flags(tmp_path):
+    (tmp_path / "f.flags").write_text("--epochs=7\n# a comment\n--policy=beta(0.5)\n")
+    config = main.parse(["main", f"--flagfile={tmp_path}/f.flags", "--seed=4"])
+    assert (config.epochs, config.policy, config.seed) == (7, "beta(0.5)", 4)
+
+
+def test_equal_things_are_spelt_alike():
+    parsed = main.parse(["main", "--policy=beta(alpha=1)", "--architecture=cnn3( width = 32 )"])
+    named = main.parse(["main", "--policy=beta", "--architecture=cnn3"])
+    assert main.canonical(parsed).identity() == main.canonical(named).identity()
+
+
+def test_every_setting_has_a_flag():
+    names = {field.name for field in dataclasses.fields(main.Config)}
+    assert {name for helps in main.GROUPS.values() for name in helps} == names
+
+
+def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
+    command = (*TINY, "--batch_size=100", "--epochs=2", f"--run_dir={tmp_path}/run")
+    code, out, _ = run(*command, "--max_steps=5")
+    assert code == 0
+    assert out.startswith("stopped: 5 steps")
+    assert "--max_steps" in out
+    splits = (tmp_path / "run" / "splits.json").read_bytes()
+
+    code, out, err = run(*command, "--seed=1", "--weight_decay=0.5", "--max_steps=6")
+    assert (code, out) == (1, "")
+    assert "seed: 0 there, 1 here; weight_decay: 0.0001 there, 0.5 here" in err
+    assert "max_steps" not in err
+    assert (tmp_path / "run" / "splits.json").read_bytes() == splits
+
+    # None of these makes another run.
+    free = ("--log_every=3", "--evaluate_every=2", "--checkpoint_every=2", "--data_dir=/nowhere")
+    code, out, _ = run(*command, *free)
+    assert code == 0
+    assert out.startswith("finished: 26 steps")
+
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["parameters"] == 554
+    assert result["labels_used"] == 1337
+    assert [entry["epoch"] for entry in result["history"]] == [1, 2]
+    assert result["history"][0]["lambda_move_mean"] == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["settings"]["architecture"] == "cnn3(width=2)"
+    assert config["settings"]["num_meta"] == 100
+    assert "tensorflow" in config["versions"]
+    parts = json.loads(splits)
+    assert [len(parts[name]) for name in ("labelled", "unlabelled", "meta")] == [1337, 0, 100]
