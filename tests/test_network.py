@@ -3,6 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import tiny
+from tf_metamixup.models.dropout import RowDropout
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 
@@ -62,11 +63,18 @@ def test_dropout_repeats_within_a_step_and_changes_between_steps():
     assert not np.allclose(first, other)
 
 
+def test_every_dropout_layer_has_a_mask_of_its_own():
+    image = keras.Input([50])
+    layers = [RowDropout(0.5), RowDropout(0.5)]
+    x = keras.layers.Dense(50, use_bias=False, kernel_initializer="identity")(image)
+    network = Network(keras.Model(image, [layer(x) for layer in layers]))
+    first, second = network.forward(network.theta, draws())(tf.ones([1, 50]))
+    assert not np.allclose(first, second)
+
+
 def test_keras_dropout_draws_other_masks_on_other_replicas():
     image = keras.Input([100])
-    network = Network(
-        keras.Sequential([image, keras.layers.Dropout(0.5), keras.layers.Dense(1)])
-    )
+    network = Network(keras.Sequential([image, keras.layers.Dropout(0.5), keras.layers.Dense(1)]))
     ones = tf.ones([1, 100])
     first, second = (network.forward(network.theta, draws(0, p, 2))(ones) for p in (0, 1))
     assert not np.allclose(first, second)

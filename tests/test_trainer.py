@@ -1,9 +1,12 @@
 import functools
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests import tiny
+from tf_metamixup.errors import UserError
 
 ROWS = [("supervised", "meta"), ("pseudo_label(threshold=0.4)", "meta")]
 
@@ -39,3 +42,76 @@ def test_two_replicas_equal_one_device_in_float32(method, policy, norm):
     two, *_ = five_steps(method, policy, 2, model)
     for number, (expected, actual) in enumerate(zip(one, two, strict=True)):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4, err_msg=str(number))
+
+
+def test_evaluate_counts_every_image_once_on_any_number_of_replicas():
+    pixels, labels = tiny.images(25, seed=1)
+    results = []
+    for replicas in (1, 2):
+        trainer = tiny.trainer(policy="none", replicas=replicas)
+        results.append(trainer.evaluate(tiny.test_set()))
+    logits = trainer.network.predict(tf.constant(pixels)).numpy()
+    wrong = 100 * np.mean(logits.argmax(axis=1) != labels)
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    loss = -np.mean(log_softmax[np.arange(25), labels])
+    for result in results:
+        assert result == pytest.approx({"error": wrong, "loss": loss}, rel=1e-5)
+
+
+def test_evaluate_tells_top_5_with_more_than_ten_classes():
+    def model():
+        image = keras.Input([12])
+        return keras.Model(image, keras.layers.Activation("linear")(keras.layers.Dense(12)(image)))
+
+    trainer = tiny.trainer(policy="none", model=model, preprocess=None)
+    trainer.model.layers[1].set_weights([np.eye(12), np.zeros(12)])
+    # Scores fall from class 0 to 11; labels 0, 4 and 5: one right, two within the first five.
+    x = np.repeat(np.arange(12.0, 0, -1)[None], 3, axis=0).astype(np.float32)
+    test = tf.data.Dataset.from_tensor_slices((x, np.array([0, 4, 5]))).batch(2)
+    result = trainer.evaluate(test)
+    assert result["error"] == pytest.approx(200 / 3)
+    assert result["error_top5"] == pytest.approx(100 / 3)
+
+
+def test_a_model_that_ends_in_a_softmax_is_refused():
+    def model():
+        image = keras.Input([4])
+        return keras.Model(image, keras.layers.Dense(3, activation="softmax")(image))
+
+    with pytest.raises(UserError, match="softmax"):
+        tiny.trainer(model=model)
+
+
+def test_data_that_a_method_or_policy_needs_is_asked_for(tmp_path):
+    labelled = tiny.streams()["labelled"]
+    with pytest.raises(UserError, match="needs `meta` data"):
+        tiny.trainer("supervised", "meta").fit(labelled, steps=1, run_dir=tmp_path)
+    with pytest.raises(UserError, match="needs `unlabelled` data"):
+        tiny.trainer("pseudo_label", "none").fit(labelled, steps=1, run_dir=tmp_path)
+
+
+def test_weight_decay_is_coupled_and_can_spare_all_but_kernels():
+    def model():
+        return tiny.network(norm="plain")
+
+    decays = tiny.trainer(model=model, weight_decay=0.5)._recipe.weight_decay
+    assert decays == [0.5] * 6
+    trainer = tiny.trainer(model=model, weight_decay=0.5, weight_decay_on="kernels")
+    spared = [
+        variable.path.split("/")[-1]
+        for variable, decay in zip(
+            trainer.model.trainable_variables, trainer._recipe.weight_decay, strict=True
+        )
+        if not decay
+    ]
+    assert sorted(spared) == ["beta", "bias", "bias", "gamma"]
+
+
+def test_own_unlabelled_batches_need_no_labels_and_no_axis_of_views(tmp_path):
+    pixels, labels = tiny.images()
+    labelled = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(8)
+    unlabelled = tf.data.Dataset.from_tensor_slices(pixels).batch(8)
+    trainer = tiny.trainer("pseudo_label(threshold=0.3)", "none")
+    result = trainer.fit(labelled, unlabelled=unlabelled, steps=2, run_dir=tmp_path)
+    assert result["history"][-1]["accepted"] > 0
+    assert result["history"][-1]["pseudo_label_error"] is None

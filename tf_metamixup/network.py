@@ -90,7 +90,8 @@ class Network:
         state = []
         for number, variable in enumerate(self.model.non_trainable_variables):
             if number in self._seed_numbers:
-                key = fold(fold(draws.seed, "dropout"), self._seed_numbers[number])[0]
+                # A fold keeps what it folds in as its second half; only one more mixes it in.
+                key = fold(fold(fold(draws.seed, "dropout"), self._seed_numbers[number]), "key")[0]
                 replica = tf.cast(draws.piece, tf.int64) * CALLS
                 state.append(tf.cast(tf.stack([key, replica]), variable.dtype))
             else:

@@ -18,7 +18,10 @@ CALLS = 65_536
 
 
 def fold(seed: tf.Tensor, data: str | int | tf.Tensor) -> tf.Tensor:
-    """A new seed, int64 [2], from `seed` and a purpose (a string) or a counter (an integer)."""
+    """A new seed, int64 [2], from `seed` and a purpose (a string) or a counter (an integer).
+
+    Its first half depends on `seed` alone and its second is `data`: both halves make the seed.
+    """
     if isinstance(data, str):
         data = zlib.crc32(data.encode())
     return tf.random.experimental.stateless_fold_in(

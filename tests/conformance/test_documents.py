@@ -14,7 +14,7 @@ from tf_metamixup import benchmark, main
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
 FLAGFILES = sorted((ROOT / "flags").rglob("*.flags"))
-SCRIPTS = sorted((ROOT / "launch").glob("*.sh")) + [ROOT / ".ci" / "run"]
+SCRIPTS = [*sorted((ROOT / "launch").glob("*.sh")), ROOT / ".ci" / "run"]
 COMMAND = re.compile(r"python -m tf_metamixup\.(\w+)((?:[^\n`\\]|\\\n)*)")
 
 

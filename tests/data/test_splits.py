@@ -47,14 +47,13 @@ def test_the_seed_decides():
     assert set(make().meta) != set(make(seed=-1).meta)
 
 
-def test_meta_source_train_leaves_the_meta_images_among_the_labelled():
-    parts = make(num_labels=12, meta_source="train")
-    assert set(parts.meta) < set(parts.labelled)
-    assert counts(parts.labelled) == [3] * 4
-    assert not set(parts.unlabelled) & set(parts.labelled)
+def test_meta_source_train_adds_the_meta_images_to_the_labelled_ones():
+    apart, together = (make(num_labels=12, meta_source=m) for m in ("heldout", "train"))
+    np.testing.assert_array_equal(together.labelled, np.union1d(apart.labelled, apart.meta))
+    np.testing.assert_array_equal(together.unlabelled, apart.unlabelled)
+    np.testing.assert_array_equal(together.meta, apart.meta)
     assert len(make(meta_source="train").labelled) == 200
-    with pytest.raises(UserError, match="out of the labelled"):
-        make(num_labels=4, meta_source="train")
+    assert len(make(train_examples=20, meta_source="train").labelled) == 20 + len(apart.meta)
     with pytest.raises(UserError, match="known: heldout, train"):
         make(meta_source="test")
 

@@ -56,7 +56,7 @@ def make(
         num_labels: None is supervised learning: all that is left is labelled.
         train_examples: caps what is left after the meta set, labelled and unlabelled together, as
             balanced as the classes allow.
-        meta_source: `heldout`, or `train`, which leaves the meta images among the labelled ones.
+        meta_source: `heldout`, or `train`, where the meta images are trained on beside the others.
         include_labelled: whether labelled images are also unlabelled ones.
 
     Raises:
@@ -78,8 +78,7 @@ def make(
     meta = np.full(classes, per_class)
     _require(meta, sizes, f"a meta set of {num_meta} images")
 
-    start = meta if meta_source == "heldout" else np.zeros_like(meta)
-    room = sizes - start
+    room = sizes - meta
     if train_examples is not None:
         room = _balanced(train_examples, room, turn)
     if num_labels is None:
@@ -94,8 +93,6 @@ def make(
         _require(labelled, room, f"{num_labels} labelled images after the meta set")
     if not labelled.any():
         raise UserError(f"no labelled image is left after a meta set of {num_meta}; lower num_meta")
-    if meta_source == "train":
-        _require(meta, labelled, f"a meta set of {num_meta} images out of the labelled ones")
 
     def part(first: np.ndarray, count: np.ndarray) -> np.ndarray:
         taken = [o[f : f + n] for o, f, n in zip(order, first, count, strict=True)]
@@ -109,7 +106,8 @@ def make(
             f"no unlabelled image is left after {num_labels} labelled ones and a meta set of "
             f"{num_meta}; lower num_labels or num_meta, or raise train_examples"
         )
-    return Splits(part(start, labelled), part(start + skipped, unlabelled), part(0 * meta, meta))
+    trained = (0 * meta, meta + labelled) if meta_source == "train" else (meta, labelled)
+    return Splits(part(*trained), part(meta + skipped, unlabelled), part(0 * meta, meta))
 
 
 def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
