@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_metamixup as tmm
+from tf_metamixup import main
+
+# Runs where only TensorFlow is imported.
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+folder, images, outputs = sys.argv[1:]
+serve = tf.saved_model.load(folder).signatures["serving_default"]
+signature = serve.structured_input_signature[1]
+assert list(signature) == ["image"], signature
+assert signature["image"].dtype == tf.uint8, signature
+assert signature["image"].shape.as_list() == [None, 8, 8, 1], signature
+np.savez(outputs, **serve(image=tf.constant(np.load(images))))
+# TensorFlow itself imports Keras.
+assert not [name for name in sys.modules if name.startswith("tf_metamixup")]
+"""
+
+
+@pytest.mark.slow
+def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path, monkeypatch):
+    made = []
+
+    class Kept(tmm.Trainer):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(tmm, "Trainer", Kept, raising=False)
+    run_dir = tmp_path / "run"
+    command = ["main", "--policy=none", "--batch_size=100", "--epochs=1", f"--run_dir={run_dir}"]
+    command.append("--architecture=cnn3(width=2, batch_norm=True)")
+    # The export comes with a second call, which trains nothing.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert main.main([*command, "--noexport"]) == 0
+    assert not (run_dir / "saved_model").exists()
+    assert main.main(command) == 0
+    labels = (run_dir / "saved_model" / "assets" / "labels.txt").read_text()
+    assert labels == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
+    assert [p.name for p in run_dir.iterdir() if p.name.startswith(".saved")] == []
+
+    images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1)).astype(np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    paths = [run_dir / "saved_model", tmp_path / "images.npy", tmp_path / "outputs.npz"]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, *map(str, paths)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    served = np.load(tmp_path / "outputs.npz")
+    assert sorted(served) == ["class_id", "logits", "probabilities"]
+    for trainer in made:  # the one that trained, and the one that was restored
+        logits = trainer.network.predict(tf.constant(images)).numpy()
+        np.testing.assert_allclose(served["logits"], logits, atol=1e-5)
+    np.testing.assert_allclose(served["probabilities"], tf.nn.softmax(logits), atol=1e-5)
+    np.testing.assert_array_equal(served["class_id"], logits.argmax(axis=1))
+    kinds = [served[name].dtype.name for name in ("logits", "probabilities", "class_id")]
+    assert kinds == ["float32", "float32", "int64"]
