@@ -201,7 +201,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
         made = tmm.Trainer(
             model, config.method, policy, learning_rate, seed=config.seed, preprocess=preprocess
         )
-        made.prepare(streams, plan.steps, prepared.epoch_steps)
+        made.prepare(streams, prepared.epoch_steps)
         return made
 
     trained = trainer(ESTIMATORS[REFERENCE], config.learning_rate)
@@ -215,6 +215,8 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     )
     measured = costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
     estimators = measured["estimators"]
+    for name, cost in estimators.items():
+        _tell(f"{name}: {_spread(cost['ratio'], cost['ratio_range'])} times the plain step")
     _tell("timing the pipeline")
     return {
         "plain": measured["plain"] | {"feed": feed(plain)},
@@ -328,7 +330,7 @@ def lambda_gradient(trainer, policy, raw: dict, step):
     network, method = trainer.network, trainer.method
     recipe = Recipe(network, method, policy, trainer.optimizer, weight_decay=[], groups=1)
     batch = prepare(raw, network, trainer.classes)
-    clock = Clock(step=step, epoch=0, learning_rate=trainer.learning_rate(step), progress=1.0)
+    clock = Clock(step=step, epoch=0, learning_rate=trainer.learning_rate(step))
     draws = Draws.at(trainer.seed, step)
     theta = network.theta
     examples = method.examples(network.forward(theta, draws), batch, clock, recipe.groups)
@@ -421,16 +423,19 @@ def table(result: dict[str, Any]) -> str:
             cells[5:] = f"{cost['cosine']:.3f}", f"{cost['cosine_full_meta']:.3f}"
         lines.append(columns(name, *cells))
     for name, fed in (("plain", result["plain"]["feed"]), (REFERENCE, result["feed"])):
-        low, high = min(fed["rounds"]), max(fed["rounds"])
         lines.append(
-            f"the pipeline feeds the {name} step at {fed['ratio']:.2f} of its images/s "
-            f"({low:.2f} to {high:.2f})"
+            f"images/s of the {name} step with its pipeline over those without: "
+            f"{_spread(fed['ratio'], fed['rounds'])}"
         )
     return "\n".join(lines)
 
 
-def _tell(stage: str) -> None:
-    print(stage, file=sys.stderr, flush=True)
+def _spread(value: float, values: list[float]) -> str:
+    return f"{value:.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:
