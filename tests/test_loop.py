@@ -8,7 +8,9 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests import tiny
 from tf_metamixup import loop
 from tf_metamixup.checkpoints import Checkpoints
 from tf_metamixup.errors import UserError
@@ -35,7 +37,7 @@ class Device:
     def _reach(self, place, step):
         self._at.get(place, lambda _: None)(step)
 
-    def prepare(self, streams, steps, epoch_steps):
+    def prepare(self, streams, epoch_steps):
         self.calls.append("prepare")
 
     def batches(self, streams, first_step):
@@ -276,3 +278,28 @@ def test_evaluations_and_checkpoints_come_every_so_many_epochs_and_last(tmp_path
     errors = [entry["test_error"] for entry in result["history"]]
     assert [error is None for error in errors] == [True, False, False]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000025"]
+
+
+def test_lost_tensorboard_files_do_not_stop_a_run(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "{{node x}} No space left on device\n")
+
+    for name in ("scalar", "image", "text"):
+        monkeypatch.setattr(tf.summary, name, full)
+    with pytest.warns(UserWarning, match="^TensorBoard events were not written: No space left on"):
+        assert fit(tmp_path)["status"] == "finished"
+
+
+def test_the_graph_is_traced_once_before_the_first_step_and_that_changes_nothing():
+    trainer = tiny.trainer("supervised", "none")
+    streams = trainer._streams(**tiny.streams())
+    trainer.prepare(streams, epoch_steps=3)
+    before = tiny.weights(trainer)
+    batches = trainer.batches(streams, 0)
+    trainer.trace(batches)
+    for one, other in zip(before, tiny.weights(trainer), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for first, count in ((0, 1), (1, 3)):
+        trainer.train(batches, first, count)
+    assert any((a != b).any() for a, b in zip(before, tiny.weights(trainer), strict=True))
+    assert trainer._train.experimental_get_tracing_count() == 1

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import signal
 
 import pytest
@@ -104,6 +105,18 @@ def test_a_file_where_the_run_directory_should_be_is_told(run, tmp_path):
     code, out, err = run(*TINY, f"--run_dir={tmp_path}/file")
     assert (code, out) == (1, "")
     assert err.startswith(f"error: cannot write into the run directory {tmp_path}/file")
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_step(run, tmp_path):
+    flags = ("--learning_rate=1e6", "--epochs=1", "--batch_size=100", f"--run_dir={tmp_path}/run")
+    code, out, err = run(*TINY, *flags)
+    assert (code, out) == (1, "")
+    assert re.search(
+        r"^error: the loss is (nan|inf) at step \d+; there is no checkpoint", err, re.M
+    )
+    assert "Traceback" not in err
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["status"], result["test_error"]) == ("failed", None)
 
 
 def test_help_lists_the_flags_by_group(run, capsys):

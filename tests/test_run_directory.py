@@ -107,3 +107,4 @@ def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch):
         folder.write_arrays("lambdas.npz", {"before": np.arange(3)})
     monkeypatch.undo()
     assert folder.read("result.json") == {"status": "stopped"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "result.json"]

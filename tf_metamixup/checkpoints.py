@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.errors import UserError, reason
 
 KEEP = 2
 SUMS = "SHA256SUMS"
@@ -70,7 +70,7 @@ class Checkpoints:
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(draft, ignore_errors=True)
             raise UserError(
-                f"cannot write a checkpoint into {self._folder}: {_reason(error)}. Older "
+                f"cannot write a checkpoint into {self._folder}: {reason(error)}. Older "
                 "checkpoints are intact: make room or mend the folder, and start the same command "
                 "again"
             ) from error
@@ -140,7 +140,3 @@ def _flush(path: pathlib.Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]

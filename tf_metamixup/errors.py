@@ -10,3 +10,9 @@ class UserError(ValueError):
 
 class UnknownNameError(UserError):
     """A name on the command line that nothing has; `main` exits as for any other bad flag."""
+
+
+def reason(error: Exception) -> str:
+    """What the system says in `error`, without TensorFlow's prefixes and further lines."""
+    said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    return (said.splitlines() or [""])[0].rpartition("}} ")[2]

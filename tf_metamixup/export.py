@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.errors import UserError, reason
 from tf_metamixup.network import Network
 
 
@@ -56,7 +56,7 @@ def export(
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"cannot write the SavedModel {folder}: {error}") from error
+        raise UserError(f"cannot write the SavedModel {folder}: {reason(error)}") from error
     finally:
         shutil.rmtree(labels.parent, ignore_errors=True)
         shutil.rmtree(draft, ignore_errors=True)

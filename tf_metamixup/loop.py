@@ -82,7 +82,7 @@ def fit(
     folder = RunDirectory(run_dir)
     with folder.locked(), listen() as stop:
         folder.claim(settings, {"recorded": recorded or {}, "versions": versions()})
-        if splits is not None:
+        if splits is not None and folder.read("splits.json") is None:
             folder.write_json("splits.json", splits)
         run = _Run(trainer, streams, test, plan, folder, settings | (recorded or {}), labels_used)
         return run.go(stop)

@@ -109,11 +109,14 @@ class RunDirectory:
     def _replacing(self, name: str):
         draft = self.path / f".{name}.draft"
         with self._told():
-            with draft.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path / name)
+            try:
+                with draft.open("wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(self.path / name)
+            finally:
+                draft.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _told(self):

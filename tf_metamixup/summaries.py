@@ -1,14 +1,17 @@
 """TensorBoard: what a run shows while it goes on. Gets plain numbers and arrays."""
 
+import contextlib
 import json
 import pathlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
+from tf_metamixup.errors import reason
 from tf_metamixup.history import ACCEPTED, LAM, MOVE, START
 
 # Where a history entry is shown; all else of it goes under `monitors/`.
@@ -42,15 +45,14 @@ class Summaries:
             name: value if isinstance(value, bool | int | float | str) else str(value)
             for name, value in settings.items()
         }
-        with self._writer.as_default(step=0):
+        with self._written(0):
             tf.summary.text("configuration", text)
             hparams.hparams(plain)
-        self.flush()
 
     def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
         """Some steps: scalars by tag, and lambda of the rows [n, 6] before and after the policy."""
         rows = rows[rows[:, ACCEPTED] > 0]
-        with self._writer.as_default(step=step):
+        with self._written(step):
             for tag, value in scalars.items():
                 tf.summary.scalar(tag, value)
             if len(rows):
@@ -60,7 +62,7 @@ class Summaries:
 
     def epoch(self, step: int, entry: dict[str, Any], pairs: tuple[np.ndarray, np.ndarray]) -> None:
         """A closed epoch: its entry, and mean lambda by (class of x_i, class of x_j)."""
-        with self._writer.as_default(step=step):
+        with self._written(step):
             for name, value in entry.items():
                 if value is not None and name != "epoch":
                     tf.summary.scalar(TAGS.get(name, f"monitors/{name}"), value)
@@ -70,14 +72,15 @@ class Summaries:
                 description="Mean lambda of the mixed pairs, 0 black to 1 white; row: class of "
                 "x_i, column: class of x_j; red: no such pair.",
             )
-        self.flush()
 
-    def flush(self) -> None:
-        """Events to disk; a loss of event files is no reason to stop training."""
+    @contextlib.contextmanager
+    def _written(self, step: int) -> Iterator[None]:
+        """Events of `step`, to disk at the end; their loss is no reason to stop training."""
         try:
-            self._writer.flush()
+            with self._writer.as_default(step=step):  # which flushes when it ends
+                yield
         except tf.errors.OpError as error:
-            warnings.warn(f"TensorBoard events were not written: {error.message}", stacklevel=2)
+            warnings.warn(f"TensorBoard events were not written: {reason(error)}", stacklevel=4)
 
 
 def class_pair_image(total: np.ndarray, count: np.ndarray) -> np.ndarray:
