@@ -18,7 +18,7 @@ DRAWS = Draws.at(0, tf.constant(0))
 
 
 def clock(epoch=0):
-    return Clock(tf.constant(0, tf.int64), tf.constant(epoch, tf.int64), tf.constant(ETA), 0.0)
+    return Clock(tf.constant(0, tf.int64), tf.constant(epoch, tf.int64), tf.constant(ETA))
 
 
 def batch(dtype=tf.float64, rows=6, soft=False):

@@ -14,7 +14,7 @@ ROWS = [("supervised", "meta"), ("pseudo_label(threshold=0.4)", "meta")]
 def five_steps(method, policy, replicas, model):
     trainer = tiny.trainer(method, policy, replicas=replicas, model=model, weight_decay=1e-2)
     streams = trainer._streams(**tiny.streams())
-    trainer.prepare(streams, steps=5, epoch_steps=3)
+    trainer.prepare(streams, epoch_steps=3)
     batches = trainer.batches(streams, 0)
     _, losses, rows = trainer.train(batches, 0, 5)
     return tiny.weights(trainer), losses, rows
@@ -115,3 +115,72 @@ def test_own_unlabelled_batches_need_no_labels_and_no_axis_of_views(tmp_path):
     result = trainer.fit(labelled, unlabelled=unlabelled, steps=2, run_dir=tmp_path)
     assert result["history"][-1]["accepted"] > 0
     assert result["history"][-1]["pseudo_label_error"] is None
+
+
+def test_a_short_last_batch_of_an_own_data_set_is_trained_on(tmp_path):
+    pixels, labels = tiny.images(20)
+    labelled = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(8)  # 8, 8 and 4 rows
+    trainer = tiny.trainer("supervised", "beta", row_groups=1)
+    streams = trainer._streams(labelled, None, None)
+    trainer.prepare(streams, epoch_steps=3)
+    _, losses, rows = trainer.train(trainer.batches(streams, 0), 0, 6)
+    assert len(losses) == 6 and len(rows) == 40
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros([8, 1], np.int64), np.zeros(8, np.float32), np.zeros([8, 2], np.float32)],
+    ids=["column of integers", "vector of floats", "probabilities of two of three classes"],
+)
+def test_labels_of_another_shape_are_refused(tmp_path, labels):
+    data = tf.data.Dataset.from_tensors((np.zeros([8, *tiny.SHAPE], np.uint8), labels))
+    with pytest.raises(UserError, match="labels"):
+        tiny.trainer("supervised", "none").fit(data, steps=1, run_dir=tmp_path)
+
+
+def test_a_model_with_regularizers_is_refused():
+    def model():
+        image = keras.Input([4])
+        return keras.Model(image, keras.layers.Dense(3, kernel_regularizer="l2")(image))
+
+    with pytest.raises(UserError, match="weight_decay"):
+        tiny.trainer(model=model)
+
+
+def test_calls_of_any_length_build_the_graph_once():
+    trainer = tiny.trainer("supervised", "none")
+    streams = trainer._streams(**tiny.streams())
+    trainer.prepare(streams, epoch_steps=3)
+    batches = trainer.batches(streams, 0)
+    for first, count in ((0, 1), (1, 1), (2, 3)):
+        trainer.train(batches, first, count)
+    assert trainer._train.experimental_get_tracing_count() == 1
+
+
+def test_momentum_and_decay_by_hand_over_two_steps(float64):
+    # One weight per class on one constant pixel, and labels that the data set repeats.
+    def model():
+        image = keras.Input([1])
+        return keras.Model(
+            image, keras.layers.Dense(3, use_bias=False, kernel_initializer="ones")(image)
+        )
+
+    data = tf.data.Dataset.from_tensors((np.ones([4, 1]), np.zeros(4, np.int64)))
+    trainer = tiny.trainer(
+        "supervised", "none", model=model, preprocess=None, momentum=0.5, weight_decay=0.1
+    )
+    streams = trainer._streams(data, None, None)
+    trainer.prepare(streams, epoch_steps=2)
+    trainer.train(trainer.batches(streams, 0), 0, 2)
+    weight, velocity = np.ones(3), np.zeros(3)
+    for _ in range(2):
+        softmax = np.exp(weight) / np.exp(weight).sum()
+        velocity = 0.5 * velocity - 0.1 * (softmax - [1, 0, 0] + 0.1 * weight)
+        weight = weight + velocity
+    np.testing.assert_allclose(trainer.model.get_weights()[0][0], weight, rtol=1e-6)
+
+
+def test_agreement_is_told_in_either_precision(float64):
+    trainer = tiny.trainer("supervised", "meta")
+    trainer.prepare(trainer._streams(**tiny.streams()), epoch_steps=3)
+    assert -1 <= trainer.agreement(0) <= 1

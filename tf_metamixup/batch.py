@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_metamixup.errors import UserError
 from tf_metamixup.network import Network
 
 
@@ -28,18 +29,43 @@ class Batch(NamedTuple):
 
 
 def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
-    """Integer labels [n] or probabilities [n, classes] as probabilities."""
+    """Integer labels [n] or probabilities [n, classes] as probabilities [n, classes].
+
+    Raises:
+        tf.errors.InvalidArgumentError: an integer label that is no class.
+    """
     if labels.dtype.is_integer:
-        return tf.one_hot(labels, classes, dtype=dtype)
+        within = tf.debugging.assert_less(
+            tf.cast(labels, tf.int64), tf.cast(classes, tf.int64), "a label is not below `classes`"
+        )
+        above = tf.debugging.assert_non_negative(labels, "a label is negative")
+        with tf.control_dependencies([check for check in (within, above) if check is not None]):
+            return tf.one_hot(labels, classes, dtype=dtype)
     return tf.cast(labels, dtype)
+
+
+def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
+    """Refuses labels of a stream that would broadcast into wrong losses.
+
+    Raises:
+        UserError: they are neither integers [n] nor probabilities [n, classes].
+    """
+    if labels.dtype.is_integer and labels.shape.rank == 1:
+        return
+    if labels.dtype.is_floating and labels.shape.rank == 2 and labels.shape[1] == classes:
+        return
+    raise UserError(
+        f"the labels of the `{name}` data must be integers of the shape [rows] or probabilities of "
+        f"the shape [rows, {classes}], and they are {labels.dtype.name} {list(labels.shape)}"
+    )
 
 
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
     """The streams' elements, `(images, labels)` by stream name, as the step takes them."""
 
     def ready(images, labels):
-        images = network.preprocess(images)
-        return images, targets(labels, classes, images.dtype)
+        # Losses are worked out in the weights' precision, whatever the layers compute in.
+        return network.preprocess(images), targets(labels, classes, network.model.variable_dtype)
 
     x, y = ready(*raw["labelled"])
     batch = Batch(x, y)

@@ -69,12 +69,25 @@ class Lambdas(NamedTuple):
         return cls(value, value, tf.zeros_like(value))
 
 
-@POLICIES.register("none")
-@dataclasses.dataclass(frozen=True)
-class Unmixed:
-    """lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
+class Policy:
+    """A policy is a frozen dataclass whose fields are its hyper-parameters.
+
+    Attributes:
+        reads_meta: whether it learns from the meta set; such a policy has `start` and `gradient`
+            as `Meta` has them.
+    """
 
     reads_meta: ClassVar[bool] = False
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Lambda for each row of the batch."""
+        raise NotImplementedError
+
+
+@POLICIES.register("none")
+@dataclasses.dataclass(frozen=True)
+class Unmixed(Policy):
+    """lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Ones."""
@@ -84,11 +97,10 @@ class Unmixed:
 
 @POLICIES.register("fixed")
 @dataclasses.dataclass(frozen=True)
-class Fixed:
+class Fixed(Policy):
     """lambda = value for every pair (the lower half of Table II)."""
 
     value: float = 0.5
-    reads_meta: ClassVar[bool] = False
 
     def __post_init__(self):
         if not 0 <= self.value <= 1:
@@ -102,7 +114,7 @@ class Fixed:
 
 @POLICIES.register("beta")
 @dataclasses.dataclass(frozen=True)
-class Beta:
+class Beta(Policy):
     """lambda ~ Beta(alpha, alpha): MixUp (Zhang et al. 2018).
 
     One lambda a batch, as the paper describes MixUp (III.B, "a unique value in each mini-batch")
@@ -111,7 +123,6 @@ class Beta:
 
     alpha: float = 1.0
     per_sample: bool = False
-    reads_meta: ClassVar[bool] = False
 
     def __post_init__(self):
         _check_alpha("beta", self.alpha)
@@ -126,7 +137,7 @@ class Beta:
 
 @POLICIES.register("meta")
 @dataclasses.dataclass(frozen=True)
-class Meta:
+class Meta(Policy):
     """MetaMixUp: one gradient step on lambda's logits against the meta loss (eq. 7 to 11).
 
     Attributes:

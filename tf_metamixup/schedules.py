@@ -12,13 +12,11 @@ class Clock(NamedTuple):
         step: int64 scalar, optimiser steps taken before this one.
         epoch: int64 scalar, from 0.
         learning_rate: scalar, eta of this step.
-        progress: scalar in [0, 1), the share of the run that is done.
     """
 
     step: tf.Tensor
     epoch: tf.Tensor
     learning_rate: tf.Tensor
-    progress: tf.Tensor
 
 
 def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -111,8 +111,7 @@ def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Te
         half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
         task = meta_task(recipe, theta, examples, partner, half, clock, draws)
         gradient = recipe.policy.gradient(task, recipe.policy.start(task, draws))
-        # The same scale in both halves: it only keeps squares above underflow.
-        return tf.cast(tf.math.divide_no_nan(gradient, clock.learning_rate), tf.float64)
+        return tf.cast(gradient, tf.float64)
 
     middle = tf.shape(batch.x_meta)[0] // 2
     first, second = gradient(slice(None, middle)), gradient(slice(middle, 2 * middle))

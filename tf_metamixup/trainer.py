@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tf_metamixup import export as exporting
 from tf_metamixup import methods, policies, replicas
-from tf_metamixup.batch import prepare, targets
+from tf_metamixup.batch import check_labels, prepare, targets
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
 from tf_metamixup.losses import cross_entropy
@@ -44,7 +44,8 @@ class Trainer:
             them on one device repeat what so many replicas do.
 
     Raises:
-        UserError: the model is not built, or ends in a softmax; an unknown name or option.
+        UserError: the model is not built, ends in a softmax or has losses of its own (regularizers);
+            an unknown name or option.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Trainer:
             "row_groups": groups,
             "parameters": self.parameters,
         }
-        self._plan = (1, 1)
+        self._epoch_steps = 1
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
@@ -167,9 +168,12 @@ class Trainer:
             padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
             self._test = test, self._distribute({"test": stream}, 0)
-        sums = 0
+        sums = None
         for batch in self._test[1]:
-            sums = sums + self._evaluate(batch["test"])
+            batch_sums = self._evaluate(batch["test"])
+            sums = batch_sums if sums is None else sums + batch_sums
+        if sums is None:
+            raise UserError("the test set is empty")
         wrong, wrong_top5, loss, rows = np.asarray(sums)
         result = {"error": 100 * wrong / rows, "loss": loss / rows}
         if self.classes > 10:
@@ -187,10 +191,11 @@ class Trainer:
 
     # What `loop` calls.
 
-    def prepare(self, streams: dict[str, Stream], steps: int, epoch_steps: int) -> None:
-        """Fixes the length of the run and of an epoch, which schedules depend on."""
-        self._plan = (steps, epoch_steps)
+    def prepare(self, streams: dict[str, Stream], epoch_steps: int) -> None:
+        """Fixes the length of an epoch, which schedules depend on, and takes the probe's batch."""
+        self._epoch_steps = epoch_steps
         self._train = tf.function(self._train_steps)
+        self._agree = tf.function(self._replicated_agreement)
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
@@ -215,7 +220,7 @@ class Trainer:
         metrics = metrics.numpy()  # [count, metrics, 2]
         named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
         loss = named["train_loss"]
-        return named, loss[:, 0] / loss[:, 1], rows.numpy().reshape(-1, rows.shape[-1])
+        return named, loss[:, 0] / loss[:, 1], rows.numpy()
 
     def learning_rate(self, step) -> tf.Tensor:
         """Eta of `step`."""
@@ -227,9 +232,10 @@ class Trainer:
 
         Always of the run's first batch, so that a curve shows the network's change.
         """
-        if not hasattr(self.policy, "gradient"):
+        if not self.policy.reads_meta:
             return None
-        return float(self._agree(self._probe, tf.constant(step, tf.int64)))
+        cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
+        return cosine if np.isfinite(cosine) else None
 
     # Graphs.
 
@@ -246,7 +252,8 @@ class Trainer:
             rows = rows.write(
                 number, tf.concat(self.strategy.experimental_local_results(step_rows), axis=0)
             )
-        return metrics.stack(), tf.ensure_shape(rows.stack(), [None, None, 6])
+        # Not stacked: the last batch of a user's data set may be short.
+        return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
 
     def _replica_step(self, raw, step):
         batch = prepare(raw, self.network, self.classes)
@@ -279,12 +286,10 @@ class Trainer:
         )
 
     def _clock(self, step) -> Clock:
-        steps, epoch_steps = self._plan
         return Clock(
             step=step,
-            epoch=step // epoch_steps,
+            epoch=step // self._epoch_steps,
             learning_rate=self.learning_rate(step),
-            progress=tf.cast(step, tf.float32) / steps,
         )
 
     def _draws(self, step) -> Draws:
@@ -302,6 +307,9 @@ class Trainer:
             if data is None:
                 by = f"policy {self.policy}" if name == "meta" else f"method {self.method}"
                 raise UserError(f"{by} needs `{name}` data, and fit() was given none")
+        for name in ("labelled", "meta"):
+            if isinstance(wanted.get(name), tf.data.Dataset):
+                check_labels(name, wanted[name].element_spec[1], self.classes)
         if "unlabelled" in wanted and isinstance(unlabelled, tf.data.Dataset):
             wanted["unlabelled"] = unlabelled.map(self._with_views)
         return {
@@ -313,8 +321,8 @@ class Trainer:
         if len(images.shape) == len(self.model.input_shape):
             images = images[:, None]
         if labels is None:
-            labels = tf.fill(tf.shape(images)[:1], tf.cast(-1, tf.int64))
-        return images, labels
+            labels = tf.fill(tf.shape(images)[:1], -1)
+        return images, tf.cast(labels, tf.int64)
 
     def _distribute(self, streams: dict[str, Stream], first_step: int):
         count = self.strategy.num_replicas_in_sync
@@ -373,4 +381,9 @@ def _check_model(model) -> None:
         raise UserError(
             f"the model ends in a softmax (layer {last.name!r}), but the losses take logits; build "
             "it without one (in keras.applications: classifier_activation=None)"
+        )
+    if model.losses:
+        raise UserError(
+            "the model has losses of its own (regularizers or add_loss), which the step does not "
+            "read; build it without them and use weight_decay"
         )

@@ -13,7 +13,7 @@ LABELLED = [[0.0, 1.0]]
 
 
 def clock(epoch=0):
-    return Clock(tf.constant(0), tf.constant(epoch), tf.constant(0.1), 0.0)
+    return Clock(tf.constant(0), tf.constant(epoch), tf.constant(0.1))
 
 
 def batch(truth=(0, 0, 1)):
