@@ -58,7 +58,7 @@ def test_the_data_decide_the_meta_set_and_the_labels(
 
 
 def test_the_default_run_directory_names_data_mode_row_and_seed():
-    assert config(seed=3).run_dir == "runs/digits-sl-supervised_meta-seed3"
+    assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta-seed3"
     named = config(dataset="folder:../a b", mode="ssl", policy="beta(1.0)").run_dir
     assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_beta_1.0-seed0"
 
@@ -103,3 +103,14 @@ def test_all_settings_but_seven_make_two_runs_the_same():
     }
     names = {field.name for field in dataclasses.fields(Config)}
     assert config().identity().keys() == names - free
+
+
+def test_the_devices_there_are_are_settings_of_the_run():
+    config = Config().with_mode_defaults().on_devices(4)
+    assert (config.replicas, config.row_groups) == (4, 4)
+    assert Config(row_groups=8).with_mode_defaults().on_devices(4).row_groups == 8
+
+
+def test_a_batch_that_the_devices_cannot_share_is_told():
+    with pytest.raises(UserError, match=r"--batch_size=128 .*--replicas=3"):
+        Config().with_mode_defaults().on_devices(3)

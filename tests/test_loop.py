@@ -303,3 +303,9 @@ def test_the_graph_is_traced_once_before_the_first_step_and_that_changes_nothing
         trainer.train(batches, first, count)
     assert any((a != b).any() for a, b in zip(before, tiny.weights(trainer), strict=True))
     assert trainer._train.experimental_get_tracing_count() == 1
+
+
+def test_a_stop_at_an_epochs_end_is_evaluated_however_seldom_epochs_are(tmp_path):
+    result = fit(tmp_path, max_steps=10, evaluate_every=3)
+    assert result["status"] == "stopped"
+    assert result["test_error"] is not None

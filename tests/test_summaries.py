@@ -29,11 +29,11 @@ def value(events, tag):
 def test_scalars_of_an_epoch_stand_under_the_names_people_look_for(events):
     assert value(events, "error/test") == (20, 12.5)
     assert value(events, "losses/train") == (20, 0.5)
-    assert value(events, "monitors/threshold")[1] == pytest.approx(0.9)
+    assert value(events, "epoch/threshold")[1] == pytest.approx(0.9)
 
 
 def test_what_was_not_measured_is_not_shown(events):
-    assert "monitors/accepted" not in events.Tags()["tensors"]
+    assert "epoch/accepted" not in events.Tags()["tensors"]
 
 
 def test_scalars_and_lambda_histograms_of_an_interval(events):
@@ -63,11 +63,3 @@ def test_class_pair_image_is_grey_for_the_mean_and_red_where_no_pair_is():
     image = class_pair_image(*PAIRS)
     corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
     np.testing.assert_array_equal(corners, [[128] * 3, [178, 24, 43], [191] * 3, [0] * 3])
-
-
-def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    summaries = Summaries(None)
-    summaries.configuration({"policy": "meta"})
-    summaries.epoch(1, ENTRY, PAIRS)
-    assert not list(tmp_path.iterdir())

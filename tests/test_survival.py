@@ -120,7 +120,9 @@ def test_a_signal_while_the_graph_is_built_ends_the_run_in_time(tmp_path, signum
     with start(*MAIN, f"--run_dir={tmp_path}/run", f"--replicas={replicas}") as process:
         told = ""
         while "0/" not in told:  # the progress bar, which stands before the graph is built
-            told += process.stderr.read(1)
+            letter = process.stderr.read(1)
+            assert letter, told
+            told += letter
         time.sleep(1.5)
         begun = time.monotonic()
         os.kill(process.pid, signum)
@@ -146,3 +148,26 @@ def test_a_signal_while_tensorflow_loads_ends_the_run_in_time(tmp_path):
     assert took < SECONDS_TO_STOP
     assert "stopped by SIGTERM" in err
     assert "Traceback" not in err
+
+
+def test_two_replicas_stop_on_sigterm_with_143_and_go_on_to_the_end(tmp_path):
+    command = (*MAIN, f"--run_dir={tmp_path}/run", "--replicas=2", "--epochs=4", "--noexport")
+    with start(*command) as process:
+        deadline = time.monotonic() + 200
+        while not checkpoints(tmp_path / "run"):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        begun = time.monotonic()
+        process.terminate()
+        _, err = process.communicate(timeout=300)
+        assert time.monotonic() - begun < SECONDS_TO_STOP
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "stopped by SIGTERM" in err
+    with start(*command) as process:
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert len(result["history"]) == 4
+    assert result["config"]["replicas"] == result["config"]["row_groups"] == 2

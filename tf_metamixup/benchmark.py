@@ -321,22 +321,17 @@ def gradient_cosines(trainer, streams: dict, meta, plan: Plan) -> dict[str, dict
 
 def lambda_gradient(trainer, policy, raw: dict, step):
     """The gradient, [N], by which `policy` would move lambda's logits for the batch `raw`."""
-    from tf_metamixup import mixing
+    from tf_metamixup import step as steps
     from tf_metamixup.batch import prepare
     from tf_metamixup.randomness import Draws
     from tf_metamixup.schedules import Clock
-    from tf_metamixup.step import Recipe, meta_task
 
-    network, method = trainer.network, trainer.method
-    recipe = Recipe(network, method, policy, trainer.optimizer, weight_decay=[], groups=1)
-    batch = prepare(raw, network, trainer.classes)
+    recipe = steps.Recipe(
+        trainer.network, trainer.method, policy, trainer.optimizer, weight_decay=[], groups=1
+    )
+    batch = prepare(raw, trainer.network, trainer.classes)
     clock = Clock(step=step, epoch=0, learning_rate=trainer.learning_rate(step))
-    draws = Draws.at(trainer.seed, step)
-    theta = network.theta
-    examples = method.examples(network.forward(theta, draws), batch, clock, recipe.groups)
-    partner = mixing.pairs(examples, draws)
-    task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
-    return policy.gradient(task, policy.start(task, draws))
+    return steps.lambda_gradient(recipe, batch, clock, Draws.at(trainer.seed, step))
 
 
 def cosine(first, second) -> float:

@@ -152,6 +152,17 @@ class Config:
             config = dataclasses.replace(config, run_dir=config._default_run_dir())
         return config
 
+    def on_devices(self, count: int) -> "Config":
+        """The same on `count` replicas, which a batch must be dealt to in equal parts.
+
+        Raises:
+            UserError: it cannot.
+        """
+        groups = self.row_groups or count
+        config = dataclasses.replace(self, replicas=count, row_groups=groups)
+        config._validate()
+        return config
+
     def with_data_defaults(self, *, classes: int, examples: int, flip: bool) -> "Config":
         """Fills in what depends on the training set.
 
@@ -209,7 +220,7 @@ class Config:
             )
 
     def _default_run_dir(self) -> str:
-        row = re.sub(r"[^A-Za-z0-9.]+", "_", f"{self.method}-{self.policy}").strip("_")
+        row = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.method}-{self.policy}").strip("_")
         dataset = re.sub(r"[^A-Za-z0-9.]+", "_", self.dataset).strip("_")
         return f"runs/{dataset}-{self.mode}-{row}-seed{self.seed}"
 

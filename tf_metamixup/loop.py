@@ -105,7 +105,7 @@ class _Run:
         self._restore()
         self.trainer.prepare(self.streams, self.plan.epoch_steps)
         result = self.folder.read("result.json") or {}
-        if result.get("status") == "finished" and self.step == self.plan.steps:
+        if result.get("status") == "finished":
             return result
         self.summaries = Summaries(self.folder.tensorboard)
         self.summaries.configuration(self.config)
@@ -180,7 +180,8 @@ class _Run:
     def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
         final = self.step == self.plan.steps
-        extra = self._epoch_extra(evaluate=final or number % self.plan.evaluate_every == 0)
+        ends = self.step >= self.plan.last
+        extra = self._epoch_extra(evaluate=ends or number % self.plan.evaluate_every == 0)
         with stop.deferred():
             entry = self.history.close(extra)
             self.summaries.epoch(self.step, entry, self.history.last_pairs)
@@ -193,6 +194,8 @@ class _Run:
         if evaluate:
             if self.test is not None:
                 measured = self.trainer.evaluate(self.test)
+                if not math.isfinite(measured["loss"]):
+                    self._diverged(f"the test loss is {measured['loss']} after step {self.step}")
                 extra |= {f"test_{name}": value for name, value in measured.items()}
             cosine = self.trainer.agreement(self.step - 1)
             if cosine is not None:

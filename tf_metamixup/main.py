@@ -179,12 +179,15 @@ def train(config: Config) -> dict:
     from tf_metamixup.run_directory import RunDirectory
 
     strategy = make_strategy(config.replicas)
+    config = config.on_devices(strategy.num_replicas_in_sync)
     source = data.load(config.dataset, config.data_dir, config.image_size)
     config = config.with_data_defaults(
         classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
     )
     method = tmm.methods.make(config.method)
     prepared = data.prepare(source, config, method.views)
+    if config.evaluate_every is None:
+        config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
     steps = config.epochs * prepared.epoch_steps
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
@@ -213,7 +216,7 @@ def train(config: Config) -> dict:
         run_dir=config.run_dir,
         max_steps=config.max_steps,
         log_every=config.log_every,
-        evaluate_every=config.evaluate_every or prepared.evaluate_every,
+        evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
@@ -221,7 +224,9 @@ def train(config: Config) -> dict:
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
     )
     saved_model = RunDirectory(config.run_dir).saved_model
-    if result["status"] == "finished" and config.export and not saved_model.exists():
+    # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
+    trained = trainer.steps_taken == result["steps"]
+    if result["status"] == "finished" and trained and config.export and not saved_model.exists():
         trainer.export(saved_model)
     return result
 
@@ -260,7 +265,8 @@ def make_schedule(config: Config, steps: int):
         return schedules.CosineDecay(rate, steps)
     # "divided by 10 after 60, 120 and 180 epochs" of 200.
     return schedules.PiecewiseConstantDecay(
-        [round(steps * share) for share in (0.3, 0.6, 0.9)],
+        # Keras keeps the old rate up to and with the boundary.
+        [round(steps * share) - 1 for share in (0.3, 0.6, 0.9)],
         [rate * factor for factor in (1, 0.1, 0.01, 0.001)],
     )
 

@@ -14,12 +14,22 @@ import numpy as np
 
 from tf_metamixup.config import NOT_IDENTITY
 
-# What may differ within a row of the table.
-SEED = "seed"
+COLUMNS = (
+    "data set",
+    "architecture",
+    "method",
+    "policy",
+    "labels used",
+    "steps",
+    "test error %",
+    "seeds",
+    "accepted",
+    "wrong of accepted %",
+)
 
 
 def read(folder: str) -> list[dict[str, Any]]:
-    """Every `result.json` below `folder` that has an error to show."""
+    """Every `result.json` below `folder` of a run that did not fail and was evaluated."""
     found = []
     for path in sorted(pathlib.Path(folder).expanduser().rglob("result.json")):
         try:
@@ -27,46 +37,67 @@ def read(folder: str) -> list[dict[str, Any]]:
         except ValueError:
             print(f"warning: {path} is not JSON and is left out", file=sys.stderr)
             continue
-        if result.get("test_error") is not None:
+        if result["status"] != "failed" and result["test_error"] is not None:
             found.append(result)
     return found
 
 
 def table(results: Iterable[dict[str, Any]]) -> str:
-    """Markdown: rows of equal settings but the seed, best first within a data set."""
+    """Markdown: a line for each set of settings that differ in no more than the seed.
+
+    Within a data set the best comes first. Cells with fewer seeds than the fullest line, with runs
+    that are not finished, or with other steps than most lines of the data set are marked.
+    """
     rows = defaultdict(list)
     for result in results:
-        settings = {k: v for k, v in result["config"].items() if k not in (*NOT_IDENTITY, SEED)}
+        settings = {k: v for k, v in result["config"].items() if k not in (*NOT_IDENTITY, "seed")}
         rows[json.dumps(settings, sort_keys=True)].append(result)
-    most = max((len(row) for row in rows.values()), default=0)
-    lines = [
-        "| data set | method | policy | labels used | steps | test error % | seeds | accepted "
-        "| wrong of accepted % |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in sorted(rows.values(), key=_order):
+    ordered = sorted(rows.values(), key=lambda row: (_dataset(row), np.mean(_errors(row))))
+    most_seeds = max((len(row) for row in ordered), default=0)
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    for row in ordered:
+        usual = _usual([_steps(other) for other in ordered if _dataset(other) == _dataset(row)])
         first, last = row[0], [result["history"][-1] for result in row]
-        errors = [result["test_error"] for result in row]
-        steps = sorted({result["steps"] for result in row})
-        marks = "" if len(row) == most else " (fewer)"
-        marks += "" if all(r["status"] == "finished" for r in row) else " (not finished)"
         cells = [
-            first["config"].get("dataset", "own data"),
+            _dataset(row),
+            f"`{first['config'].get('architecture', 'own model')}`",
             f"`{first['method']}`",
             f"`{first['policy']}`",
-            first["labels_used"],
-            " or ".join(map(str, steps)),
-            _spread(errors),
-            f"{len(row)}{marks}",
+            _text(first["labels_used"]),
+            _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
+            _spread(_errors(row)),
+            str(len(row))
+            + _mark(len(row) < most_seeds, f"of {most_seeds}")
+            + _mark(any(result["status"] != "finished" for result in row), "not finished"),
             _mean([entry.get("accepted") for entry in last]),
             _mean([entry.get("pseudo_label_error") for entry in last]),
         ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _order(row: list[dict[str, Any]]) -> tuple[str, float]:
-    return str(row[0]["config"].get("dataset")), float(np.mean([r["test_error"] for r in row]))
+def _dataset(row: list[dict[str, Any]]) -> str:
+    return row[0]["config"].get("dataset", "own data")
+
+
+def _errors(row: list[dict[str, Any]]) -> list[float]:
+    return [result["test_error"] for result in row]
+
+
+def _steps(row: list[dict[str, Any]]) -> str:
+    return " or ".join(str(steps) for steps in sorted({result["steps"] for result in row}))
+
+
+def _usual(values: list[str]) -> str:
+    return max(values, key=values.count)
+
+
+def _mark(wanted: bool, text: str) -> str:
+    return f" ({text})" if wanted else ""
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _spread(values: list[float]) -> str:

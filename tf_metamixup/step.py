@@ -95,23 +95,27 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
     )
 
 
-def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
-    """Cosine between the lambda gradients that the two halves of the meta batch give, float64.
-
-    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Changes
-    nothing. Needs a policy with `start` and `gradient`, and two meta rows a replica.
-    """
+def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
+    """What the policy's gradient is at this step (eq. 9), [N]; changes nothing."""
     theta = recipe.network.theta
     examples = recipe.method.examples(
         recipe.network.forward(theta, draws), batch, clock, recipe.groups
     )
     partner = mixing.pairs(examples, draws)
+    task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
+    return recipe.policy.gradient(task, recipe.policy.start(task, draws))
+
+
+def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
+    """Cosine between the lambda gradients that the two halves of the meta batch give, float64.
+
+    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Changes
+    nothing. Not a number with fewer than two meta rows a replica.
+    """
 
     def gradient(rows):
         half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
-        task = meta_task(recipe, theta, examples, partner, half, clock, draws)
-        gradient = recipe.policy.gradient(task, recipe.policy.start(task, draws))
-        return tf.cast(gradient, tf.float64)
+        return tf.cast(lambda_gradient(recipe, half, clock, draws), tf.float64)
 
     middle = tf.shape(batch.x_meta)[0] // 2
     first, second = gradient(slice(None, middle)), gradient(slice(middle, 2 * middle))

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tf_metamixup.errors import reason
 from tf_metamixup.history import ACCEPTED, LAM, MOVE, START
 
-# Where a history entry is shown; all else of it goes under `monitors/`.
+# Where a history entry is shown; all else of it goes under `epoch/`.
 TAGS = {
     "train_loss": "losses/train",
     "test_loss": "losses/test",
@@ -29,14 +29,10 @@ IMAGE_SIDE = 400
 
 
 class Summaries:
-    """Writes event files into a folder; without one, nothing is written."""
+    """Writes event files into a folder."""
 
-    def __init__(self, folder: pathlib.Path | None):
-        self._writer = (
-            tf.summary.create_noop_writer()
-            if folder is None
-            else tf.summary.create_file_writer(str(folder))
-        )
+    def __init__(self, folder: pathlib.Path):
+        self._writer = tf.summary.create_file_writer(str(folder))
 
     def configuration(self, settings: dict[str, Any]) -> None:
         """The settings as text and as hparams."""
@@ -65,7 +61,7 @@ class Summaries:
         with self._written(step):
             for name, value in entry.items():
                 if value is not None and name != "epoch":
-                    tf.summary.scalar(TAGS.get(name, f"monitors/{name}"), value)
+                    tf.summary.scalar(TAGS.get(name, f"epoch/{name}"), value)
             tf.summary.image(
                 "lambda/by_class_pair",
                 class_pair_image(*pairs)[None],

@@ -44,8 +44,8 @@ class Trainer:
             them on one device repeat what so many replicas do.
 
     Raises:
-        UserError: the model is not built, ends in a softmax or has losses of its own (regularizers);
-            an unknown name or option.
+        UserError: the model is not built, ends in a softmax or has losses of its own, such as
+            regularizers; an unknown name or option.
     """
 
     def __init__(
@@ -124,6 +124,11 @@ class Trainer:
     def variables(self) -> list[keras.Variable]:
         """Everything that training changes, in a stable order: what a checkpoint holds."""
         return [*self.model.variables, *self.optimizer.variables]
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps made the current weights."""
+        return int(self.optimizer.iterations.numpy())
 
     def fit(self, labelled, *, unlabelled=None, meta=None, test=None, steps: int, run_dir, **plan):
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.

@@ -21,7 +21,7 @@ class Prepared:
 
     Attributes:
         splits: which training images are labelled, unlabelled and meta.
-        labelled, unlabelled, meta: endless streams; `unlabelled` is None in SL.
+        labelled, unlabelled, meta: endless streams; `unlabelled` is None where none are looked at.
         test: all test images, in order.
         evaluate_every: epochs between two evaluations by default: often, but without looking at
             more test images than were trained on in between.
@@ -49,7 +49,7 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     Args:
         source: the data set.
         config: the settings.
-        views: augmented views of each unlabelled image.
+        views: augmented views of each unlabelled image; 0 leaves them out.
 
     Raises:
         UserError: the data cannot be split as the settings say.
@@ -82,12 +82,18 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     semi = config.mode == "ssl"
     labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
     unlabelled = None
-    if semi:
+    if semi and views:
         unlabelled = stream(
-            "unlabelled", parts.unlabelled, config.batch_size, views=max(1, views), **augmented
+            "unlabelled", parts.unlabelled, config.batch_size, views=views, **augmented
         )
-    epoch_steps = len(parts.unlabelled if semi else parts.labelled) // config.batch_size
-    rows = epoch_steps * config.batch_size * (2 if semi else 1)
+    passed = len(parts.unlabelled if semi else parts.labelled)
+    epoch_steps = passed // config.batch_size
+    if not epoch_steps:
+        raise UserError(
+            f"a batch of {config.batch_size} is larger than the {passed} images of an epoch; lower "
+            "the batch size"
+        )
+    rows = epoch_steps * config.batch_size * (1 if unlabelled is None else 2)
     return Prepared(
         splits=parts,
         labelled=labelled,
