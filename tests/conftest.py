@@ -4,6 +4,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 
@@ -24,3 +26,14 @@ def float64():
     precision("float64")
     yield
     precision("float32")
+
+
+@pytest.fixture
+def real_data():
+    """Where the real fashion_mnist and cifar10 lie, prepared by TFDS."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "tfds"
+    folder = Path(os.environ.get("TFDS_DATA_DIR") or beside)
+    for name in ("fashion_mnist", "cifar10"):
+        if not (folder / name).is_dir():
+            pytest.skip(f"needs {name} prepared by TFDS in {folder} (TFDS_DATA_DIR)")
+    return str(folder)

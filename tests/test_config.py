@@ -60,7 +60,7 @@ def test_the_data_decide_the_meta_set_and_the_labels(
 def test_the_default_run_directory_names_data_mode_row_and_seed():
     assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta-seed3"
     named = config(dataset="folder:../a b", mode="ssl", policy="beta(1.0)").run_dir
-    assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_beta_1.0-seed0"
+    assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_-beta_1.0-seed0"
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,6 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-
-REAL_DATA = Path(
-    os.environ.get("TFDS_DATA_DIR") or Path(__file__).resolve().parents[3] / "shared" / "tfds"
-)
-
-
-@pytest.fixture
-def real_data():
-    """Where the real fashion_mnist and cifar10 lie."""
-    for name in ("fashion_mnist", "cifar10"):
-        if not (REAL_DATA / name).is_dir():
-            pytest.skip(f"needs {name} prepared by TFDS in {REAL_DATA} (TFDS_DATA_DIR)")
-    return str(REAL_DATA)
 
 
 @pytest.fixture
