@@ -8,7 +8,7 @@ from tf_metamixup.errors import UserError
 
 MODES = ("sl", "ssl")
 
-# Section IV.B; READING in WORKSPACE.md lists what the paper leaves open.
+# Section IV.B; WORKSPACE.md lists what the paper leaves open.
 BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",

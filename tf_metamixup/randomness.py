@@ -2,7 +2,8 @@
 
 A resumed run therefore repeats the numbers of an uninterrupted one, and the replicas of a global
 batch repeat what one device would draw for the whole of it: each draws for all rows and keeps its
-own. Philox is named throughout because the default algorithm differs between devices.
+own. Philox is named where TensorFlow asks, because its default differs between devices; gamma draws
+do not ask.
 """
 
 import dataclasses
