@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tf_metamixup.errors import UserError
 
-ROWS = [("supervised", "meta"), ("pseudo_label(threshold=0.4)", "meta")]
+ROWS = [("supervised", "meta"), ("pseudo_label(threshold=0.6)", "meta")]
 
 
 def five_steps(method, policy, replicas, model):

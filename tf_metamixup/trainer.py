@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import export as exporting
-from tf_metamixup import methods, policies, replicas
+from tf_metamixup import loop, methods, policies, replicas
 from tf_metamixup.batch import check_labels, prepare, targets
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
@@ -153,8 +153,6 @@ class Trainer:
             UserError: a missing data stream, a run directory of another run, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
-        from tf_metamixup import loop
-
         return loop.fit(
             self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
         )
