@@ -1,6 +1,7 @@
 """A run with dropout as its own process: `python -m tests.survivor RUN_DIR`; tells its steps."""
 
 import sys
+import time
 
 import keras
 
@@ -15,6 +16,7 @@ class Told(tmm.Trainer):
     def train(self, iterator, first_step, count):
         done = super().train(iterator, first_step, count)
         print(first_step + count, flush=True)
+        time.sleep(0.2)  # so that a signal meant for this epoch arrives in it
         return done
 
 
