@@ -109,7 +109,7 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
 def test_timed_steps_leave_the_weights_where_they_were(norm):
     trainer = tiny.trainer(model=lambda: tiny.network(norm=norm), learning_rate=benchmark.FROZEN)
     streams = {name: tiny.streams()[name] for name in ("labelled", "meta")}
-    trainer.prepare(streams, epoch_steps=3)
+    trainer.prepare(streams, epoch_steps=3, steps=6)
     before = [np.copy(variable.numpy()) for variable in trainer.model.trainable_variables]
     batch = next(trainer.batches(streams, 0))
     plan = benchmark.Plan(seconds=0.02)

@@ -15,6 +15,7 @@ def examples(weight, stream, groups=1):
         y=tf.zeros([n, 3]),
         weight=tf.constant(weight, tf.float32),
         stream=tf.constant(stream, tf.int32),
+        truth=tf.fill([n], tf.constant(mixing.LABELLED, tf.int64)),
         groups=groups,
     )
 

@@ -40,10 +40,12 @@ def test_only_the_first_call_leaves_a_state():
     network = Network(tiny.network(norm="plain"))
     forward = network.forward(network.theta, draws())
     forward(images())
-    state = [np.asarray(value) for value in forward.state]
+    state = {key: np.asarray(value) for key, value in forward.state.items()}
+    assert len(state) == 2
     forward(100 * images())
-    for kept, now in zip(state, forward.state, strict=True):
-        np.testing.assert_array_equal(kept, now)
+    assert forward.state.keys() == state.keys()
+    for key, kept in state.items():
+        np.testing.assert_array_equal(kept, forward.state[key])
 
 
 def test_logits_are_a_function_of_the_given_weights():

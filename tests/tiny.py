@@ -21,11 +21,18 @@ def network(*, norm: str | None = None, dropout: float = 0.0, seed: int = 0) -> 
     x = keras.layers.Conv2D(4, 3, padding="same")(x)
     if norm:
         x = keras.layers.BatchNormalization(momentum=0.9, synchronized=norm == "synchronized")(x)
-    x = keras.layers.Activation("tanh")(x)
+    x = keras.layers.Activation("tanh", name="stage1")(x)
     if dropout:
         x = RowDropout(dropout)(x)
-    x = keras.layers.Flatten()(x)
+    x = keras.layers.Identity(name="stage2")(x)
+    x = keras.layers.Flatten(name="features")(x)
     return keras.Model(image, keras.layers.Dense(CLASSES, name="logits")(x))
+
+
+def unnamed() -> keras.Model:
+    """A linear network whose layers have no names that anybody knows."""
+    image = keras.Input(SHAPE)
+    return keras.Model(image, keras.layers.Dense(CLASSES)(keras.layers.Flatten()(image)))
 
 
 def images(count: int = 96, seed: int = 0):

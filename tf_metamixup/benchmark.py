@@ -201,7 +201,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
         made = tmm.Trainer(
             model, config.method, policy, learning_rate, seed=config.seed, preprocess=preprocess
         )
-        made.prepare(streams, prepared.epoch_steps)
+        made.prepare(streams, prepared.epoch_steps, plan.steps)
         return made
 
     trained = trainer(ESTIMATORS[REFERENCE], config.learning_rate)
@@ -324,14 +324,13 @@ def lambda_gradient(trainer, policy, raw: dict, step):
     from tf_metamixup import step as steps
     from tf_metamixup.batch import prepare
     from tf_metamixup.randomness import Draws
-    from tf_metamixup.schedules import Clock
 
     recipe = steps.Recipe(
         trainer.network, trainer.method, policy, trainer.optimizer, weight_decay=[], groups=1
     )
     batch = prepare(raw, trainer.network, trainer.classes)
-    clock = Clock(step=step, epoch=0, learning_rate=trainer.learning_rate(step))
-    return steps.lambda_gradient(recipe, batch, clock, Draws.at(trainer.seed, step))
+    draws = Draws.at(trainer.seed, step)
+    return steps.lambda_gradient(recipe, batch, trainer.clock(step), draws)
 
 
 def cosine(first, second) -> float:

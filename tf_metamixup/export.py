@@ -46,7 +46,8 @@ def export(
         }
 
     module = tf.Module()
-    module.variables_of_the_model = [variable.value for variable in network.model.variables]
+    served = [*network.model.variables, *network.averages]
+    module.variables_of_the_model = [variable.value for variable in served]
     try:
         shutil.rmtree(draft, ignore_errors=True)
         labels.parent.mkdir(parents=True, exist_ok=True)

@@ -103,7 +103,7 @@ class _Run:
 
     def go(self, stop: Stop) -> dict[str, Any]:
         self._restore()
-        self.trainer.prepare(self.streams, self.plan.epoch_steps)
+        self.trainer.prepare(self.streams, self.plan.epoch_steps, self.plan.steps)
         result = self.folder.read("result.json") or {}
         if result.get("status") == "finished":
             return result

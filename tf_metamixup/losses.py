@@ -11,3 +11,22 @@ def cross_entropy(probs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     derivative, so that lambda's gradient is silently wrong (tensorflow#26495).
     """
     return -tf.reduce_sum(probs * tf.nn.log_softmax(logits), axis=-1)
+
+
+def squared_error(probs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Mean over classes of (probs - softmax(logits))^2, for probs and logits [N, C]: [N].
+
+    The consistency loss of Pi-Model, Mean Teacher (as in Oliver et al. 2018) and MixMatch.
+    """
+    return tf.reduce_mean((probs - tf.nn.softmax(logits)) ** 2, axis=-1)
+
+
+def kl_divergence(logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """KL(softmax(logits) || softmax(other)), for logits [N, C]: [N]."""
+    log_p, log_q = tf.nn.log_softmax(logits), tf.nn.log_softmax(other)
+    return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def entropy(logits: tf.Tensor) -> tf.Tensor:
+    """Entropy of softmax(logits [N, C]) in nats: [N]."""
+    return cross_entropy(tf.nn.softmax(logits), logits)

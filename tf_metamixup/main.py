@@ -39,7 +39,8 @@ GROUPS = {
     },
     "row": {
         "mode": "sl or ssl: the paper's defaults (section IV.B) for all other flags",
-        "method": "name, name(value) or name(option=value, ...): supervised, pseudo_label(...)",
+        "method": "name, name(value) or name(option=value, ...): supervised, adamixup, "
+        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
         "policy": "where lambda comes from: none, fixed(c), beta(a), meta(...)",
         "architecture": "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, or "
         "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
@@ -161,7 +162,8 @@ def canonical(config: Config) -> Config:
     """
     from tf_metamixup import methods, models, policies
 
-    methods.make(config.method), policies.make(config.policy)
+    method, policy = methods.make(config.method), policies.make(config.policy)
+    policies.check(policy, learned_elsewhere=method.learns_lambda)
     return dataclasses.replace(
         config,
         method=str(methods.parse(config.method)),

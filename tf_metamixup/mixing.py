@@ -6,6 +6,9 @@ import tensorflow as tf
 
 from tf_metamixup.randomness import Draws
 
+# Values of `Examples.truth` that are no class.
+UNKNOWN, LABELLED = -1, -2
+
 
 class Examples(NamedTuple):
     """What a method trains on, before or after mixing.
@@ -18,19 +21,76 @@ class Examples(NamedTuple):
         y: target probabilities [N, C]; no gradient flows into them.
         weight: [N], the row's weight in the loss; 0 is a rejected row.
         stream: int32 [N]; only rows of the same stream are mixed with each other.
+        truth: int64 [N], what is known of a row whose target the method guessed: its true class,
+            or UNKNOWN; LABELLED for rows that came with a label.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
+        aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
     """
 
     x: tf.Tensor
     y: tf.Tensor
     weight: tf.Tensor
     stream: tf.Tensor
+    truth: tf.Tensor
     groups: int
+    aside: tf.Tensor | None = None
 
     @property
     def accepted(self) -> tf.Tensor:
         """Bool [N]: the rows that are trained on."""
         return self.weight > 0
+
+    @property
+    def guessed(self) -> tf.Tensor:
+        """Bool [N]: the rows whose target the method guessed."""
+        return self.truth != LABELLED
+
+
+class Lambdas(NamedTuple):
+    """What a batch is mixed with.
+
+    Attributes:
+        value: [N] in [0, 1], lambda*.
+        start: [N], lambda before the policy learned.
+        move: [N], how far learning moved the logits; 0 where nothing is learned.
+    """
+
+    value: tf.Tensor
+    start: tf.Tensor
+    move: tf.Tensor
+
+    @classmethod
+    def given(cls, value: tf.Tensor) -> "Lambdas":
+        """A lambda that nothing has moved."""
+        return cls(value, value, tf.zeros_like(value))
+
+
+class Mixture(NamedTuple):
+    """Examples, who is mixed with whom, and by how much.
+
+    Attributes:
+        examples: un-mixed.
+        partner: int [N], the row j of each row i.
+        lam: [N] in [0, 1].
+    """
+
+    examples: Examples
+    partner: tf.Tensor
+    lam: tf.Tensor
+
+    @property
+    def x(self) -> tf.Tensor:
+        """Mixed images [N, H, W, C]."""
+        return self.of(self.examples.x)
+
+    @property
+    def y(self) -> tf.Tensor:
+        """Mixed targets [N, C]."""
+        return self.of(self.examples.y)
+
+    def of(self, values: tf.Tensor) -> tf.Tensor:
+        """`values` [N, ...] of the rows, mixed."""
+        return mix(values, self.partner, self.lam)
 
 
 def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
@@ -71,8 +131,3 @@ def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
     lam = tf.reshape(lam, tf.concat([tf.shape(lam), tf.ones(len(values.shape) - 1, tf.int32)], 0))
     lam = tf.cast(lam, values.dtype)
     return lam * values + (1 - lam) * tf.gather(values, partner)
-
-
-def mix_examples(examples: Examples, partner: tf.Tensor, lam: tf.Tensor) -> Examples:
-    """`examples` with images and targets mixed by the same lambda."""
-    return examples._replace(x=mix(examples.x, partner, lam), y=mix(examples.y, partner, lam))

@@ -1,6 +1,6 @@
 """A Keras model as a function of its weights: `logits = network.forward(theta)(x)`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -12,46 +12,95 @@ from tf_metamixup.randomness import CALLS, Draws, fold
 class Forward:
     """images [N, H, W, C] -> logits [N, classes] at fixed weights, in training mode.
 
-    Calling it changes nothing. The state that its first call would leave behind (BatchNorm's
-    moving statistics) is kept, and `Network.commit` is the only way it reaches the model.
+    Calling it changes nothing. The state that the first pass through each layer would leave behind
+    (BatchNorm's moving statistics) is kept, and `Network.commit` is the only way it reaches the
+    model.
+
+    Attributes:
+        draws: this step's random numbers.
+        state: values of the model's non-trainable variables, by `id` of the variable.
     """
 
     def __init__(self, network: "Network", theta: Sequence[tf.Tensor], draws: Draws):
         self._network = network
         self._theta = list(theta)
-        self._draws = draws
-        self.state: list[tf.Tensor] | None = None
+        self.draws = draws
+        self.state: dict[int, tf.Tensor] = {}
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Logits with batch statistics and this step's dropout masks."""
-        logits, state = self._network.apply(self._theta, x, self._draws)
-        if self.state is None:
-            self.state = state
-        return logits
+        return self._run(self._network.model, x)
+
+    def part(self, name: str, x):
+        """The same of a further part of the network: what it returns for `x`."""
+        return self._run(self._network.parts[name], x)
+
+    def average(self) -> "Forward":
+        """The model at the average of its weights over the steps so far."""
+        own = len(self._network.averages)
+        averages = [tf.convert_to_tensor(variable) for variable in self._network.averages]
+        return Forward(self._network, [*averages, *self._theta[own:]], self.draws)
+
+    def _run(self, model: keras.Model, x):
+        outputs, state = self._network.apply(model, self._theta, x, self.draws)
+        self.state = state | self.state
+        return outputs
 
 
 class Network:
-    """A built Keras model that returns logits, and the scaling of its input.
+    """A built Keras model that returns logits, and what belongs to it.
 
     Args:
         model: the model; what it holds beside trainable variables may be moving statistics and
             random seeds.
         preprocess: stored images -> what the model takes; None leaves them as they are.
+        parts: further Keras models by name, made of the model's layers or of new ones. The
+            trainable variables of new ones are trained with the model's; their moving statistics
+            are never read.
+        average: decay d of an exponential average of the model's trainable variables, in which a
+            step's weights count 1 - d; None keeps none.
+        predicts_average: whether evaluation and export use the average.
+
+    Attributes:
+        trainable: the trainable variables, the model's first: what `theta` are the values of.
+        averages: one variable for each trainable one of the model; empty without an average.
     """
 
-    def __init__(self, model: keras.Model, preprocess=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess=None,
+        parts: Mapping[str, keras.Model] | None = None,
+        average: float | None = None,
+        predicts_average: bool = False,
+    ):
         self.model = model
+        self.parts = dict(parts or {})
         self._preprocess = preprocess
-        seeds = {id(v) for v in model.variables} - {id(w) for w in model.weights}
-        self._seed_numbers = {}
-        for number, variable in enumerate(model.non_trainable_variables):
-            if id(variable) in seeds:
-                self._seed_numbers[number] = len(self._seed_numbers)
+        models = [model, *self.parts.values()]
+        self.trainable = _distinct(v for m in models for v in m.trainable_variables)
+        self._place = {id(variable): place for place, variable in enumerate(self.trainable)}
+        seeds = {id(v) for m in models for v in m.variables}
+        seeds -= {id(w) for m in models for w in m.weights}
+        others = _distinct(v for m in models for v in m.non_trainable_variables)
+        self._seed_numbers = {
+            id(variable): number
+            for number, variable in enumerate(v for v in others if id(v) in seeds)
+        }
+        self._average = average
+        self._predicts_average = predicts_average
+        self.averages = [] if average is None else _copies(model.trainable_variables)
 
     @property
     def theta(self) -> list[tf.Tensor]:
         """The current weights, as tensors."""
-        return [tf.convert_to_tensor(v) for v in self.model.trainable_variables]
+        return [tf.convert_to_tensor(v) for v in self.trainable]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables, in a stable order."""
+        models = [self.model, *self.parts.values()]
+        return _distinct([*(v for m in models for v in m.variables), *self.averages])
 
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
         """Stored images, any number of leading axes, to the model's input."""
@@ -62,38 +111,81 @@ class Network:
         """The model at `theta` with batch statistics and this step's dropout masks."""
         return Forward(self, theta, draws)
 
-    def apply(self, theta: Sequence[tf.Tensor], x: tf.Tensor, draws: Draws):
-        """(logits, state after the pass), a pure function of its arguments."""
-        logits, state = self.model.stateless_call(theta, self._state(draws), x, training=True)
-        return logits, state
+    def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
+        """(outputs, state after the pass by `id` of the variable), a pure function.
 
-    def commit(self, state: Sequence[tf.Tensor]) -> None:
-        """Writes moving statistics, averaged over the replicas so that they never part."""
+        Args:
+            model: the network's model or one of its parts.
+            theta: values of `trainable`.
+            x: its input.
+            draws: decide the dropout masks.
+        """
+        weights = [theta[self._place[id(v)]] for v in model.trainable_variables]
+        state = [self._value(v, draws) for v in model.non_trainable_variables]
+        outputs, state = model.stateless_call(weights, state, x, training=True)
+        return outputs, {
+            id(variable): tf.convert_to_tensor(value)
+            for variable, value in zip(model.non_trainable_variables, state, strict=True)
+        }
+
+    def commit(self, state: Mapping[int, tf.Tensor]) -> None:
+        """After the optimizer: writes moving statistics, and lets the averages follow the weights.
+
+        The statistics are averaged over the replicas, so that they never part.
+        """
         kept = [
-            (variable, value)
-            for number, (variable, value) in enumerate(
-                zip(self.model.non_trainable_variables, state, strict=True)
-            )
-            if number not in self._seed_numbers
+            variable
+            for variable in self.model.non_trainable_variables
+            if id(variable) in state and id(variable) not in self._seed_numbers
         ]
         if kept:
-            values = replicas.mean([tf.convert_to_tensor(value) for _, value in kept])
-            for (variable, _), value in zip(kept, values, strict=True):
+            values = replicas.mean([state[id(variable)] for variable in kept])
+            for variable, value in zip(kept, values, strict=True):
                 variable.assign(value)
+        if self.averages:
+            for average, variable in zip(
+                self.averages, self.model.trainable_variables, strict=True
+            ):
+                value = tf.convert_to_tensor(average)
+                step = (1 - self._average) * (tf.convert_to_tensor(variable) - value)
+                average.assign(value + step)
 
     def predict(self, images: tf.Tensor) -> tf.Tensor:
         """Stored images [N, ...] -> logits [N, classes], with moving statistics."""
-        return self.model(self.preprocess(images), training=False)
+        x = self.preprocess(images)
+        if not self._predicts_average:
+            return self.model(x, training=False)
+        weights, state = (
+            [tf.convert_to_tensor(variable) for variable in variables]
+            for variables in (self.averages, self.model.non_trainable_variables)
+        )
+        return self.model.stateless_call(weights, state, x, training=False)[0]
 
-    def _state(self, draws: Draws) -> list[tf.Tensor]:
-        """The model's state with every random seed replaced by this step's."""
-        state = []
-        for number, variable in enumerate(self.model.non_trainable_variables):
-            if number in self._seed_numbers:
-                # A fold keeps what it folds in as its second half; only one more mixes it in.
-                key = fold(fold(fold(draws.seed, "dropout"), self._seed_numbers[number]), "key")[0]
-                replica = tf.cast(draws.piece, tf.int64) * CALLS
-                state.append(tf.cast(tf.stack([key, replica]), variable.dtype))
-            else:
-                state.append(tf.convert_to_tensor(variable))
-        return state
+    def _value(self, variable: keras.Variable, draws: Draws) -> tf.Tensor:
+        """A non-trainable variable; a random seed is replaced by this step's."""
+        number = self._seed_numbers.get(id(variable))
+        if number is None:
+            return tf.convert_to_tensor(variable)
+        # A fold keeps what it folds in as its second half; only one more mixes it in.
+        key = fold(fold(fold(draws.seed, "dropout"), number), "key")[0]
+        replica = tf.cast(draws.piece, tf.int64) * CALLS
+        return tf.cast(tf.stack([key, replica]), variable.dtype)
+
+
+def _distinct(variables) -> list[keras.Variable]:
+    """Each variable once, in the order of its first place."""
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+    return [
+        keras.Variable(
+            tf.convert_to_tensor(variable),
+            dtype=variable.dtype,
+            trainable=False,
+            # Every replica computes the same.
+            aggregation="only_first_replica",
+            name=f"{variable.name}_average",
+        )
+        for variable in variables
+    ]

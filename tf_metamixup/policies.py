@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_metamixup import hypergradient, replicas
 from tf_metamixup.errors import UserError
+from tf_metamixup.mixing import Lambdas
 from tf_metamixup.randomness import Draws
 from tf_metamixup.registry import Registry, Spec
 
@@ -30,6 +31,7 @@ class Task(NamedTuple):
         learning_rate: scalar, eta.
         accepted: bool [N], the rows that are trained on.
         batch_size: the global number of rows that the training loss is divided by.
+        dominant: whether each row must stay mostly itself, lambda >= 1/2 (MixMatch).
     """
 
     theta: list[tf.Tensor]
@@ -38,6 +40,7 @@ class Task(NamedTuple):
     learning_rate: tf.Tensor
     accepted: tf.Tensor
     batch_size: tf.Tensor
+    dominant: bool = False
 
     @property
     def rows(self) -> tf.Tensor:
@@ -49,24 +52,9 @@ class Task(NamedTuple):
         """The precision that lambda is worked out in."""
         return self.theta[0].dtype
 
-
-class Lambdas(NamedTuple):
-    """A policy's answer.
-
-    Attributes:
-        value: [N] in [0, 1], what the batch is mixed with: lambda*.
-        start: [N], lambda before the policy learned.
-        move: [N], how far learning moved the logits; 0 where nothing is learned.
-    """
-
-    value: tf.Tensor
-    start: tf.Tensor
-    move: tf.Tensor
-
-    @classmethod
-    def given(cls, value: tf.Tensor) -> "Lambdas":
-        """A lambda that nothing has moved."""
-        return cls(value, value, tf.zeros_like(value))
+    def given(self, lam: tf.Tensor) -> Lambdas:
+        """A lambda [N] that is not learned; max(lambda, 1 - lambda) where rows are dominant."""
+        return Lambdas.given(tf.maximum(lam, 1 - lam) if self.dominant else lam)
 
 
 class Policy:
@@ -92,7 +80,7 @@ class Unmixed(Policy):
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Ones."""
         del draws
-        return Lambdas.given(tf.ones([task.rows], task.dtype))
+        return task.given(tf.ones([task.rows], task.dtype))
 
 
 @POLICIES.register("fixed")
@@ -109,7 +97,7 @@ class Fixed(Policy):
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """The same value for all rows."""
         del draws
-        return Lambdas.given(tf.fill([task.rows], tf.cast(self.value, task.dtype)))
+        return task.given(tf.fill([task.rows], tf.cast(self.value, task.dtype)))
 
 
 @POLICIES.register("beta")
@@ -130,9 +118,9 @@ class Beta(Policy):
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Drawn anew each step."""
         if self.per_sample:
-            return Lambdas.given(draws.beta("lambda", task.rows, self.alpha, task.dtype))
+            return task.given(draws.beta("lambda", task.rows, self.alpha, task.dtype))
         lam = draws.shared().beta("lambda", 1, self.alpha, task.dtype)
-        return Lambdas.given(tf.repeat(lam, task.rows))
+        return task.given(tf.repeat(lam, task.rows))
 
 
 @POLICIES.register("meta")
@@ -151,12 +139,16 @@ class Meta(Policy):
             "raw": the literal reading, lambda = u before and sigmoid(u - step) after it, which
             confines lambda* to [0.5, 0.73] when the gradient is small.
         alpha: u ~ Beta(alpha, alpha), one a row, drawn anew each step; the paper does not say.
+        reflect: how lambda stays at 1/2 or above where a method asks for it (MixMatch). z starts
+            at |z| either way; z* below 0 is set to 0, or reflected to |z*|: max(lambda, 1 - lambda)
+            after the step, which moves rows that cross 1/2 the wrong way.
     """
 
     step_size: float = 1.0
     gradient_scale: str = "rms"
     parametrisation: str = "logit"
     alpha: float = 1.0
+    reflect: bool = False
     reads_meta: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -168,11 +160,15 @@ class Meta(Policy):
         """Alg. 1 lines 2 to 6."""
         z = self.start(task, draws)
         move = -self.step_size * self.scale(self.gradient(task, z), task)
+        if task.dominant:
+            move = tf.abs(z + move) - z if self.reflect else tf.maximum(move, -z)
         return Lambdas(tf.sigmoid(z + move), self.lam(z), move)
 
     def start(self, task: Task, draws: Draws) -> tf.Tensor:
         """Line 2, "random initialise": z [N]."""
         u = draws.beta("lambda", task.rows, self.alpha, task.dtype)
+        if task.dominant:
+            u = tf.maximum(u, 1 - u)
         if self.parametrisation == "raw":
             return u
         u = tf.clip_by_value(u, EDGE, 1 - EDGE)
@@ -205,6 +201,18 @@ class Meta(Policy):
             [tf.reduce_sum(accepted * gradient**2), tf.reduce_sum(accepted)]
         )
         return tf.math.divide_no_nan(gradient, tf.sqrt(tf.math.divide_no_nan(squares, rows)))
+
+
+def check(policy: Policy, *, learned_elsewhere: bool) -> None:
+    """Refuses a policy beside a method that learns lambda itself.
+
+    Raises:
+        UserError: the policy would have no say.
+    """
+    if learned_elsewhere and not isinstance(policy, Unmixed):
+        raise UserError(
+            f"the method learns lambda itself, so policy {policy} would have no say; use none"
+        )
 
 
 def _check_alpha(policy: str, alpha: float) -> None:

@@ -74,6 +74,14 @@ class Draws:
             ),
         )
 
+    def normal(
+        self, purpose: str, rows, shape=(), dtype=tf.float32, *, truncated=False
+    ) -> tf.Tensor:
+        """N(0, 1), [rows, *shape]; `truncated` redraws what lies beyond two deviations."""
+        draw = tf.random.stateless_truncated_normal if truncated else tf.random.stateless_normal
+        values = draw(self._all(rows, shape), fold(self.seed, purpose), dtype=dtype, alg=ALGORITHM)
+        return self._own(rows, values)
+
     def integers(self, purpose: str, rows, low: int, high: int, shape=()) -> tf.Tensor:
         """Uniform integers in [low, high), int32 [rows, *shape]."""
         return self._own(

@@ -12,11 +12,13 @@ class Clock(NamedTuple):
         step: int64 scalar, optimiser steps taken before this one.
         epoch: int64 scalar, from 0.
         learning_rate: scalar, eta of this step.
+        progress: float32 scalar in [0, 1), the share of the run's steps that is done.
     """
 
     step: tf.Tensor
     epoch: tf.Tensor
     learning_rate: tf.Tensor
+    progress: tf.Tensor
 
 
 def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -27,3 +29,13 @@ def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor)
     """
     drops = tf.cast(epoch // period, tf.float32)
     return tf.maximum(0.0, start - decay * drops)
+
+
+def linear_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
+    """min(1, t / T) with T = `share` of the run (MixMatch's code), float32 scalar; 1 at share 0."""
+    return tf.minimum(1.0, progress / share) if share else tf.ones_like(progress)
+
+
+def sigmoid_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
+    """exp(-5 (1 - t/T)^2) up to T = `share` of the run, then 1 (Tarvainen and Valpola 2017)."""
+    return tf.exp(-5.0 * (1 - linear_ramp(share, progress)) ** 2)

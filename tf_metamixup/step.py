@@ -8,9 +8,9 @@ import tensorflow as tf
 from tf_metamixup import losses, mixing, replicas
 from tf_metamixup.batch import Batch
 from tf_metamixup.methods.method import Method, Ratio, batch_size
-from tf_metamixup.mixing import Examples
+from tf_metamixup.mixing import Examples, Lambdas, Mixture
 from tf_metamixup.network import Network
-from tf_metamixup.policies import Lambdas, Task
+from tf_metamixup.policies import Task
 from tf_metamixup.randomness import Draws
 from tf_metamixup.schedules import Clock
 
@@ -23,7 +23,7 @@ class Recipe(NamedTuple):
         method: which examples, targets and loss.
         policy: where lambda comes from.
         optimizer: makes the real step; its learning rate is the clock's.
-        weight_decay: coefficient of the coupled L2 gradient, one a trainable variable.
+        weight_decay: coefficient of the coupled L2 gradient, one a weight of the network.
         groups: how many row groups this replica's rows form.
     """
 
@@ -53,23 +53,25 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     partner = mixing.pairs(examples, draws)
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
     task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
-    lambdas = recipe.policy(task, draws)
+    lambdas = tf.nest.map_structure(tf.stop_gradient, recipe.policy(task, draws))
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
-        mixed = mixing.mix_examples(examples, partner, tf.stop_gradient(lambdas.value))
-        loss = method.loss(forward, mixed, batch, clock)
+        region = {}
+        if method.learns_lambda:
+            lambdas, region = method.lambdas(forward, examples, partner)
+        mixture = Mixture(examples, partner, lambdas.value)
+        loss, watched = method.loss(forward, mixture, batch, clock)
     gradients = tape.gradient(loss, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     # The optimizer sums over replicas, so each adds its share of the decay.
     gradients = [
         gradient + decay / replicas.count() * weight
         for gradient, decay, weight in zip(gradients, recipe.weight_decay, theta, strict=True)
     ]
-    recipe.optimizer.apply(gradients, network.model.trainable_variables)
+    recipe.optimizer.apply(gradients, network.trainable)
     network.commit(forward.state)
-    metrics = {"train_loss": Ratio(loss, 1 / replicas.count())}
-    metrics |= method.metrics(examples, batch, clock)
+    metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
 
 
@@ -78,8 +80,8 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
     network, method = recipe.network, recipe.method
 
     def inner(theta, lam):
-        mixed = mixing.mix_examples(examples, partner, lam)
-        return method.loss(network.forward(theta, draws), mixed, batch, clock)
+        mixture = Mixture(examples, partner, lam)
+        return method.loss(network.forward(theta, draws), mixture, batch, clock)[0]
 
     def outer(theta):
         logits = network.forward(theta, draws)(batch.x_meta)
@@ -92,6 +94,7 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         learning_rate=clock.learning_rate,
         accepted=examples.accepted,
         batch_size=batch_size(batch),
+        dominant=method.dominant,
     )
 
 

@@ -70,9 +70,9 @@ class Trainer:
         self.seed = seed
         first = model.trainable_variables[0].value
         self.strategy = getattr(first, "distribute_strategy", tf.distribute.get_strategy())
-        self.network = Network(model, preprocess)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
+        policies.check(self.policy, learned_elsewhere=self.method.learns_lambda)
         self._learning_rate = learning_rate
         groups = row_groups or self.strategy.num_replicas_in_sync
         if groups % self.strategy.num_replicas_in_sync:
@@ -81,8 +81,15 @@ class Trainer:
                 f"{self.strategy.num_replicas_in_sync} replicas"
             )
         with self.strategy.scope():
+            self.network = Network(
+                model,
+                preprocess,
+                self.method.parts(model),
+                self.method.average,
+                self.method.predicts_average,
+            )
             self.optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
-            self.optimizer.build(model.trainable_variables)
+            self.optimizer.build(self.network.trainable)
         self._recipe = Recipe(
             network=self.network,
             method=self.method,
@@ -90,7 +97,7 @@ class Trainer:
             optimizer=self.optimizer,
             weight_decay=[
                 weight_decay if weight_decay_on == "all" or v.path.endswith("kernel") else 0.0
-                for v in model.trainable_variables
+                for v in self.network.trainable
             ],
             groups=groups // self.strategy.num_replicas_in_sync,
         )
@@ -106,7 +113,7 @@ class Trainer:
             "row_groups": groups,
             "parameters": self.parameters,
         }
-        self._epoch_steps = 1
+        self._epoch_steps = self._steps = 1
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
@@ -117,13 +124,13 @@ class Trainer:
 
     @property
     def parameters(self) -> int:
-        """The number of trainable parameters."""
+        """The number of trainable parameters of the model."""
         return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
 
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that training changes, in a stable order: what a checkpoint holds."""
-        return [*self.model.variables, *self.optimizer.variables]
+        return [*self.network.variables, *self.optimizer.variables]
 
     @property
     def steps_taken(self) -> int:
@@ -194,9 +201,9 @@ class Trainer:
 
     # What `loop` calls.
 
-    def prepare(self, streams: dict[str, Stream], epoch_steps: int) -> None:
-        """Fixes the length of an epoch, which schedules depend on, and takes the probe's batch."""
-        self._epoch_steps = epoch_steps
+    def prepare(self, streams: dict[str, Stream], epoch_steps: int, steps: int) -> None:
+        """Fixes what schedules depend on, and takes the probe's batch."""
+        self._epoch_steps, self._steps = epoch_steps, steps
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
         self._probe = next(self.batches(streams, 0))
@@ -230,6 +237,15 @@ class Trainer:
         rate = self._learning_rate
         return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
 
+    def clock(self, step) -> Clock:
+        """What time it is at `step`."""
+        return Clock(
+            step=step,
+            epoch=step // self._epoch_steps,
+            learning_rate=self.learning_rate(step),
+            progress=tf.cast(step / self._steps, tf.float32),
+        )
+
     def agreement(self, step: int) -> float | None:
         """Cosine of the lambda gradients of two half meta batches; None if lambda is not learned.
 
@@ -260,14 +276,14 @@ class Trainer:
 
     def _replica_step(self, raw, step):
         batch = prepare(raw, self.network, self.classes)
-        report = train_step(self._recipe, batch, self._clock(step), self._draws(step))
+        report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
         self._metric_names = list(report.metrics)
         return tf.stack([tf.stack(list(ratio)) for ratio in report.metrics.values()]), _rows(report)
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):
             batch = prepare(raw, self.network, self.classes)
-            return agreement(self._recipe, batch, self._clock(step), self._draws(step))
+            return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
         return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
             0
@@ -286,13 +302,6 @@ class Trainer:
 
         return self.strategy.reduce(
             tf.distribute.ReduceOp.SUM, self.strategy.run(on_replica, (batch,)), axis=None
-        )
-
-    def _clock(self, step) -> Clock:
-        return Clock(
-            step=step,
-            epoch=step // self._epoch_steps,
-            learning_rate=self.learning_rate(step),
         )
 
     def _draws(self, step) -> Draws:

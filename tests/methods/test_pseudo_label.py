@@ -2,18 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.methods.by_hand import clock, told, unmixed
 from tf_metamixup import methods
 from tf_metamixup.batch import Batch
 from tf_metamixup.errors import UserError
-from tf_metamixup.schedules import Clock
 
 # Three unlabelled images, whose "image" is the network's logits for two classes.
 CONFIDENT, WRONG, UNSURE = [4.0, 0.0], [0.0, 3.0], [0.2, 0.0]
 LABELLED = [[0.0, 1.0]]
-
-
-def clock(epoch=0):
-    return Clock(tf.constant(0), tf.constant(epoch), tf.constant(0.1))
 
 
 def batch(truth=(0, 0, 1)):
@@ -59,7 +55,8 @@ def test_loss_by_hand_is_over_b_with_rejected_rows_as_zeros():
     # Each row's cross-entropy is log(1 + exp(-margin)): labelled margin 1, accepted 4 and 3.
     each = [np.log1p(np.exp(-margin)) for margin in (1, 4, 3)]
     by_hand = (3 * each[0] + 0.5 * (each[1] + each[2])) / 3
-    np.testing.assert_allclose(method.loss(forward, made, batch(), clock()), by_hand, rtol=1e-6)
+    loss, _ = method.loss(forward, unmixed(made), batch(), clock())
+    np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
 
 
 def test_the_mask_selects_rows_and_is_no_outer_product():
@@ -67,14 +64,14 @@ def test_the_mask_selects_rows_and_is_no_outer_product():
     method = methods.make("pseudo_label(threshold=0.97)")
     made = method.examples(forward, batch(), clock(), 1)
     np.testing.assert_array_equal(made.weight[3:], [1, 0, 0])
-    loss = method.loss(forward, made, batch(), clock())
+    loss = method.loss(forward, unmixed(made), batch(), clock())[0]
     np.testing.assert_allclose(loss, np.log1p(np.exp(-1)) + np.log1p(np.exp(-4)) / 3, rtol=1e-6)
 
 
 def test_no_gradient_flows_into_the_guessed_labels():
     u = tf.Variable([CONFIDENT])
     with tf.GradientTape() as tape:
-        data = Batch(tf.constant(LABELLED), tf.constant([[0.0, 1.0]]), u[:, None])
+        data = batch()._replace(u=u[:, None], u_labels=tf.constant([0], tf.int64))
         made = methods.make("pseudo_label").examples(forward, data, clock(), 1)
         target = tf.reduce_sum(made.y) + tf.reduce_sum(made.weight)
     assert tape.gradient(target, u) is None
@@ -83,19 +80,16 @@ def test_no_gradient_flows_into_the_guessed_labels():
 def test_metrics_count_what_was_accepted_and_what_of_it_is_wrong():
     method = methods.make("pseudo_label(threshold=0.9)")
     made = method.examples(forward, batch(), clock(), 1)
-    told = {
-        name: float(top) / float(bottom)
-        for name, (top, bottom) in method.metrics(made, batch(), clock()).items()
-    }
+    _, metrics = method.loss(forward, unmixed(made), batch(), clock())
     expected = {"threshold": 0.9, "accepted": 2 / 3, "pseudo_label_error": 50}
-    assert told == pytest.approx(expected)
+    assert told(metrics) == pytest.approx(expected)
 
 
 def test_images_of_unknown_truth_are_not_counted_as_wrong():
     method = methods.make("pseudo_label(threshold=0.9)")
     data = batch(truth=(-1, -1, -1))
     made = method.examples(forward, data, clock(), 1)
-    wrong, known = method.metrics(made, data, clock())["pseudo_label_error"]
+    wrong, known = method.loss(forward, unmixed(made), data, clock())[1]["pseudo_label_error"]
     assert (float(wrong), float(known)) == (0, 0)
 
 

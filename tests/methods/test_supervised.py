@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from tf_metamixup import methods
 from tf_metamixup.batch import Batch
+from tf_metamixup.mixing import Mixture
 
 
 def test_the_labelled_batch_is_taken_as_it_is_and_its_mean_loss_is_by_hand():
@@ -11,5 +12,6 @@ def test_the_labelled_batch_is_taken_as_it_is_and_its_mean_loss_is_by_hand():
     examples = method.examples(None, data, None, 1)
     np.testing.assert_array_equal(examples.x, data.x)
     assert examples.accepted.numpy().all()
-    loss = method.loss(lambda x: x, examples, data, None)
+    mixture = Mixture(examples, tf.constant([1, 0]), tf.ones(2))
+    loss, _ = method.loss(lambda x: x, mixture, data, None)
     np.testing.assert_allclose(loss, (np.log(2) + np.log1p(np.e)) / 2, rtol=1e-6)

@@ -1,6 +1,9 @@
 """What holds for every architecture."""
 
+import re
+
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -44,6 +47,19 @@ def test_the_last_layer_gives_logits_that_are_linear_in_the_features(model):
     assert logits.activation is keras.activations.linear
     assert logits.input is model.get_layer("features").output
     assert len(logits.input.shape) == 2
+
+
+def test_the_network_can_be_cut_at_the_end_of_every_stage_but_the_last(model):
+    image = tf.random.stateless_normal([2, 32, 32, 3], [0, 0])
+    stages = [layer for layer in model.layers if re.fullmatch(r"stage\d+", layer.name)]
+    assert [stage.name for stage in stages] == [f"stage{n}" for n in range(1, len(stages) + 1)]
+    assert len(stages) >= 2
+    for stage in stages:
+        below = keras.Model(model.input, stage.output)
+        above = keras.Model(stage.output, model.output)
+        expected = model(image, training=False)
+        actual = above(below(image, training=False), training=False)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_top_block_is_named_and_reads_one_tensor_of_the_layers_below(model):

@@ -52,11 +52,9 @@ def projection_inputs(model):
 
 
 def test_wrn_28_2_projects_the_activated_input_only_in_the_first_stage(oliver):
-    assert projection_inputs(oliver) == [
-        "stage1_unit1_relu1",
-        "stage1_unit4_add",
-        "stage2_unit4_add",
-    ]
+    assert projection_inputs(oliver) == ["stage1_unit1_relu1", "stage1", "stage2"]
+    for stage in ("stage1", "stage2"):
+        assert oliver.get_layer(stage).input is oliver.get_layer(f"{stage}_unit4_add").output
 
 
 def test_wrn_28_10_projects_the_activated_input_in_every_stage(zagoruyko):

@@ -1,12 +1,14 @@
 """What every method is, and what it may leave at its default."""
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+import keras
 import tensorflow as tf
 
 from tf_metamixup import losses, replicas
 from tf_metamixup.batch import Batch
-from tf_metamixup.mixing import Examples
+from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
 from tf_metamixup.network import Forward
 from tf_metamixup.registry import Registry
 from tf_metamixup.schedules import Clock
@@ -23,18 +25,44 @@ class Ratio(tuple):
             cls, (tf.cast(numerator, tf.float64), tf.cast(denominator, tf.float64))
         )
 
+    @classmethod
+    def mean(cls, values: tf.Tensor, where: tf.Tensor | None = None) -> "Ratio":
+        """The mean of `values` [n], or of those `where` bool [n] is true."""
+        where = tf.ones_like(values, tf.bool) if where is None else where
+        where = tf.cast(where, tf.float64)
+        return cls(tf.reduce_sum(where * tf.cast(values, tf.float64)), tf.reduce_sum(where))
+
 
 class Method:
     """A method is a frozen dataclass whose fields are its hyper-parameters.
 
     Attributes:
         views: how many augmented views of each unlabelled image it wants; 0 wants none.
+        average: decay of an average of the weights (see `Network`); None keeps none.
+        predicts_average: whether it is the average that is evaluated and exported.
+        dominant: whether each mixed row must stay mostly itself, lambda >= 1/2.
+        learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
     """
 
     views: ClassVar[int] = 0
+    average: ClassVar[float | None] = None
+    predicts_average: ClassVar[bool] = False
+    dominant: ClassVar[bool] = False
+    learns_lambda: ClassVar[bool] = False
+
+    def parts(self, model: keras.Model) -> Mapping[str, keras.Model]:
+        """Further Keras models by name, which `examples` and `loss` call as `forward.part(name)`.
+
+        Raises:
+            UserError: `model` lacks a layer that they are made of.
+        """
+        del model
+        return {}
 
     def examples(self, forward: Forward, batch: Batch, clock: Clock, groups: int) -> Examples:
         """What is mixed and trained on; targets are fixed here, without a gradient.
+
+        By default the labelled batch as it is.
 
         Args:
             forward: the network at the current weights; what this pass does to its state is lost.
@@ -42,23 +70,92 @@ class Method:
             clock: when the step happens.
             groups: the number of row groups among them.
         """
+        del forward, clock
+        return labelled(batch, groups)
+
+    def lambdas(
+        self, forward: Forward, examples: Examples, partner: tf.Tensor
+    ) -> tuple[Lambdas, dict[str, Ratio]]:
+        """Lambda with its gradient to the weights, and what to watch of it; see `learns_lambda`."""
         raise NotImplementedError
 
-    def loss(self, forward: Forward, examples: Examples, batch: Batch, clock: Clock) -> tf.Tensor:
-        """This replica's summand of the loss on mixed `examples`: weighted CE over B (eq. 12).
+    def loss(
+        self, forward: Forward, mixture: Mixture, batch: Batch, clock: Clock
+    ) -> tuple[tf.Tensor, dict[str, Ratio]]:
+        """This replica's summand of the loss on the mixed examples, and what to watch beside it.
 
-        The first call of `forward` is the one whose BatchNorm statistics are kept.
+        By default weighted cross-entropy over B (eq. 12). The first pass of `forward` through a
+        layer is the one whose BatchNorm statistics are kept.
         """
         del clock
-        each = losses.cross_entropy(examples.y, forward(examples.x))
-        return tf.reduce_sum(examples.weight * each) / tf.cast(batch_size(batch), each.dtype)
-
-    def metrics(self, examples: Examples, batch: Batch, clock: Clock) -> dict[str, Ratio]:
-        """What to watch beside the loss."""
-        del examples, batch, clock
-        return {}
+        each = losses.cross_entropy(mixture.y, forward(mixture.x))
+        return over_batch(mixture.examples.weight * each, batch), {}
 
 
 def batch_size(batch: Batch) -> tf.Tensor:
     """B, the global number of labelled rows."""
     return tf.shape(batch.x)[0] * replicas.count()
+
+
+def over_batch(values: tf.Tensor, batch: Batch) -> tf.Tensor:
+    """This replica's summand of the sum of `values` [n] over B."""
+    return tf.reduce_sum(values) / tf.cast(batch_size(batch), values.dtype)
+
+
+def labelled(batch: Batch, groups: int) -> Examples:
+    """The labelled rows."""
+    rows = tf.shape(batch.x)[:1]
+    return Examples(
+        x=batch.x,
+        y=batch.y,
+        weight=tf.ones(rows, batch.y.dtype),
+        stream=tf.zeros(rows, tf.int32),
+        truth=tf.fill(rows, tf.cast(LABELLED, tf.int64)),
+        groups=groups,
+    )
+
+
+def with_guesses(
+    batch: Batch,
+    groups: int,
+    views: Sequence[tf.Tensor],
+    guess: tf.Tensor,
+    *,
+    weight: tf.Tensor | None = None,
+    pool: bool = False,
+) -> Examples:
+    """The labelled rows and, in each row group behind them, the unlabelled ones.
+
+    Args:
+        batch: this replica's rows.
+        groups: the number of row groups among them.
+        views: of the unlabelled images, [n, H, W, C] each; all are rows.
+        guess: the target of an image's views [n, C].
+        weight: [n], 0 where the guess is rejected; None is 1 for all.
+        pool: whether labelled and unlabelled rows mix with each other; Alg. 2 line 8 builds two
+            sets.
+    """
+    guess = tf.stop_gradient(guess)
+    if weight is None:
+        weight = tf.ones_like(guess[:, 0])
+    stream = tf.fill(tf.shape(guess)[:1], 0 if pool else 1)
+    first, copies = labelled(batch, groups), len(views)
+    return Examples(
+        x=join(groups, first.x, *views),
+        y=join(groups, first.y, *[guess] * copies),
+        weight=join(groups, first.weight, *[weight] * copies),
+        stream=join(groups, first.stream, *[stream] * copies),
+        truth=join(groups, first.truth, *[batch.u_labels] * copies),
+        groups=groups,
+    )
+
+
+def guess_metrics(examples: Examples) -> dict[str, Ratio]:
+    """The accepted share of the guesses, and how many of those with a known truth are wrong."""
+    accepted = examples.guessed & examples.accepted
+    known = accepted & (examples.truth >= 0)
+    wrong = tf.argmax(examples.y, axis=-1) != examples.truth
+    return {
+        "accepted": Ratio.mean(examples.accepted, examples.guessed),
+        "pseudo_label_error": Ratio.mean(100.0 * tf.cast(wrong, tf.float64), known),
+    }

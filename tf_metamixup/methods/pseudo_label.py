@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup import schedules
 from tf_metamixup.errors import UserError
-from tf_metamixup.methods.method import METHODS, Method, Ratio
-from tf_metamixup.mixing import Examples, join
+from tf_metamixup.methods.method import METHODS, Method, Ratio, guess_metrics, with_guesses
 
 
 @METHODS.register("pseudo_label")
@@ -56,36 +55,12 @@ class PseudoLabel(Method):
         u = batch.u[:, 0]
         probs = tf.stop_gradient(tf.nn.softmax(forward(u)))
         confident = tf.reduce_max(probs, axis=-1) > tf.cast(self.sigma(clock), probs.dtype)
-        guessed = tf.one_hot(tf.argmax(probs, axis=-1), tf.shape(probs)[-1], dtype=probs.dtype)
-        labelled, unlabelled = tf.shape(batch.x)[:1], tf.shape(u)[:1]
-        return Examples(
-            x=join(groups, batch.x, u),
-            y=join(groups, batch.y, guessed),
-            weight=join(
-                groups,
-                tf.ones(labelled, probs.dtype),
-                self.weight * tf.cast(confident, probs.dtype),
-            ),
-            stream=join(
-                groups, tf.zeros(labelled, tf.int32), tf.fill(unlabelled, 0 if self.pool else 1)
-            ),
-            groups=groups,
-        )
+        guess = tf.one_hot(tf.argmax(probs, axis=-1), tf.shape(probs)[-1], dtype=probs.dtype)
+        weight = self.weight * tf.cast(confident, probs.dtype)
+        return with_guesses(batch, groups, [u], guess, weight=weight, pool=self.pool)
 
-    def metrics(self, examples, batch, clock):
-        """Threshold, accepted share, and how many accepted labels with a known truth are wrong."""
-        labelled, unlabelled = tf.shape(batch.x)[:1], tf.shape(batch.u)[:1]
-        truth = join(examples.groups, tf.fill(labelled, tf.cast(-1, tf.int64)), batch.u_labels)
-        is_guess = join(examples.groups, tf.zeros(labelled, tf.bool), tf.ones(unlabelled, tf.bool))
-        accepted = is_guess & examples.accepted
-        known = accepted & (truth >= 0)
-        wrong = known & (tf.argmax(examples.y, axis=-1) != truth)
-
-        def number(rows):
-            return tf.reduce_sum(tf.cast(rows, tf.float64))
-
-        return {
-            "threshold": Ratio(self.sigma(clock)),
-            "accepted": Ratio(number(accepted), number(is_guess)),
-            "pseudo_label_error": Ratio(100 * number(wrong), number(known)),
-        }
+    def loss(self, forward, mixture, batch, clock):
+        """Cross-entropy over B; watched are sigma and the guesses."""
+        loss, _ = super().loss(forward, mixture, batch, clock)
+        watched = {"threshold": Ratio(self.sigma(clock)), **guess_metrics(mixture.examples)}
+        return loss, watched

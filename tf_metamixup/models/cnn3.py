@@ -37,12 +37,15 @@ def cnn3(
         )
     layers.at_least_one("cnn3", "width", width)
     image = x = layers.image_input(image_shape)
-    for name, filters in (("block1", width), ("block2", 2 * width), ("top", 4 * width)):
+    for number, name in enumerate(("block1", "block2", "top"), 1):
+        filters = width * 2 ** (number - 1)
         x = layers.conv(x, filters, 3, f"{name}_conv", bias=not batch_norm)
         if batch_norm:
             x = layers.batch_norm(x, f"{name}_bn", synchronized)
         x = layers.relu(x, f"{name}_relu")
         x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+        if name != "top":
+            x = layers.stage_end(x, number)
     x = keras.layers.Flatten(name="top_flatten")(x)
     hidden = "features" if features is None else "top_dense"
     x = keras.layers.Dense(4 * width, activation="relu", name=hidden)(x)

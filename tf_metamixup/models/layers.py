@@ -4,7 +4,7 @@ Functions take and return Keras tensors. Layers are named by their place in the 
 Keras's counters, so that the second model of a process has the names of the first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -48,6 +48,11 @@ def relu(x, name: str, slope: float = 0.0):
     return keras.layers.ReLU(negative_slope=slope, name=name)(x)
 
 
+def stage_end(x, number: int):
+    """Marks the end of stage `number`, from 1."""
+    return keras.layers.Identity(name=f"stage{number}")(x)
+
+
 def pooled_features(x):
     """The mean over all places, [N, H, W, C] -> [N, C], as the model's features."""
     return keras.layers.GlobalAveragePooling2D(name="features")(x)
@@ -61,19 +66,25 @@ def classifier(image, features, classes: int, name: str) -> keras.Model:
     return keras.Model(image, logits, name=name)
 
 
-def residual_units(counts: Sequence[int]) -> Iterator[tuple[int, int, str]]:
-    """Yields (stage from 0, stride, name) for each unit of a residual network.
+def residual_stages(x, counts: Sequence[int], unit: Callable):
+    """Residual units in stages; each stage but the first begins by halving the image.
 
-    Each stage but the first begins by halving the image; the last unit of all is the top block.
+    The last unit of all is the top block; the end of every stage but the last is marked.
 
     Args:
+        x: the output of the stem.
         counts: how many units each stage has.
+        unit: (x, stage from 0, stride, name) -> the unit's output.
     """
     for stage, count in enumerate(counts):
-        for unit in range(count):
-            stride = 2 if stage > 0 and unit == 0 else 1
-            is_last = stage == len(counts) - 1 and unit == count - 1
-            yield stage, stride, "top" if is_last else f"stage{stage + 1}_unit{unit + 1}"
+        last_stage = stage == len(counts) - 1
+        for number in range(count):
+            top = last_stage and number == count - 1
+            name = "top" if top else f"stage{stage + 1}_unit{number + 1}"
+            x = unit(x, stage, 2 if stage > 0 and number == 0 else 1, name)
+        if not last_stage:
+            x = stage_end(x, stage + 1)
+    return x
 
 
 def preactivation_unit(

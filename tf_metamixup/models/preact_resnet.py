@@ -32,9 +32,11 @@ def preact_resnet(
         known = " or ".join(str(depth) for depth in UNITS)
         raise UserError(f"preact_resnet: depth={depth} must be {known}")
     image = layers.image_input(image_shape)
-    x = layers.conv(image, 64, 3, "stem_conv")
-    for stage, stride, name in layers.residual_units(UNITS[depth]):
-        x = layers.preactivation_unit(x, 64 * 2**stage, stride, name, synchronized)
+
+    def unit(x, stage, stride, name):
+        return layers.preactivation_unit(x, 64 * 2**stage, stride, name, synchronized)
+
+    x = layers.residual_stages(layers.conv(image, 64, 3, "stem_conv"), UNITS[depth], unit)
     return layers.classifier(image, layers.pooled_features(x), classes, f"preact_resnet{depth}")
 
 

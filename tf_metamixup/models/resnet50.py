@@ -17,8 +17,11 @@ def resnet50(
     image = layers.image_input(image_shape)
     x = layers.conv(image, 64, 3, "stem_conv")
     x = layers.relu(layers.batch_norm(x, "stem_bn", synchronized), "stem_relu")
-    for stage, stride, name in layers.residual_units((3, 4, 6, 3)):
-        x = _bottleneck(x, 64 * 2**stage, stride, name, synchronized)
+
+    def unit(x, stage, stride, name):
+        return _bottleneck(x, 64 * 2**stage, stride, name, synchronized)
+
+    x = layers.residual_stages(x, (3, 4, 6, 3), unit)
     return layers.classifier(image, layers.pooled_features(x), classes, "resnet50")
 
 

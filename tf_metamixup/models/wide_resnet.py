@@ -27,11 +27,14 @@ def _wide_resnet(
 ) -> keras.Model:
     """3x3 stem of 16 filters, three stages of (depth - 4) / 6 units, BatchNorm, ReLU, pooling."""
     image = layers.image_input(image_shape)
-    x = layers.conv(image, 16, 3, "stem_conv")
-    for stage, stride, name in layers.residual_units([(depth - 4) // 6] * 3):
-        x = layers.preactivation_unit(
+
+    def unit(x, stage, stride, name):
+        return layers.preactivation_unit(
             x, 16 * width * 2**stage, stride, name, synchronized, slope, raw_projections[stage]
         )
+
+    x = layers.conv(image, 16, 3, "stem_conv")
+    x = layers.residual_stages(x, [(depth - 4) // 6] * 3, unit)
     x = layers.relu(layers.batch_norm(x, "top_bn", synchronized), "top_relu", slope)
     return layers.classifier(image, layers.pooled_features(x), classes, f"wrn_{depth}_{width}")
 

@@ -1,0 +1,153 @@
+"""What must hold for every pair of method and policy; each function asserts one property."""
+
+import functools
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from tests import tiny
+from tf_metamixup import policies
+from tf_metamixup.batch import prepare
+from tf_metamixup.checkpoints import Checkpoints, Progress
+from tf_metamixup.errors import UserError
+from tf_metamixup.mixing import Lambdas
+from tf_metamixup.policies import Policy
+from tf_metamixup.randomness import Draws
+from tf_metamixup.step import agreement, train_step
+
+RUN, EPOCH = 120, 3  # steps
+
+
+def allowed(method, policy) -> bool:
+    """Whether the pair is one."""
+    try:
+        policies.check(policies.make(policy), learned_elsewhere=method.learns_lambda)
+    except UserError:
+        return False
+    return True
+
+
+class Pair:
+    """A trainer on a network with convolution, BatchNorm and dropout, and its data."""
+
+    def __init__(self, method: str, policy: str, replicas: int = 1):
+        model = functools.partial(tiny.network, norm="synchronized", dropout=0.2)
+        self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model)
+        views = self.trainer.method.views
+        self.streams = self.trainer._streams(**tiny.streams(views=max(1, views)))
+        self.trainer.prepare(self.streams, EPOCH, RUN)
+
+    def train(self, first: int, count: int, *, calls: int = 1):
+        """Losses and rows of `count` steps, taken in `calls` calls."""
+        batches = self.trainer.batches(self.streams, first)
+        told = []
+        for number in range(calls):
+            at, until = (first + count * n // calls for n in (number, number + 1))
+            told.append(self.trainer.train(batches, at, until - at)[1:])
+        losses, rows = zip(*told, strict=True)
+        return np.concatenate(losses), np.concatenate(rows)
+
+    def weights(self):
+        return tiny.weights(self.trainer)
+
+    def step(self, policy=None, at: int = 0):
+        """One step outside of a graph."""
+        return train_step(*self._given(policy, at))
+
+    def probe(self):
+        """The meta stage alone."""
+        return agreement(*self._given(None, 0))
+
+    def _given(self, policy, at):
+        trainer, step = self.trainer, tf.constant(at, tf.int64)
+        batch = prepare(next(trainer.batches(self.streams, at)), trainer.network, tiny.CLASSES)
+        recipe = trainer._recipe._replace(policy=policy or trainer.policy)
+        return recipe, batch, trainer.clock(step), Draws.at(trainer.seed, step)
+
+
+def one_graph_serves_all_steps(pair: Pair) -> None:
+    pair.train(0, 5, calls=3)
+    assert pair.trainer._train.experimental_get_tracing_count() == 1
+
+
+def two_replicas_equal_one_device(one: Pair, two: Pair) -> None:
+    """In float64, after five steps, to 1e-10."""
+    (losses, rows), (losses_two, rows_two) = one.train(0, 5), two.train(0, 5)
+    np.testing.assert_allclose(losses_two, losses, rtol=1e-10)
+    np.testing.assert_allclose(rows_two, rows, atol=1e-6)  # told in float32
+    for number, (expected, actual) in enumerate(zip(one.weights(), two.weights(), strict=True)):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10, err_msg=str(number))
+
+
+def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> None:
+    checkpoints = Checkpoints(folder, pair.trainer.variables)
+    pair.train(0, 3)
+    checkpoints.save(3, Progress({}, {}))
+    losses, rows = pair.train(3, 3)
+    weights = pair.weights()
+    checkpoints.restore()
+    losses_again, rows_again = pair.train(3, 3)
+    np.testing.assert_array_equal(losses_again, losses)
+    np.testing.assert_array_equal(rows_again, rows)
+    for expected, actual in zip(weights, pair.weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def lambda_lies_where_it_must(pair: Pair) -> None:
+    _, rows = pair.train(0, 5)
+    lam, start = rows[:, 0], rows[:, 1]
+    least = 0.5 if pair.trainer.method.dominant else 0.0
+    for values in (lam, start):
+        assert (values >= least).all() and (values <= 1).all()
+
+
+class Given(Policy):
+    """Lambda as it is handed over."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def __call__(self, task, draws):
+        return Lambdas.given(self._value(task))
+
+
+def leaky(theta, rows):
+    """A lambda that hangs on the weights."""
+    return tf.sigmoid(tf.linspace(-2.0, 2.0, rows) + tf.reduce_sum(theta[0]))
+
+
+def no_gradient_flows_through_lambda(pair: Pair) -> None:
+    """A lambda that hangs on the weights makes the step that the same numbers make."""
+    before = pair.weights()
+    report = pair.step(Given(lambda task: leaky(task.theta, task.rows)))
+    after = pair.weights()
+    for variable, value in zip(pair.trainer.variables, before, strict=True):
+        variable.assign(value)
+    numbers = tf.constant(report.lambdas.value.numpy())
+    pair.step(Given(lambda task: numbers))
+    for expected, actual in zip(pair.weights(), after, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def the_meta_stage_changes_nothing(pair: Pair) -> None:
+    pair.step()  # momentum and statistics are not zero
+    before = pair.weights()
+    assert np.isfinite(pair.probe())
+    for expected, actual in zip(before, pair.weights(), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def the_loss_falls(pair: Pair) -> None:
+    """On separable data, that of the test set."""
+    before = pair.trainer.evaluate(tiny.test_set())
+    pair.train(0, RUN)
+    after = pair.trainer.evaluate(tiny.test_set())
+    assert after["loss"] < 0.8 * before["loss"], (before, after)
+
+
+def nothing_accepted_is_finite(pair: Pair) -> None:
+    report = pair.step()
+    assert not (report.examples.guessed & report.examples.accepted).numpy().any()
+    for values in (*report.lambdas, *pair.weights()):
+        assert np.isfinite(values).all()

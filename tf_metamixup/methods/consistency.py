@@ -1,0 +1,69 @@
+"""What Pi-Model, Mean Teacher and MixMatch share: soft guesses, held to by a squared error."""
+
+from typing import ClassVar
+
+import tensorflow as tf
+
+from tf_metamixup import losses, replicas
+from tf_metamixup.errors import UserError
+from tf_metamixup.methods.method import Method, Ratio, guess_metrics, over_batch, with_guesses
+from tf_metamixup.network import Forward
+
+
+class Consistency(Method):
+    """L = cross-entropy on labelled rows + w(t) * squared error on guessed rows.
+
+    Both are means; the squared error is one over classes too (Oliver et al. 2018, Berthelot et al.
+    2019). Guesses are soft and have no gradient. Un-mixed (policy `none`) that is the method as
+    published. With another policy, guessed rows are mixed with each other as labelled ones are,
+    images and guesses alike, which is Interpolation Consistency Training (Verma et al. 2019).
+
+    Subclasses have the fields `coefficient` and `ramp`.
+    """
+
+    views: ClassVar[int] = 2
+
+    def teacher(self, forward: Forward) -> Forward:
+        """What guesses."""
+        raise NotImplementedError
+
+    def weight(self, clock) -> tf.Tensor:
+        """w(t) at `clock`, float32 scalar."""
+        raise NotImplementedError
+
+    def examples(self, forward, batch, clock, groups):
+        """The labelled rows, and one view of each unlabelled image; the other view is guessed."""
+        del clock
+        student, other = tf.unstack(batch.u, 2, axis=1)
+        guess = tf.nn.softmax(self.teacher(forward)(other))
+        return with_guesses(batch, groups, [student], guess)
+
+    def loss(self, forward, mixture, batch, clock):
+        """One pass over all rows; watched are the two summands and the guesses."""
+        logits, target = forward(mixture.x), mixture.y
+        guessed = tf.cast(mixture.examples.guessed, logits.dtype)
+        labelled = over_batch((1 - guessed) * losses.cross_entropy(target, logits), batch)
+        rows = tf.reduce_sum(guessed) * replicas.count()
+        consistency = tf.reduce_sum(guessed * losses.squared_error(target, logits)) / rows
+        weight = tf.cast(self.weight(clock), logits.dtype)
+        share = 1 / replicas.count()
+        return labelled + weight * consistency, {
+            "labelled_loss": Ratio(labelled, share),
+            "consistency_loss": Ratio(consistency, share),
+            "consistency_weight": Ratio(weight),
+            **guess_metrics(mixture.examples),
+        }
+
+
+def check_weight(method: str, coefficient: float, ramp: float) -> None:
+    """Raises UserError unless `coefficient` is at least 0 and `ramp` is a share."""
+    if coefficient < 0:
+        raise UserError(f"{method}: coefficient={coefficient} must be at least 0")
+    if not 0 <= ramp <= 1:
+        raise UserError(f"{method}: ramp={ramp} must lie in [0, 1], a share of the run")
+
+
+def check_decay(method: str, decay: float) -> None:
+    """Raises UserError unless `decay` is that of an average."""
+    if not 0 <= decay < 1:
+        raise UserError(f"{method}: decay={decay} must lie in [0, 1)")

@@ -1,0 +1,43 @@
+"""Mean Teacher (Tarvainen and Valpola 2017), with the values of Oliver et al. (2018)."""
+
+import dataclasses
+
+from tf_metamixup import schedules
+from tf_metamixup.methods.consistency import Consistency, check_decay, check_weight
+from tf_metamixup.methods.method import METHODS
+
+
+@METHODS.register("mean_teacher")
+@dataclasses.dataclass(frozen=True)
+class MeanTeacher(Consistency):
+    """The network must answer on one view what an average of its weights answers on another.
+
+    The teacher has the trainable variables averaged and batch statistics. As in the code of Oliver
+    et al., it is the student that is evaluated.
+
+    Attributes:
+        coefficient: w_max (Oliver et al., table 6: 8).
+        ramp: share of the run in which w rises to it (there: 200,000 of 500,000 steps).
+        decay: of the average (there: 0.95).
+    """
+
+    coefficient: float = 8.0
+    ramp: float = 0.4
+    decay: float = 0.95
+
+    def __post_init__(self):
+        check_weight("mean_teacher", self.coefficient, self.ramp)
+        check_decay("mean_teacher", self.decay)
+
+    @property
+    def average(self):
+        """See `Method`."""
+        return self.decay
+
+    def teacher(self, forward):
+        """The average."""
+        return forward.average()
+
+    def weight(self, clock):
+        """w_max exp(-5 (1 - t/T)^2)."""
+        return self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)

@@ -1,0 +1,35 @@
+"""Pi-Model (Laine and Aila 2017; Sajjadi et al. 2016), with the values of Oliver et al. (2018)."""
+
+import dataclasses
+
+from tf_metamixup import schedules
+from tf_metamixup.methods.consistency import Consistency, check_weight
+from tf_metamixup.methods.method import METHODS
+
+
+@METHODS.register("pi_model")
+@dataclasses.dataclass(frozen=True)
+class PiModel(Consistency):
+    """Two views of an unlabelled image, under the same weights, must give the same answer.
+
+    The second pass is the target. It differs in augmentation and, in a network of your own, in what
+    is random in Keras's layers; a step's `RowDropout` masks are those of its first pass.
+
+    Attributes:
+        coefficient: w_max (Oliver et al., table 6: 20).
+        ramp: share of the run in which w rises to it (there: 200,000 of 500,000 steps).
+    """
+
+    coefficient: float = 20.0
+    ramp: float = 0.4
+
+    def __post_init__(self):
+        check_weight("pi_model", self.coefficient, self.ramp)
+
+    def teacher(self, forward):
+        """The network itself."""
+        return forward
+
+    def weight(self, clock):
+        """w_max exp(-5 (1 - t/T)^2)."""
+        return self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)
