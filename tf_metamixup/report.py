@@ -1,8 +1,10 @@
-"""`python -m tf_metamixup.report RUNS_DIR`: finished runs as a Markdown table.
+"""`python -m tf_metamixup.report RUNS_DIR [--table=N]`: Markdown of runs and the paper's numbers.
 
-One line a row of results, seeds taken together. The error is that of the last epoch.
+One line a row of results, seeds taken together; or one of the paper's tables, 1 to 5, with what is
+missing in it. Errors are those of the last epoch, mean ± sample standard deviation over seeds.
 """
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -11,21 +13,28 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from absl import flags
 
-from tf_metamixup.config import NOT_IDENTITY
+from tf_metamixup import paper
+from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
 
 COLUMNS = (
     "data set",
     "architecture",
+    "row",
     "method",
     "policy",
     "labels used",
     "steps",
     "test error %",
+    "top-5 %",
+    "paper",
     "seeds",
     "accepted",
     "wrong of accepted %",
 )
+# What a run may have its own way of and still be by the paper's protocol.
+FREE = {*NOT_IDENTITY, "seed", "replicas", "row_groups"}
 
 
 def read(folder: str) -> list[dict[str, Any]]:
@@ -45,8 +54,10 @@ def read(folder: str) -> list[dict[str, Any]]:
 def table(results: Iterable[dict[str, Any]]) -> str:
     """Markdown: a line for each set of settings that differ in no more than the seed.
 
+    A column that is empty in all lines is left out.
     Within a data set the best comes first. Cells with fewer seeds than the fullest line, with runs
-    that are not finished, or with other steps than most lines of the data set are marked.
+    that are not finished, or with other steps than most lines of the data set are marked, and so is
+    a number of the paper whose protocol was another.
     """
     rows = defaultdict(list)
     for result in results:
@@ -54,26 +65,90 @@ def table(results: Iterable[dict[str, Any]]) -> str:
         rows[json.dumps(settings, sort_keys=True)].append(result)
     ordered = sorted(rows.values(), key=lambda row: (_dataset(row), np.mean(_errors(row))))
     most_seeds = max((len(row) for row in ordered), default=0)
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    lines = []
     for row in ordered:
         usual = _usual([_steps(other) for other in ordered if _dataset(other) == _dataset(row)])
         first, last = row[0], [result["history"][-1] for result in row]
         cells = [
             _dataset(row),
             f"`{first['config'].get('architecture', 'own model')}`",
+            _row_name(first),
             f"`{first['method']}`",
             f"`{first['policy']}`",
             _text(first["labels_used"]),
             _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
-            _spread(_errors(row)),
+            spread(_errors(row)),
+            spread([r["test_error_top5"] for r in row if r.get("test_error_top5") is not None]),
+            _paper(first["config"]),
             str(len(row))
             + _mark(len(row) < most_seeds, f"of {most_seeds}")
             + _mark(any(result["status"] != "finished" for result in row), "not finished"),
             _mean([entry.get("accepted") for entry in last]),
             _mean([entry.get("pseudo_label_error") for entry in last]),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    shown = [n for n in range(len(COLUMNS)) if any(cells[n] for cells in lines)]
+    return _markdown([[cells[n] for n in shown] for cells in (COLUMNS, *lines)])
+
+
+def paper_table(number: int, results: list[dict[str, Any]]) -> str:
+    """The paper's table `number`: our error, its number of seeds and the paper's in each cell."""
+    cells = [cell for cell in paper.cells() if cell.table == number]
+    configs = [result["config"] for result in results]
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    lines = [["row", *columns]]
+    missing = 0
+    for row in dict.fromkeys(cell.row for cell in cells):
+        texts = {column: "" for column in columns}
+        for cell in (cell for cell in cells if cell.row == row):
+            own = [
+                results[n]
+                for n in paper.belonging(cell, configs)
+                if results[n]["status"] == "finished" and not departures(configs[n])
+            ]
+            errors = [r[cell.metric] for r in own if r.get(cell.metric) is not None]
+            missing += not errors
+            ours = f"{spread(errors)} ({len(errors)})" if errors else "missing"
+            texts[cell.column] = f"{ours}; paper {stated(cell)}"
+        lines.append([row, *texts.values()])
+    told = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
+    return f"{_markdown(lines)}\n\n{told}"
+
+
+def stated(cell: paper.Cell) -> str:
+    """The paper's number."""
+    return f"{cell.error:.2f}" + (f" ± {cell.spread:.2f}" if cell.spread is not None else "")
+
+
+def departures(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run that are not those of the paper's protocol (section IV.B)."""
+    if config.get("mode") not in BY_MODE:
+        return {"mode": None}
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    protocol = defaults | BY_MODE[config["mode"]]
+    chosen = {"dataset", "mode", "method", "policy", "architecture", "num_labels", "flip"}
+    if config.get("dataset") == "imagenet2012":
+        protocol["image_size"] = 100
+    return {
+        name: config[name]
+        for name in protocol.keys() - FREE - chosen
+        if name in config and config[name] != protocol[name]
+    }
+
+
+def _paper(config: dict[str, Any]) -> str:
+    found = [cell for cell in paper.cells() if paper.belonging(cell, [config])]
+    numbers = " / ".join(dict.fromkeys(stated(cell) for cell in found))
+    other = departures(config)
+    text = ", ".join(f"{name}={value}" for name, value in sorted(other.items()))
+    return numbers + _mark(bool(found and other), f"here {text}")
+
+
+def _row_name(result: dict[str, Any]) -> str:
+    mode = result["config"].get("mode")
+    if mode not in paper.ROWS:
+        return ""
+    return paper.row_name(mode, result["method"], result["policy"]) or ""
 
 
 def _dataset(row: list[dict[str, Any]]) -> str:
@@ -88,6 +163,12 @@ def _steps(row: list[dict[str, Any]]) -> str:
     return " or ".join(str(steps) for steps in sorted({result["steps"] for result in row}))
 
 
+def _markdown(lines: list[list[str]]) -> str:
+    """A table; the first line is its head."""
+    head, *rest = [f"| {' | '.join(cells)} |" for cells in lines]
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *rest])
+
+
 def _usual(values: list[str]) -> str:
     return max(values, key=values.count)
 
@@ -100,9 +181,10 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _spread(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
+def spread(values: list[float]) -> str:
+    """Mean ± sample standard deviation; the value itself where there is one."""
+    if len(values) < 2:
+        return f"{values[0]:.2f}" if values else ""
     return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
 
 
@@ -113,14 +195,24 @@ def _mean(values: list[float | None]) -> str:
 
 def main(argv: list[str]) -> int:
     """Prints the table; returns the exit code."""
-    if len(argv) != 2:
-        print("usage: python -m tf_metamixup.report RUNS_DIR", file=sys.stderr)
+    values = flags.FlagValues()
+    flags.DEFINE_integer(
+        "table", None, "one of the paper's tables", 1, 5, flag_values=values, module_name="report"
+    )
+    try:
+        _, *folders = values(argv)
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    results = read(argv[1])
+    if len(folders) != 1:
+        print("usage: python -m tf_metamixup.report RUNS_DIR [--table=N]", file=sys.stderr)
+        return 2
+    results = read(folders[0])
     if not results:
-        print(f"error: no result.json with a test error below {argv[1]!r}", file=sys.stderr)
+        print(f"error: no result.json with a test error below {folders[0]!r}", file=sys.stderr)
         return 1
-    print(table(results))
+    number = values["table"].value
+    print(table(results) if number is None else paper_table(number, results))
     return 0
 
 

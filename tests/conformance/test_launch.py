@@ -1,0 +1,101 @@
+"""The scripts that print commands: all parse, and a table's commands are the paper's cells."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from tests.conformance.test_documents import ROOT
+from tf_metamixup import main, paper
+from tf_metamixup.report import departures
+
+TABLES = (1, 2, 3, 4, 5)
+# Training images and classes.
+SIZES = {
+    "mnist": (60_000, 10),
+    "fashion_mnist": (60_000, 10),
+    "svhn_cropped": (73_257, 10),
+    "cifar10": (50_000, 10),
+    "cifar100": (50_000, 100),
+    "imagenet2012": (1_281_167, 1000),
+}
+
+
+def launch(table, *arguments):
+    return subprocess.run(
+        ["bash", ROOT / "launch" / f"table{table}.sh", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def configs(table, *arguments):
+    for line in launch(table, *arguments).stdout.splitlines():
+        python, module, *flags = shlex.split(line)[:1] + shlex.split(line)[2:]
+        assert (python, module) == ("python", "tf_metamixup.main")
+        config = main.canonical(main.parse(["main", *flags]))
+        examples, classes = SIZES[config.dataset]
+        yield config.with_data_defaults(classes=classes, examples=examples, flip=True)
+
+
+def settings(config):
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_commands_are_the_cells_of_the_table_by_the_papers_protocol(table, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = [settings(config) for config in configs(table, "--seeds=1")]
+    cells = [cell for cell in paper.cells() if cell.table == table]
+    for cell in cells:
+        assert len(paper.belonging(cell, made)) == 1, cell
+    for config in made:
+        assert any(paper.belonging(cell, [config]) for cell in cells), config
+        assert not departures(config)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_command_has_a_run_directory_and_a_seed_of_its_own(table, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    one, lines = (launch(table, f"--seeds={n}").stdout.splitlines() for n in (1, 2))
+    folders = [next(w for w in line.split() if w.startswith("--run_dir")) for line in lines]
+    assert len(set(folders)) == len(lines) == 2 * len(one)
+    assert all(f.startswith(f"--run_dir=runs/table{table}/") for f in folders)
+    assert {line.split("--seed=")[1][0] for line in lines} == {"0", "1"}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_help_says_how_many_steps_a_run_has(table, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    told = launch(table, "--help").stdout
+    assert "usage" in told and "GPU-hours" in told
+    for config in configs(table, "--seeds=1"):
+        left = SIZES[config.dataset][0] - config.num_meta - (config.num_labels or 0)
+        steps = left // config.batch_size * config.epochs
+        assert f"{steps:,}" in told, (config.dataset, config.num_labels, steps)
+
+
+def test_further_flags_reach_every_command_with_spaces_and_all(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for config in configs(4, "--seeds=1", "--data_dir=/a b", "--noexport"):
+        assert config.data_dir == "/a b" and not config.export
+
+
+@pytest.mark.parametrize("argument", ["--seeds=0", "--seeds=two", "runs"])
+def test_a_wrong_argument_is_told(argument):
+    done = launch(1, argument)
+    assert done.returncode == 2 and argument.removeprefix("--") in done.stderr
+    assert not done.stdout
+
+
+def test_rows_sh_names_every_row_of_tables_1_3_and_4():
+    named = re.findall(r"\w+", (ROOT / "launch" / "rows.sh").read_text())
+    wanted = set()
+    for table in (1, 3, 4):
+        for line in launch(table, "--seeds=1").stdout.splitlines():
+            flag = next(w for w in line.split() if w.startswith("--flagfile=flags/row/"))
+            wanted.add(pathlib.Path(flag).stem.removesuffix("_svhn"))
+    assert wanted <= set(named)
