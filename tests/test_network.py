@@ -27,7 +27,7 @@ def test_a_forward_pass_changes_nothing_until_its_state_is_committed():
     forward(images())
     for old, new in zip(before, variables(network), strict=True):
         np.testing.assert_array_equal(new, old)
-    network.commit(forward.state)
+    network.commit(forward.state, tf.constant(0))
     changed = [
         v.path
         for old, v in zip(before, network.model.variables, strict=True)
@@ -88,3 +88,46 @@ def test_predict_scales_and_uses_moving_statistics():
     np.testing.assert_allclose(
         network.predict(stored), network.model(tf.fill([2, *tiny.SHAPE], 2.0), training=False)
     )
+
+
+def test_the_average_is_a_mean_at_first_and_forgets_later():
+    network = Network(tiny.unnamed(), average=0.6)
+    weight = network.model.trainable_variables[0]
+    expected = []
+    for step, value in enumerate([8.0, 2.0, 5.0, 10.0]):
+        weight.assign(tf.fill(weight.shape, value))
+        network.commit({}, tf.constant(step))
+        expected.append(float(network.averages[0][0, 0]))
+    # 8; (8 + 2) / 2; then 1 / 3 is less than 0.4: 0.6 * 5 + 0.4 * 5; 0.6 * 5 + 0.4 * 10.
+    assert expected == [8, 5, 5, 7]
+
+
+def test_the_average_answers_where_it_is_asked_for():
+    def answers(**options):
+        network = Network(tiny.unnamed(), average=0.9, **options)
+        for variable in network.averages:
+            variable.assign(tf.zeros(variable.shape))
+        forward = network.forward(network.theta, draws())
+        return forward(images()), forward.average()(images()), network.predict(images())
+
+    own, averaged, predicted = answers()
+    assert np.abs(own).max() > 0 and np.abs(averaged).max() == 0
+    np.testing.assert_allclose(predicted, own, rtol=1e-5)
+    assert np.abs(answers(predicts_average=True)[2]).max() == 0
+
+
+def test_parts_share_the_models_weights_and_bring_their_own():
+    model = tiny.network(norm="plain", dropout=0.5)
+    features = keras.Model(model.input, model.get_layer("features").output)
+    head = keras.Sequential([keras.Input([144]), keras.layers.Dense(2)])
+    network = Network(model, parts={"features": features, "head": head})
+    assert len(network.trainable) == len(model.trainable_variables) + 2
+    forward = network.forward(network.theta, draws())
+    hidden = forward.part("features", images())
+    # The same mask as in the whole model, and one state for both passes.
+    logits = hidden @ network.theta[-4] + network.theta[-3]
+    np.testing.assert_allclose(forward(images()), logits, rtol=1e-4, atol=1e-5)
+    assert set(forward.state) == {id(v) for v in model.non_trainable_variables}
+    assert forward.part("head", hidden).shape == (4, 2)
+    own = {id(v) for v in (*model.variables, *head.variables)}
+    assert {id(v) for v in network.variables} == own

@@ -57,8 +57,9 @@ class Network:
         parts: further Keras models by name, made of the model's layers or of new ones. The
             trainable variables of new ones are trained with the model's; their moving statistics
             are never read.
-        average: decay d of an exponential average of the model's trainable variables, in which a
-            step's weights count 1 - d; None keeps none.
+        average: decay d of an exponential average of the model's trainable variables; None keeps
+            none. The weights after step t, from 1, count max(1 - d, 1 / t): at first it is their
+            plain mean, without the initial weights (Tarvainen and Valpola's code).
         predicts_average: whether evaluation and export use the average.
 
     Attributes:
@@ -128,10 +129,14 @@ class Network:
             for variable, value in zip(model.non_trainable_variables, state, strict=True)
         }
 
-    def commit(self, state: Mapping[int, tf.Tensor]) -> None:
+    def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:
         """After the optimizer: writes moving statistics, and lets the averages follow the weights.
 
         The statistics are averaged over the replicas, so that they never part.
+
+        Args:
+            state: of a `Forward`.
+            step: the steps taken before this one.
         """
         kept = [
             variable
@@ -142,13 +147,12 @@ class Network:
             values = replicas.mean([state[id(variable)] for variable in kept])
             for variable, value in zip(kept, values, strict=True):
                 variable.assign(value)
-        if self.averages:
-            for average, variable in zip(
-                self.averages, self.model.trainable_variables, strict=True
-            ):
-                value = tf.convert_to_tensor(average)
-                step = (1 - self._average) * (tf.convert_to_tensor(variable) - value)
-                average.assign(value + step)
+        for average, variable in zip(self.averages, self.model.trainable_variables, strict=False):
+            value = tf.convert_to_tensor(average)
+            share = tf.maximum(1 - self._average, 1 / (tf.cast(step, tf.float64) + 1))
+            average.assign(
+                value + tf.cast(share, value.dtype) * (tf.convert_to_tensor(variable) - value)
+            )
 
     def predict(self, images: tf.Tensor) -> tf.Tensor:
         """Stored images [N, ...] -> logits [N, classes], with moving statistics."""

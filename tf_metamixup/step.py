@@ -70,7 +70,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
         for gradient, decay, weight in zip(gradients, recipe.weight_decay, theta, strict=True)
     ]
     recipe.optimizer.apply(gradients, network.trainable)
-    network.commit(forward.state)
+    network.commit(forward.state, clock.step)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
 

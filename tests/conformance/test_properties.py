@@ -140,7 +140,7 @@ def test_a_meta_stage_that_commits_is_noticed(monkeypatch):
 
     def committing(forward, model, x):
         outputs = run(forward, model, x)
-        forward._network.commit(forward.state)
+        forward._network.commit(forward.state, tf.constant(0))
         return outputs
 
     pair = Pair("supervised", "meta")
