@@ -59,7 +59,7 @@ class Network:
             are never read.
         average: decay d of an exponential average of the model's trainable variables; None keeps
             none. The weights after step t, from 1, count max(1 - d, 1 / t): at first it is their
-            plain mean, without the initial weights (Tarvainen and Valpola's code).
+            plain mean, without the initial weights, so that short runs have a use of it.
         predicts_average: whether evaluation and export use the average.
 
     Attributes:

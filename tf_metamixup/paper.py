@@ -52,7 +52,7 @@ class Cell:
 
     Attributes:
         table: 1 to 5.
-        row, column: as printed.
+        row, column: what the paper prints, or names for it where that is ambiguous.
         settings: what a run's `Config` must say to belong here.
         error, spread: the paper's mean and standard deviation, in percent.
         metric: the key of `result.json` that they are about.

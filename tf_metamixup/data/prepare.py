@@ -9,10 +9,13 @@ import tensorflow as tf
 from tf_metamixup.config import Config
 from tf_metamixup.data import pipeline, splits
 from tf_metamixup.data.pipeline import Stream
-from tf_metamixup.data.sources import Source
+from tf_metamixup.data.sources import Source, Streamed
 from tf_metamixup.errors import UserError
 
 TEST_BATCH = 500
+# So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
+# that is 2 GiB.
+KEPT = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +69,12 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     )
 
     def stream(name: str, indices: np.ndarray, batch_size: int, **options) -> Stream:
+        images = source.train
+        if isinstance(images, Streamed) and len(indices) <= KEPT:
+            # A batch of few of the images would read a large share of the files, every step.
+            images, indices = images.keep(indices), np.arange(len(indices))
         return pipeline.stream(
-            source.train, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
+            images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
     augmented = {"flip": config.flip, "shift": config.shift}

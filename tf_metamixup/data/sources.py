@@ -81,6 +81,33 @@ class Streamed:
             return augment.center_crop(encoded, self.image_shape[0])
         return _decode(encoded, self.builder.info.features["image"].shape, self.image_shape)
 
+    def keep(self, indices: np.ndarray) -> "Kept":
+        """The images at `indices`, int [n], in that order, in memory; reads the files once."""
+        with tf.device("CPU:0"):
+            wanted = tf.scatter_nd(indices[:, None], tf.ones(len(indices), tf.bool), [len(self)])
+        found = self.encoded().enumerate().filter(lambda i, _: wanted[i]).as_numpy_iterator()
+        stored = {int(i): encoded for i, (encoded, _) in found}
+        kept = np.array([stored[i] for i in indices.tolist()], object)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Streamed)}
+        return Kept(**fields | {"labels": self.labels[indices]}, kept=kept)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kept(Streamed):
+    """Some of the images of TFDS files, still encoded, in memory.
+
+    Attributes:
+        kept: bytes [N].
+    """
+
+    kept: np.ndarray = None
+
+    def encoded(self) -> tf.data.Dataset:
+        """See `Streamed`."""
+        with tf.device("CPU:0"):
+            kept, labels = tf.constant(self.kept), tf.constant(self.labels)
+        return tf.data.Dataset.range(len(self)).map(lambda i: (kept[i], labels[i]))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:

@@ -18,7 +18,8 @@ class AdaMixup(Method):
     """A network draws lambda's region for each pair, and a discriminator keeps it off real images.
 
     Half of the labelled batch is trained on, as it is and mixed within itself; the other half is
-    the "unseen" images of the discriminator. For each pair the policy region generator gives alpha
+    the "unseen" images of the discriminator (there, partners come from the whole batch). For each
+    pair the policy region generator gives alpha
     and Delta, and lambda = alpha + Delta * u, u ~ U(0, 1). Loss: cross-entropy on mixed and clean
     rows, and that of the intrusion discriminator: mixed, or real (clean and unseen). One joint
     minimisation, nothing adversarial; lambda has its gradient through the images alone, the targets
@@ -59,6 +60,8 @@ class AdaMixup(Method):
     def examples(self, forward, batch, clock, groups):
         """The first half of each row group; the second has weight 0, so that it stays unseen."""
         del forward, clock
+        if batch.x.shape[0] is not None and batch.x.shape[0] < 2 * groups:
+            raise UserError("adamixup halves each row group; a batch needs 2 images in each")
         made = labelled(batch, groups)
         rows = tf.shape(made.weight)[0]
         place = tf.range(rows) % (rows // groups)
@@ -112,6 +115,7 @@ class AdaMixup(Method):
 
 
 def _linear(units: int, name: str) -> keras.layers.Dense:
-    return keras.layers.Dense(
-        units, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3), name=name
-    )
+    # As for the model's logits: a softmax needs more than half precision.
+    dtype = keras.config.dtype_policy().variable_dtype
+    initial = keras.initializers.RandomNormal(stddev=1e-3)
+    return keras.layers.Dense(units, kernel_initializer=initial, dtype=dtype, name=name)

@@ -1,4 +1,4 @@
-"""Manifold MixUp (Verma et al. 2019), with the layers of its code (manifold_mixup)."""
+"""Manifold MixUp (Verma et al. 2019), with the layers of its code (vikasverma1077)."""
 
 import dataclasses
 import itertools

@@ -16,7 +16,7 @@ class MeanTeacher(Consistency):
     et al., it is the student that is evaluated.
 
     Attributes:
-        coefficient: w_max (Oliver et al., table 6: 8).
+        coefficient: w_max (Oliver et al.'s code, lib/hparams.py: 8).
         ramp: share of the run in which w rises to it (there: 200,000 of 500,000 steps).
         decay: of the average (there: 0.95).
     """

@@ -12,11 +12,11 @@ from tf_metamixup.methods.method import METHODS
 class PiModel(Consistency):
     """Two views of an unlabelled image, under the same weights, must give the same answer.
 
-    The second pass is the target. It differs in augmentation and, in a network of your own, in what
-    is random in Keras's layers; a step's `RowDropout` masks are those of its first pass.
+    The second pass is the target. It differs in augmentation and in the dropout masks, since
+    unlabelled images are other rows in it.
 
     Attributes:
-        coefficient: w_max (Oliver et al., table 6: 20).
+        coefficient: w_max (Oliver et al.'s code, lib/hparams.py: 20).
         ramp: share of the run in which w rises to it (there: 200,000 of 500,000 steps).
     """
 

@@ -19,15 +19,17 @@ class Vat(Method):
     L = cross-entropy on labelled rows + w(t) KL(p(u + r) || p(u)) + entropy * H(p(u + r)), means
     over images; p(u) has no gradient, and r = epsilon d with d one power iteration from noise. Both
     terms are as coded by Oliver et al.: of the moved image, the divergence the other way round than
-    in Miyato et al. r is found once a step, from theta, and serves its virtual and its real step. A
-    policy mixes the labelled images; unlabelled ones stay un-mixed, in the same pass.
+    in Miyato et al. p(u) and r are found once a step, from theta, in passes over the unlabelled
+    images alone, and serve its virtual and its real step. A policy mixes the labelled images; the
+    unlabelled ones stay un-mixed, and share their pass for BatchNorm's statistics alone.
 
     Attributes:
-        entropy: weight of the entropy; above 0 this is "VAT + EM" (Oliver et al. write 0.06; the
-            runs of their code have 0.1).
-        epsilon: length of r in input units of [-1, 1] (6 for CIFAR-10, 1 for SVHN).
-        xi: length of the step of the power iteration. The published 1e-6 is below what float32
-            tells apart.
+        entropy: weight of the entropy; above 0 this is "VAT + EM" (0.06 is MixMatch's; the runs of
+            Oliver et al.'s code have 0.1).
+        epsilon: length of r. 6 is Oliver et al.'s for CIFAR-10 after GCN and ZCA, and MixMatch's
+            for images in [-1, 1]; 1 is Oliver et al.'s for SVHN in [-1, 1].
+        xi: length of the step of the power iteration. With the published 1e-6 the direction is
+            noise in float32 (measured: cosine with float64 about 0; with 0.01 it is 1.00).
         coefficient: w_max (0.3).
         ramp: share of the run in which w rises to it (200,000 of 500,000 steps).
     """
@@ -63,9 +65,11 @@ class Vat(Method):
         logits = forward(mixture.x)
         each = losses.cross_entropy(mixture.y, logits)
         labelled = over_batch(mixture.examples.weight * each, batch)
-        clean = tf.stop_gradient(tf.boolean_mask(logits, mixture.examples.guessed))
+        clean = tf.boolean_mask(mixture.examples.y, mixture.examples.guessed)
         student = forward(mixture.examples.aside)
-        divergence = replicas.global_mean(losses.kl_divergence(student, clean))
+        # Clipped, since what underflowed in the softmax has no logarithm.
+        log_clean = tf.math.log(tf.maximum(clean, clean.dtype.as_numpy_dtype(1e-30)))
+        divergence = replicas.global_mean(losses.kl_divergence(student, log_clean))
         entropy = replicas.global_mean(losses.entropy(student))
         weight = self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)
         weight = tf.cast(weight, logits.dtype)
@@ -81,8 +85,8 @@ class Vat(Method):
 def adversarial_direction(forward, u, logits, noise, xi: float) -> tf.Tensor:
     """The unit direction, one an image, in which the answers change most; [n, H, W, C].
 
-    One power iteration on the second derivative of KL(p(u) || p(u + r)) at r = 0 (Miyato et al.,
-    eq. 11 to 13): its gradient at r = xi * noise.
+    One power iteration on the second derivative of KL(p(u) || p(u + r)) at r = 0 (Miyato et al.):
+    its gradient at r = xi * noise.
 
     Args:
         forward: images -> logits.
