@@ -149,7 +149,7 @@ class Network:
                 variable.assign(value)
         for average, variable in zip(self.averages, self.model.trainable_variables, strict=False):
             value = tf.convert_to_tensor(average)
-            share = tf.maximum(1 - self._average, 1 / (tf.cast(step, tf.float64) + 1))
+            share = tf.maximum(1 / (tf.cast(step, tf.float64) + 1), 1 - self._average)
             average.assign(
                 value + tf.cast(share, value.dtype) * (tf.convert_to_tensor(variable) - value)
             )

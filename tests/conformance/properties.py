@@ -31,8 +31,8 @@ def allowed(method, policy) -> bool:
 class Pair:
     """A trainer on a network with convolution, BatchNorm and dropout, and its data."""
 
-    def __init__(self, method: str, policy: str, replicas: int = 1):
-        model = functools.partial(tiny.network, norm="synchronized", dropout=0.2)
+    def __init__(self, method: str, policy: str, replicas: int = 1, norm="synchronized"):
+        model = functools.partial(tiny.network, norm=norm, dropout=0.2)
         self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model)
         views = self.trainer.method.views
         self.streams = self.trainer._streams(**tiny.streams(views=max(1, views)))
@@ -51,9 +51,14 @@ class Pair:
     def weights(self):
         return tiny.weights(self.trainer)
 
-    def step(self, policy=None, at: int = 0):
-        """One step outside of a graph."""
-        return train_step(*self._given(policy, at))
+    def reset(self, weights):
+        for variable, value in zip(self.trainer.variables, weights, strict=True):
+            variable.assign(value)
+
+    def step(self, policy=None, at: int = 0, *, change=lambda batch: batch):
+        """One step outside of a graph, on a batch that `change` has changed."""
+        recipe, batch, *rest = self._given(policy, at)
+        return train_step(recipe, change(batch), *rest)
 
     def probe(self):
         """The meta stage alone."""
@@ -122,12 +127,21 @@ def no_gradient_flows_through_lambda(pair: Pair) -> None:
     before = pair.weights()
     report = pair.step(Given(lambda task: leaky(task.theta, task.rows)))
     after = pair.weights()
-    for variable, value in zip(pair.trainer.variables, before, strict=True):
-        variable.assign(value)
+    pair.reset(before)
     numbers = tf.constant(report.lambdas.value.numpy())
     pair.step(Given(lambda task: numbers))
     for expected, actual in zip(pair.weights(), after, strict=True):
         np.testing.assert_array_equal(actual, expected)
+
+
+def unlabelled_images_are_learned_from(pair: Pair) -> None:
+    """Without BatchNorm, other unlabelled images make another step."""
+    first, late = pair.weights(), RUN - 1  # when ramps are over
+    pair.step(at=late)
+    after = pair.weights()
+    pair.reset(first)
+    pair.step(at=late, change=lambda batch: batch._replace(u=-batch.u))
+    assert any(not np.allclose(a, b) for a, b in zip(pair.weights(), after, strict=True))
 
 
 def the_meta_stage_changes_nothing(pair: Pair) -> None:

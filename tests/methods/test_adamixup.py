@@ -105,6 +105,26 @@ def test_the_generator_is_a_fresh_trunk_and_all_parts_are_trained():
     assert trainer.parameters == sum(np.prod(v.shape) for v in trainer.model.trainable_variables)
 
 
+@pytest.mark.parametrize("method", ["adamixup", "adamixup(discriminator=False)"])
+def test_the_generator_learns_from_the_pairs_it_sees(method):
+    trainer = tiny.trainer(method, "none", weight_decay=0.0)
+    generator = trainer.network.parts["generator"]
+    before = [np.array(v) for v in generator.trainable_variables]
+    pair = np.random.default_rng(0).normal(size=(2, *tiny.SHAPE)).astype(np.float32)
+    first, second = generator(pair)
+    assert not np.allclose(first, second, rtol=1e-3)
+    streams = trainer._streams(**tiny.streams())
+    trainer.prepare(streams, epoch_steps=3, steps=3)
+    trainer.train(trainer.batches(streams, 0), 0, 3)
+    for old, new in zip(before, generator.trainable_variables, strict=True):
+        assert not np.array_equal(old, new), new.path
+
+
+def test_a_row_group_of_one_image_is_refused():
+    with pytest.raises(UserError, match="2 images"):
+        examples(groups=4)
+
+
 def test_a_policy_beside_it_is_refused():
     with pytest.raises(UserError, match="learns lambda itself"):
         tiny.trainer("adamixup", "meta")

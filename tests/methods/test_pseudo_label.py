@@ -68,15 +68,6 @@ def test_the_mask_selects_rows_and_is_no_outer_product():
     np.testing.assert_allclose(loss, np.log1p(np.exp(-1)) + np.log1p(np.exp(-4)) / 3, rtol=1e-6)
 
 
-def test_no_gradient_flows_into_the_guessed_labels():
-    u = tf.Variable([CONFIDENT])
-    with tf.GradientTape() as tape:
-        data = batch()._replace(u=u[:, None], u_labels=tf.constant([0], tf.int64))
-        made = methods.make("pseudo_label").examples(forward, data, clock(), 1)
-        target = tf.reduce_sum(made.y) + tf.reduce_sum(made.weight)
-    assert tape.gradient(target, u) is None
-
-
 def test_metrics_count_what_was_accepted_and_what_of_it_is_wrong():
     method = methods.make("pseudo_label(threshold=0.9)")
     made = method.examples(forward, batch(), clock(), 1)

@@ -43,22 +43,23 @@ def test_an_image_without_a_gradient_is_not_moved():
     np.testing.assert_array_equal(direction, [[0, 0]])
 
 
-# Labelled: p = (3/4, 1/4), second class. Unlabelled: (1/2, 1/2), and moved to (3/4, 1/4).
-DATA = batch(x=[[LN3, 0.0]], y=[[0.0, 1.0]], views=[[[0.0, 0.0]]])
+# Labelled: p = (3/4, 1/4), second class. Two unlabelled images: (1/2, 1/2); the first is moved to
+# (3/4, 1/4), the second is not.
+DATA = batch(x=[[LN3, 0.0]], y=[[0.0, 1.0]], views=[[[0.0, 0.0]], [[0.0, 0.0]]])
 
 
 def loss(text, progress=1.0):
     method = methods.make(text)
     made = method.examples(Logits(), DATA, clock(), 1)
-    made = made._replace(aside=tf.constant([[LN3, 0.0]], tf.float32))
+    made = made._replace(aside=tf.constant([[LN3, 0.0], [0.0, 0.0]], tf.float32))
     value, watched = method.loss(Logits(), unmixed(made), DATA, clock(progress=progress))
     return float(value), told(watched)
 
 
 def test_loss_by_hand():
-    # KL((3/4, 1/4) || (1/2, 1/2)) and the entropy of (3/4, 1/4).
-    divergence = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
-    entropy = 0.75 * np.log(4 / 3) + 0.25 * np.log(4)
+    # KL((3/4, 1/4) || (1/2, 1/2)) and 0; the entropies of (3/4, 1/4) and (1/2, 1/2).
+    divergence = (0.75 * np.log(1.5) + 0.25 * np.log(0.5)) / 2
+    entropy = (0.75 * np.log(4 / 3) + 0.25 * np.log(4) + np.log(2)) / 2
     value, watched = loss("vat(coefficient=0.3, entropy=0.06)")
     assert watched["consistency_loss"] == pytest.approx(divergence, rel=1e-5)
     assert watched["entropy"] == pytest.approx(entropy, rel=1e-5)
@@ -72,8 +73,17 @@ def test_the_coefficient_rises_over_two_fifths_of_the_run():
 
 def test_images_are_moved_by_epsilon_and_unlabelled_rows_are_not_mixed():
     made = methods.make("vat(epsilon=1.5)").examples(Logits(), DATA, clock(), 1)
-    assert float(tf.norm(made.aside - DATA.u[:, 0])) == pytest.approx(1.5, rel=1e-4)
-    np.testing.assert_array_equal(made.accepted, [True, False])
+    lengths = tf.norm(made.aside - DATA.u[:, 0], axis=1)
+    np.testing.assert_allclose(lengths, [1.5, 1.5], rtol=1e-4)
+    np.testing.assert_array_equal(made.accepted, [True, False, False])
+
+
+def test_no_gradient_flows_into_the_answer_or_the_direction():
+    factor = tf.Variable(1.5)
+    with tf.GradientTape() as tape:
+        made = methods.make("vat").examples(Logits(factor), DATA, clock(), 1)
+        target = tf.reduce_sum(made.y**2) + tf.reduce_sum(made.aside**2)
+    assert tape.gradient(target, factor) is None
 
 
 @pytest.mark.parametrize(

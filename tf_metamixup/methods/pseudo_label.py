@@ -53,7 +53,7 @@ class PseudoLabel(Method):
     def examples(self, forward, batch, clock, groups):
         """The labelled rows and, with weight 0 where rejected, the unlabelled ones."""
         u = batch.u[:, 0]
-        probs = tf.stop_gradient(tf.nn.softmax(forward(u)))
+        probs = tf.nn.softmax(forward(u))
         confident = tf.reduce_max(probs, axis=-1) > tf.cast(self.sigma(clock), probs.dtype)
         guess = tf.one_hot(tf.argmax(probs, axis=-1), tf.shape(probs)[-1], dtype=probs.dtype)
         weight = self.weight * tf.cast(confident, probs.dtype)
