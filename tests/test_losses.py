@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.losses import cross_entropy
+from tf_metamixup.losses import cross_entropy, entropy, kl_divergence, squared_error
 
 
 def test_cross_entropy_is_one_number_an_example():
@@ -24,3 +24,23 @@ def test_second_derivative_sees_the_labels():
     softmax = tf.nn.softmax(logits)[0, 0]
     # The loss is linear in p, so its gradient is softmax * sum(p) - p.
     np.testing.assert_allclose(outer.gradient(gradient, probs), [[softmax - 1, softmax]])
+
+
+P, Q = [0.5, 0.5], [0.25, 0.75]
+
+
+def test_squared_error_is_a_mean_over_classes():
+    loss = squared_error(tf.constant([P, Q]), tf.math.log([Q, Q]))
+    np.testing.assert_allclose(loss, [1 / 16, 0], atol=1e-7)
+
+
+def test_divergence_is_of_the_first_from_the_second():
+    loss = kl_divergence(tf.math.log([P, Q, P]), tf.math.log([Q, P, P]))
+    forward = 0.5 * np.log(2) + 0.5 * np.log(2 / 3)
+    backward = 0.25 * np.log(1 / 2) + 0.75 * np.log(3 / 2)
+    np.testing.assert_allclose(loss, [forward, backward, 0], atol=1e-6)
+
+
+def test_entropy_in_nats():
+    by_hand = [np.log(2), 0.25 * np.log(4) + 0.75 * np.log(4 / 3)]
+    np.testing.assert_allclose(entropy(tf.math.log([P, Q])), by_hand, rtol=1e-6)

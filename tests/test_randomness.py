@@ -12,6 +12,7 @@ from tf_metamixup.randomness import Draws, fold, permutation, root
         lambda d, n: d.uniform("p", n, (2, 3)),
         lambda d, n: d.integers("p", n, -2, 3, (2,)),
         lambda d, n: d.beta("p", n, 0.5),
+        lambda d, n: d.normal("p", n, (2,)),
     ],
 )
 def test_pieces_add_up_to_what_one_device_draws(draw):
@@ -52,3 +53,11 @@ def test_permutation_has_each_index_once():
     seed = fold(root(0), "order")
     assert sorted(permutation(50, seed).numpy()) == list(range(50))
     assert list(permutation(50, seed)) != list(permutation(50, fold(seed, 1)))
+
+
+def test_normal_draws_have_the_moments_of_a_normal_and_truncated_ones_its_bounds():
+    draws = Draws.at(0, tf.constant(0))
+    free, cut = (draws.normal("noise", 20_000, truncated=truncated) for truncated in (False, True))
+    assert np.mean(free) == pytest.approx(0, abs=0.03)
+    assert np.std(free) == pytest.approx(1, abs=0.03)
+    assert np.abs(free).max() > 3 and np.abs(cut).max() <= 2
