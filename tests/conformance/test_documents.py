@@ -83,7 +83,7 @@ def run(block, folder):
 
 
 def test_a_method_is_added_from_outside_in_under_30_lines(tmp_path):
-    method, _ = python_blocks("WORKSPACE.md")
+    method, *_ = python_blocks("WORKSPACE.md")
     assert len(method.splitlines()) < 30
     run(method, tmp_path)
     result = json.loads((tmp_path / "runs" / "smoothed" / "result.json").read_text())
@@ -100,11 +100,22 @@ def test_an_architecture_is_added_by_one_function():
     from tf_metamixup.registry import Registry
 
     own = Registry("architecture")
-    _, function = python_blocks("WORKSPACE.md")
+    _, function, _ = python_blocks("WORKSPACE.md")
     exec(function, {"MODELS": own, "keras": keras, "layers": layers})
     model = own.make("linear(bias=False)", (4, 4, 1), 3)
     assert model.output_shape == (None, 3)
     assert "linear" not in models.names()
+
+
+def test_a_data_set_is_added_by_one_function(tmp_path):
+    *_, loader = python_blocks("WORKSPACE.md")
+    train = """
+from tf_metamixup import main
+flags = "--dataset=stripes --architecture=cnn3(width=4) --batch_size=20 --epochs=8 --run_dir=run"
+result = main.train(main.canonical(main.parse(["main", *flags.split()])))
+assert result["test_error"] < 10, result
+"""
+    run(loader + train, tmp_path)
 
 
 def test_the_python_examples_of_the_readme_run(tmp_path):

@@ -3,16 +3,18 @@
 from tf_metamixup.data.pipeline import ArrayStream, DatasetStream, FileStream, Stream
 from tf_metamixup.data.prepare import Prepared, prepare
 from tf_metamixup.data.scaling import scale
-from tf_metamixup.data.sources import Source, load
+from tf_metamixup.data.sources import InMemory, Source, load, register
 
 __all__ = [
     "ArrayStream",
     "DatasetStream",
     "FileStream",
+    "InMemory",
     "Prepared",
     "Source",
     "Stream",
     "load",
     "prepare",
+    "register",
     "scale",
 ]

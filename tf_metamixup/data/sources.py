@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from PIL import Image
 from tf_metamixup.data import augment, splits
 from tf_metamixup.errors import UnknownNameError, UserError
 
-KNOWN = ["digits", "mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100", "imagenet2012"]
+# Of TFDS: the paper's.
+KNOWN = ["mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100", "imagenet2012"]
 
 # Where a mirrored image may be of another class, or of none.
 _NOT_MIRRORED = {"digits", "mnist", "svhn_cropped", "emnist", "kmnist", "mnist_corrupted"}
@@ -130,8 +131,24 @@ class Source:
     test: InMemory | Streamed
 
 
+# Data sets that are loaded by a function of their own.
+_LOADERS: dict[str, Callable[[int | None], Source]] = {}
+
+
+def register(name: str) -> Callable[[Callable], Callable]:
+    """Decorator: makes a function (image size or None) -> Source known as the data set `name`."""
+
+    def decorate(loader):
+        if name in _LOADERS:
+            raise RuntimeError(f"data set {name!r} is registered twice")
+        _LOADERS[name] = loader
+        return loader
+
+    return decorate
+
+
 def load(name: str, data_dir: str | None = None, image_size: int | None = None) -> Source:
-    """The data set `name`: `digits`, `folder:DIR` or what TFDS knows, downloaded where needed.
+    """The data set `name`: registered, `folder:DIR` or what TFDS knows, downloaded where needed.
 
     Args:
         name: of the data set.
@@ -142,14 +159,15 @@ def load(name: str, data_dir: str | None = None, image_size: int | None = None) 
     Raises:
         UserError: for an unknown name, data that is missing and cannot be fetched, or damaged data.
     """
-    if name == "digits":
-        return _digits(image_size)
+    if name in _LOADERS:
+        return _LOADERS[name](image_size)
     if name.startswith("folder:"):
         return _folder(name, Path(name.removeprefix("folder:")).expanduser(), image_size)
     root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return _tfds(name, Path(root).expanduser(), image_size)
 
 
+@register("digits")
 def _digits(size: int | None) -> Source:
     from sklearn.datasets import load_digits  # here, since it takes a second to import
 
@@ -317,9 +335,10 @@ def _require_known(name: str, base: str) -> None:
         return
     near = [*difflib.get_close_matches(base, KNOWN, 1), *difflib.get_close_matches(base, listed, 1)]
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    known = ", ".join([*_LOADERS, *KNOWN])
     raise UnknownNameError(
-        f"unknown data set {name!r}.{hint} Known: {', '.join(KNOWN)}, folder:DIR, or any other "
-        "TFDS image-classification name"
+        f"unknown data set {name!r}.{hint} Known: {known}, folder:DIR, or any other TFDS "
+        "image-classification name"
     )
 
 
