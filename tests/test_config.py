@@ -67,7 +67,7 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
     ("settings", "message"),
     [
         ({"mode": "xl"}, "--mode=xl must be one of sl, ssl"),
-        ({"schedule": "linear"}, "--schedule=linear must be one of cosine, steps, constant"),
+        ({"schedule": "linear"}, "--schedule=linear must be one of cosine, steps, late, constant"),
         ({"weight_decay_on": "bias"}, "--weight_decay_on=bias must be one of all, kernels"),
         ({"meta_source": "test"}, "--meta_source=test must be one of heldout, train"),
         ({"epochs": 0}, "--epochs=0 must be at least 1"),

@@ -199,5 +199,11 @@ def test_cosine_falls_from_the_whole_rate_to_nothing():
     assert float(schedule(100)) == pytest.approx(0, abs=1e-7)
 
 
+def test_late_is_a_fifth_from_80_percent_on():
+    schedule = main.make_schedule(Config(schedule="late").with_mode_defaults(), 500_000)
+    rates = [float(schedule(step)) for step in (0, 399_999, 400_000, 499_999)]
+    assert rates == pytest.approx([0.1, 0.1, 0.02, 0.02])
+
+
 def test_constant_stays():
     assert main.make_schedule(Config(schedule="constant").with_mode_defaults(), 100) == 0.1

@@ -90,6 +90,23 @@ def test_data_that_a_method_or_policy_needs_is_asked_for(tmp_path):
         tiny.trainer("pseudo_label", "none").fit(labelled, steps=1, run_dir=tmp_path)
 
 
+def test_adam_makes_the_real_step_on_request():
+    trainer = tiny.trainer("supervised", "none", optimizer="adam", learning_rate=0.01)
+    assert isinstance(trainer.optimizer, keras.optimizers.Adam)
+    before = [np.asarray(v) for v in trainer.model.trainable_variables]
+    streams = trainer._streams(**tiny.streams())
+    trainer.prepare(streams, epoch_steps=3, steps=3)
+    trainer.train(trainer.batches(streams, 0), 0, 1)
+    for old, new in zip(before, trainer.model.trainable_variables, strict=True):
+        # Its first step is the learning rate, whatever the gradient.
+        np.testing.assert_allclose(np.abs(new - old).max(), 0.01, rtol=1e-2)
+
+
+def test_an_unknown_optimizer_is_told():
+    with pytest.raises(UserError, match="must be one of sgd, adam"):
+        tiny.trainer("supervised", "none", optimizer="rmsprop")
+
+
 def test_weight_decay_is_coupled_and_can_spare_all_but_kernels():
     def model():
         return tiny.network(norm="plain")

@@ -36,7 +36,8 @@ SMALL_IMAGES = ("digits", "mnist", "fashion_mnist")
 # The paper's larger number of labels (IV.A); a hundred a class elsewhere.
 NUM_LABELS = {"cifar10": 4000, "svhn_cropped": 1000, "digits": 100}
 
-SCHEDULES = ("cosine", "steps", "constant")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("cosine", "steps", "late", "constant")
 DECAYED = ("all", "kernels")
 META_SOURCES = ("heldout", "train")
 COUNTS = (
@@ -81,7 +82,9 @@ class Config:
         batch_size: global; in SSL as many labelled and unlabelled images a step.
         learning_rate: initial; IV.B: 0.1.
         schedule: "cosine", "steps" (a tenth after 30, 60 and 90 % of the run, which is 60, 120
-            and 180 of 200 epochs) or "constant".
+            and 180 of 200 epochs), "late" (a fifth after 80 % of it: Oliver et al. 2018) or
+            "constant".
+        optimizer: of the real step, "sgd" (IV.B) or "adam"; the virtual step is plain descent.
         momentum: of SGD; IV.B: 0.9.
         weight_decay: coupled L2 coefficient; IV.B: 1e-4.
         weight_decay_on: "all" trainable variables, or "kernels" only.
@@ -115,6 +118,7 @@ class Config:
     batch_size: int | None = None
     learning_rate: float = 0.1
     schedule: str | None = None
+    optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
     weight_decay_on: str = "all"
@@ -187,6 +191,7 @@ class Config:
 
     def _validate(self) -> None:
         _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("weight_decay_on", self.weight_decay_on, DECAYED)
         _one_of("meta_source", self.meta_source, META_SOURCES)
         for name in COUNTS:

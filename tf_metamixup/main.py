@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from absl import flags
 
-from tf_metamixup.config import DECAYED, META_SOURCES, MODES, SCHEDULES, Config
+from tf_metamixup.config import DECAYED, META_SOURCES, MODES, OPTIMIZERS, SCHEDULES, Config
 from tf_metamixup.errors import UnknownNameError, UserError
 from tf_metamixup.stopping import Interrupted
 
@@ -50,7 +50,9 @@ GROUPS = {
         "epochs": "passes over the training images; over the unlabelled ones in ssl",
         "batch_size": "global; in ssl as many labelled and unlabelled images a step",
         "learning_rate": "initial learning rate",
-        "schedule": "cosine, steps (a tenth after 30, 60 and 90 % of the run) or constant",
+        "schedule": "cosine, steps (a tenth after 30, 60 and 90 % of the run), late (a fifth after "
+        "80 %) or constant",
+        "optimizer": "sgd or adam, of the real step",
         "momentum": "of SGD",
         "weight_decay": "coefficient of the coupled L2 gradient",
         "weight_decay_on": "all trainable variables, or kernels only",
@@ -74,6 +76,7 @@ GROUPS = {
 }
 CHOICES = {
     "mode": MODES,
+    "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "weight_decay_on": DECAYED,
     "meta_source": META_SOURCES,
@@ -199,6 +202,7 @@ def train(config: Config) -> dict:
         method,
         config.policy,
         make_schedule(config, steps),
+        optimizer=config.optimizer,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         weight_decay_on=config.weight_decay_on,
@@ -265,6 +269,8 @@ def make_schedule(config: Config, steps: int):
         return rate
     if config.schedule == "cosine":
         return schedules.CosineDecay(rate, steps)
+    if config.schedule == "late":
+        return schedules.PiecewiseConstantDecay([round(0.8 * steps) - 1], [rate, rate / 5])
     # "divided by 10 after 60, 120 and 180 epochs" of 200.
     return schedules.PiecewiseConstantDecay(
         # Keras keeps the old rate up to and with the boundary.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_metamixup import export as exporting
 from tf_metamixup import loop, methods, policies, replicas
 from tf_metamixup.batch import check_labels, prepare, targets
+from tf_metamixup.config import OPTIMIZERS
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
 from tf_metamixup.losses import cross_entropy
@@ -33,6 +34,7 @@ class Trainer:
         method: `name(option=value)` or an instance; see `tmm.methods.names()`.
         policy: the same; see `tmm.policies.names()`.
         learning_rate: a number, or a Keras schedule of the step.
+        optimizer: "sgd" or "adam", of the real step.
         momentum: of SGD.
         weight_decay: coefficient of the coupled L2 gradient, in the real step only.
         weight_decay_on: "all" trainable variables or "kernels".
@@ -55,6 +57,7 @@ class Trainer:
         policy: str | Any = "meta",
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
         *,
+        optimizer: str = "sgd",
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
         weight_decay_on: str = "all",
@@ -88,7 +91,7 @@ class Trainer:
                 self.method.average,
                 self.method.predicts_average,
             )
-            self.optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+            self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
         self._recipe = Recipe(
             network=self.network,
@@ -105,6 +108,7 @@ class Trainer:
             "method": repr(self.method),
             "policy": repr(self.policy),
             "learning_rate": _describe(learning_rate),
+            "optimizer": optimizer,
             "momentum": momentum,
             "weight_decay": weight_decay,
             "weight_decay_on": weight_decay_on,
@@ -377,6 +381,14 @@ def _pad(images, labels, multiple: int):
     filled = tf.minimum(tf.range(rows + missing), rows - 1)
     real = tf.cast(tf.range(rows + missing) < rows, tf.float32)
     return tf.gather(images, filled), tf.gather(labels, filled), real
+
+
+def _optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:
+    if name not in OPTIMIZERS:
+        raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
+    if name == "adam":
+        return keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.SGD(learning_rate, momentum=momentum)
 
 
 def _describe(learning_rate) -> Any:

@@ -333,7 +333,11 @@ def _require_known(name: str, base: str) -> None:
     listed = tfds.list_builders(with_community_datasets=False)
     if base in listed:
         return
-    near = [*difflib.get_close_matches(base, KNOWN, 1), *difflib.get_close_matches(base, listed, 1)]
+    near = [
+        match
+        for names in ([*_LOADERS, *KNOWN], listed)
+        for match in difflib.get_close_matches(base, names, 1)
+    ]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     known = ", ".join([*_LOADERS, *KNOWN])
     raise UnknownNameError(
