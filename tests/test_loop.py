@@ -37,7 +37,7 @@ class Device:
     def _reach(self, place, step):
         self._at.get(place, lambda _: None)(step)
 
-    def prepare(self, streams, epoch_steps):
+    def prepare(self, streams, epoch_steps, steps):
         self.calls.append("prepare")
 
     def batches(self, streams, first_step):
