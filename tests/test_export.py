@@ -1,3 +1,4 @@
+import functools
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tf_metamixup as tmm
+from tests import tiny
 from tf_metamixup import main
 
 # Runs where only TensorFlow is imported.
@@ -67,3 +69,17 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
     np.testing.assert_array_equal(served["class_id"], logits.argmax(axis=1))
     kinds = [served[name].dtype.name for name in ("logits", "probabilities", "class_id")]
     assert kinds == ["float32", "float32", "int64"]
+
+
+def test_a_method_that_predicts_with_the_average_exports_the_average(tmp_path):
+    trainer = tiny.trainer("mixmatch", "none", model=functools.partial(tiny.network, norm="plain"))
+    streams = trainer._streams(**tiny.streams(views=2))
+    trainer.prepare(streams, epoch_steps=3, steps=3)
+    trainer.train(trainer.batches(streams, 0), 0, 3)
+    trainer.export(tmp_path / "saved_model")
+    serve = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serving_default"]
+    images = tf.constant(tiny.images(5)[0])
+    served = serve(image=images)["logits"]
+    np.testing.assert_allclose(served, trainer.network.predict(images), atol=1e-5)
+    own = trainer.model(trainer.network.preprocess(images), training=False)
+    assert np.abs(served - own).max() > 1e-3
