@@ -1,13 +1,19 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tf_metamixup import hypergradient
 
 
-def test_closed_form_on_a_quadratic():
+@pytest.fixture(params=["nested", "vjp"])
+def estimate(request):
+    return getattr(hypergradient, request.param)
+
+
+def test_closed_form_on_a_quadratic(estimate):
     # inner = z w^2 / 2, outer = (w' - 1)^2 / 2: w' = w (1 - eta z), d outer / dz = -(w' - 1) eta w.
     w, z, eta = 2.0, 0.3, 0.1
-    gradient = hypergradient.nested(
+    gradient = estimate(
         lambda weights, z: z * weights[0] ** 2 / 2,
         lambda weights: (weights[0] - 1) ** 2 / 2,
         [tf.constant(w, tf.float64)],
@@ -18,9 +24,9 @@ def test_closed_form_on_a_quadratic():
     np.testing.assert_allclose(gradient, -(stepped - 1) * eta * w)
 
 
-def test_variables_are_read_and_not_written():
+def test_variables_are_read_and_not_written(estimate):
     variable = tf.Variable(2.0, dtype=tf.float64)
-    hypergradient.nested(
+    estimate(
         lambda weights, z: tf.reduce_sum(z) * weights[0] ** 2,
         lambda weights: weights[0] ** 2,
         [variable],
@@ -30,8 +36,8 @@ def test_variables_are_read_and_not_written():
     assert variable.numpy() == 2.0
 
 
-def test_weights_that_only_one_of_the_losses_reads_are_allowed():
-    gradient = hypergradient.nested(
+def test_weights_that_only_one_of_the_losses_reads_are_allowed(estimate):
+    gradient = estimate(
         lambda weights, z: tf.reduce_sum(z * weights[0] ** 2),
         lambda weights: weights[0] ** 2 + weights[1],
         [tf.constant(1.0), tf.constant(1.0)],
@@ -41,8 +47,8 @@ def test_weights_that_only_one_of_the_losses_reads_are_allowed():
     assert gradient.shape == (1,) and float(gradient[0]) != 0
 
 
-def test_a_z_that_the_step_does_not_depend_on_has_zero_gradient():
-    gradient = hypergradient.nested(
+def test_a_z_that_the_step_does_not_depend_on_has_zero_gradient(estimate):
+    gradient = estimate(
         lambda weights, z: weights[0] ** 2,
         lambda weights: weights[0] ** 2,
         [tf.constant(1.0)],

@@ -112,6 +112,7 @@ def test_a_negative_step_size_learns_the_wrong_way():
         "meta(gradient_scale='norm')",
         "meta(parametrisation='exp')",
         "meta(alpha=0.0)",
+        "meta(estimator='exact')",
     ],
 )
 def test_values_out_of_range_are_told(text):

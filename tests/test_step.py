@@ -58,15 +58,22 @@ def task_of(recipe, batch):
     return meta_task(recipe, theta, examples, partner, batch, clock(), DRAWS), examples
 
 
-def finite_differences(recipe, task, z, step=1e-5):
-    """Central differences of the meta loss after the virtual step, in each z_i."""
+def finite_differences(recipe, task, z, step=1e-5, places=None):
+    """Central differences of the meta loss after the virtual step, in each z_i.
+
+    The step touches the weights at `places`, by default all.
+    """
+    places = range(len(task.theta)) if places is None else places
 
     def meta_loss(z):
         with tf.GradientTape() as tape:
             tape.watch(task.theta)
             loss = task.inner(task.theta, recipe.policy.lam(z))
         gradients = tape.gradient(loss, task.theta)
-        return task.outer([w - ETA * g for w, g in zip(task.theta, gradients, strict=True)])
+        theta = list(task.theta)
+        for place in places:
+            theta[place] = theta[place] - ETA * gradients[place]
+        return task.outer(theta)
 
     bumps = step * tf.eye(len(z), dtype=z.dtype)
     return np.array([(meta_loss(z + b) - meta_loss(z - b)) / (2 * step) for b in bumps])
@@ -82,6 +89,34 @@ def test_lambda_gradient_equals_finite_differences(float64, method, parametrisat
     expected = finite_differences(made, task, z)
     assert np.abs(expected).max() > 1e-6
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("method", ["supervised", "pseudo_label(threshold=0.3)", "mixmatch"])
+def test_vjp_gives_the_gradient_of_nested(float64, method):
+    views = methods.make(method).views or 1
+    gradients = []
+    for estimator in ("nested", "vjp"):
+        made = recipe(method, f"meta(estimator='{estimator}')", norm="plain", dropout=0.3)
+        data = batch(soft=True)
+        task, _ = task_of(made, data._replace(u=tf.repeat(data.u, views, axis=1)))
+        gradients.append(made.policy.gradient(task, made.policy.start(task, DRAWS)).numpy())
+    assert np.abs(gradients[0]).max() > 1e-6
+    np.testing.assert_allclose(*gradients, rtol=1e-10, atol=1e-14)
+
+
+def test_top_block_is_the_gradient_through_a_step_of_the_top_alone(float64):
+    made = recipe("supervised", "meta(estimator='top_block')")
+    task, _ = task_of(made, batch(soft=True))
+    # The dense layer is all but the convolution; the tiny network has no "top_" layer, so both of
+    # its layers would be the top.
+    assert task.top == (0, 1, 2, 3)
+    task = task._replace(top=(2, 3))
+    z = made.policy.start(task, DRAWS)
+    gradient = made.policy.gradient(task, z).numpy()
+    expected = finite_differences(made, task, z, places=task.top)
+    exact = finite_differences(made, task, z)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    assert np.abs(gradient - exact).max() > 1e-3 * np.abs(exact).max()
 
 
 def test_lambda_gradient_with_batch_norm_is_as_exact_as_its_moments(float64):

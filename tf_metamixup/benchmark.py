@@ -38,7 +38,11 @@ from tf_metamixup.errors import UserError
 PLAIN = "beta"
 REFERENCE = "nested"
 # Estimator of lambda's gradient -> the policy that uses it.
-ESTIMATORS = {REFERENCE: "meta"}
+ESTIMATORS = {
+    REFERENCE: "meta",
+    "vjp": "meta(estimator='vjp')",
+    "top_block": "meta(estimator='top_block')",
+}
 
 # Side and channels that an architecture usually sees.
 USUAL_INPUT = {"cnn3": (28, 1), "resnet50": (100, 3)}

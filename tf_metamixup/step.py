@@ -95,6 +95,7 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         accepted=examples.accepted,
         batch_size=batch_size(batch),
         dominant=method.dominant,
+        top=network.top,
     )
 
 

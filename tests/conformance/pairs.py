@@ -17,12 +17,19 @@ AT_THIS_SIZE = {
 }
 # A constant lambda is in Table II alone; of 0.5 it would leave targets of two classes at once.
 FIXED = "fixed(0.9)"
+# Pairs beyond names: what differs in more than a number.
+MORE = [
+    ("supervised", FIXED),
+    ("adamixup(discriminator=False)", "none"),
+    ("supervised", "meta(estimator='vjp')"),
+    ("supervised", "meta(estimator='top_block')"),
+]
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), policy)
     for method in methods.names()
     for policy in policies.names()
     if policy != "fixed" and allowed(methods.make(method), policy)
-] + [("supervised", FIXED), ("adamixup(discriminator=False)", "none")]
+] + MORE
 LEARNED = [pair for pair in PAIRS if policies.make(pair[1]).reads_meta]
 # How a gradient could flow through lambda depends on the method alone.
 MIXED = [pair for pair in PAIRS if pair[1] == "beta"]
