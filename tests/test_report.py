@@ -140,6 +140,12 @@ def test_failed_runs_and_broken_files_are_left_out(tmp_path, capsys):
     assert "broken" in told.err
 
 
+def test_help_tells_the_usage(capsys):
+    assert report.main(["report", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "RUNS_DIR" in told and "--table" in told
+
+
 def test_an_empty_folder_and_a_missing_argument_are_told(tmp_path, capsys):
     assert report.main(["report", str(tmp_path)]) == 1
     assert report.main(["report"]) == 2

@@ -199,11 +199,15 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer(
         "table", None, "one of the paper's tables", 1, 5, flag_values=values, module_name="report"
     )
+    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="report")
     try:
         _, *folders = values(argv)
     except flags.Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if values["help"].value:
+        print(f"{__doc__}\n{values.get_help()}")
+        return 0
     if len(folders) != 1:
         print("usage: python -m tf_metamixup.report RUNS_DIR [--table=N]", file=sys.stderr)
         return 2
