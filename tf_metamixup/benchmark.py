@@ -21,6 +21,7 @@ gradients are those at the learning rate of training.
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import statistics
@@ -190,6 +191,8 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     import tf_metamixup as tmm
     from tf_metamixup import data, loop
 
+    # Each subject has graphs of its own, which TensorFlow takes for retracing.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     strategy = job.make_strategy(1)
     source, image_shape, preprocess = load(config)
     config = config.with_data_defaults(
