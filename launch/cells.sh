@@ -1,24 +1,24 @@
-# Sourced by table1.sh to table5.sh: prints commands, one a cell and seed, and runs nothing.
+# Sourced by scripts that print commands, one a cell and seed, and run nothing.
 #
-# `begin TABLE TEXT "$@"` reads the options; `cell MODE DATA ROW [FLAG...]` prints a cell.
+# `begin NAME SEEDS TEXT "$@"` reads the options; `cell MODE DATA ROW [FLAG...]` prints a cell.
 
 begin() {
-    table="$1"
-    local about="$2"
-    shift 2
-    seeds=5
-    more=""
+    study="$1"
+    seeds="$2"
+    local about="$3"
+    shift 3
+    more=()
     for argument in "$@"; do
         case "$argument" in
         --help)
             cat <<END
-usage: bash launch/table$table.sh [--seeds=N] [--FLAG=VALUE...]
+usage: bash launch/$study.sh [--seeds=N] [--FLAG=VALUE...]
 
-Prints one command for each cell and seed (default: seeds 0 to 4) and runs nothing. Other flags are
-added to every command. To run all, one after the other:
+Prints one command for each cell and seed (default: $seeds seeds, from 0) and runs nothing. Other
+flags are added to every command. To run all, one after the other, and see what came out:
 
-  bash launch/table$table.sh | bash
-  python -m tf_metamixup.report runs/table$table --table=$table
+  bash launch/$study.sh | bash
+  python -m tf_metamixup.report runs/$study
 
 $about
 END
@@ -31,7 +31,7 @@ END
                 exit 2
             fi
             ;;
-        --*=* | --[a-z]*) more+=" $(printf '%q' "$argument")" ;;
+        --[a-z]*) more+=("$argument") ;;
         *)
             echo "error: unexpected argument '$argument'; see --help" >&2
             exit 2
@@ -41,15 +41,18 @@ END
 }
 
 cell() {
-    local mode="$1" data="$2" row="$3" seed name
+    local mode="$1" data="$2" row="$3" seed name flag
     shift 3
     name="$data-$row"
     for flag in "$@"; do
         name+="-${flag#*=}"
     done
+    name="${name//[^A-Za-z0-9_.-]/_}"
     for ((seed = 0; seed < seeds; seed++)); do
-        echo "python -m tf_metamixup.main --flagfile=flags/$mode.flags" \
-            "--flagfile=flags/data/$data.flags --flagfile=flags/row/$row.flags${*:+ $*}" \
-            "--seed=$seed --run_dir=runs/table$table/$name-seed$seed$more"
+        printf '%s -m %s' python tf_metamixup.main
+        printf ' %q' "--flagfile=flags/$mode.flags" "--flagfile=flags/data/$data.flags" \
+            "--flagfile=flags/row/$row.flags" "$@" "--seed=$seed" \
+            "--run_dir=runs/$study/$name-seed$seed" ${more[@]+"${more[@]}"}
+        echo
     done
 }

@@ -2,7 +2,9 @@
 # Table I, supervised learning: prints one command a cell and seed. See --help.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
-begin 1 "$(cat <<'END'
+begin table1 5 "$(cat <<'END'
+`python -m tf_metamixup.report runs/table1 --table=1` sets them in the paper's table.
+
 Steps a run (600 epochs of batches of 128): MNIST, Fashion-MNIST 276,000; SVHN 338,400; CIFAR-10 and
 -100 229,200; ImageNet 6,000,600. A MetaMixUp step costs 4.1 to 4.2 times a MixUp step (README.md,
 measured on a CPU). GPU-hours are not measured yet: no run of this project has seen a GPU.

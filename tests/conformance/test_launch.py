@@ -24,8 +24,9 @@ SIZES = {
 
 
 def launch(table, *arguments):
+    name = f"table{table}" if table in TABLES else table
     return subprocess.run(
-        ["bash", ROOT / "launch" / f"table{table}.sh", *arguments],
+        ["bash", ROOT / "launch" / f"{name}.sh", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -76,6 +77,19 @@ def test_help_says_how_many_steps_a_run_has(table, monkeypatch):
         left = SIZES[config.dataset][0] - config.num_meta - (config.num_labels or 0)
         steps = left // config.batch_size * config.epochs
         assert f"{steps:,}" in told, (config.dataset, config.num_labels, steps)
+
+
+def test_the_fashion_study_has_nine_rows_of_2000_steps_and_falls_a_sixth_of_the_run(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = list(configs("fashion_ssl", "--seeds=1"))
+    names = [paper.row_name("ssl", config.method, config.policy) for config in made]
+    assert len(set(names)) == 9 and None not in names
+    for config in made:
+        epoch = (config.train_examples - config.num_labels) // config.batch_size
+        assert epoch * config.epochs == 2000
+        if "decay" in config.method and "pseudo" in config.method:
+            assert round(config.epochs / 6) == 7 and "period=7" in config.method
+    assert len(launch("fashion_ssl").stdout.splitlines()) == 27
 
 
 def test_further_flags_reach_every_command_with_spaces_and_all(monkeypatch):
