@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 
 from tf_metamixup.data import augment, splits
 from tf_metamixup.errors import UnknownNameError, UserError
+from tf_metamixup.registry import Registry
 
 # Of TFDS: the paper's.
 KNOWN = ["mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100", "imagenet2012"]
@@ -131,20 +132,9 @@ class Source:
     test: InMemory | Streamed
 
 
-# Data sets that are loaded by a function of their own.
-_LOADERS: dict[str, Callable[[int | None], Source]] = {}
-
-
-def register(name: str) -> Callable[[Callable], Callable]:
-    """Decorator: makes a function (image size or None) -> Source known as the data set `name`."""
-
-    def decorate(loader):
-        if name in _LOADERS:
-            raise RuntimeError(f"data set {name!r} is registered twice")
-        _LOADERS[name] = loader
-        return loader
-
-    return decorate
+# Data sets that a function of their own loads: (image size or None) -> Source.
+DATASETS = Registry("data set")
+register = DATASETS.register
 
 
 def load(name: str, data_dir: str | None = None, image_size: int | None = None) -> Source:
@@ -159,8 +149,8 @@ def load(name: str, data_dir: str | None = None, image_size: int | None = None) 
     Raises:
         UserError: for an unknown name, data that is missing and cannot be fetched, or damaged data.
     """
-    if name in _LOADERS:
-        return _LOADERS[name](image_size)
+    if name in DATASETS.names():
+        return DATASETS.make(name, image_size)
     if name.startswith("folder:"):
         return _folder(name, Path(name.removeprefix("folder:")).expanduser(), image_size)
     root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
@@ -335,11 +325,11 @@ def _require_known(name: str, base: str) -> None:
         return
     near = [
         match
-        for names in ([*_LOADERS, *KNOWN], listed)
+        for names in ([*DATASETS.names(), *KNOWN], listed)
         for match in difflib.get_close_matches(base, names, 1)
     ]
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join([*_LOADERS, *KNOWN])
+    known = ", ".join([*DATASETS.names(), *KNOWN])
     raise UnknownNameError(
         f"unknown data set {name!r}.{hint} Known: {known}, folder:DIR, or any other TFDS "
         "image-classification name"
