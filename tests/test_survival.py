@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
-from tests.survivor import EPOCH_STEPS, STEPS
+from tests.outcome import outcome
+from tests.survivor import EPOCH_STEPS
 
 pytestmark = pytest.mark.slow
 
@@ -50,22 +49,6 @@ def wait_for_step(process, step):
         if int(line) >= step:
             return int(line)
     raise AssertionError(process.stderr.read())
-
-
-def outcome(run_dir):
-    """All that a run leaves and that must not depend on how it came to its end."""
-    reader = tf.train.load_checkpoint(str(run_dir / f"checkpoints/step-{STEPS:010d}/variables"))
-    names = sorted(reader.get_variable_to_shape_map())
-    weights = {
-        name: np.asarray(reader.get_tensor(name)).tobytes()
-        for name in names
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
-    with np.load(run_dir / "lambdas.npz") as arrays:
-        lambdas = {name: array.tobytes() for name, array in arrays.items()}
-    result = json.loads((run_dir / "result.json").read_text())
-    assert (result["status"], result["steps"]) == ("finished", STEPS)
-    return weights, lambdas, result["history"]
 
 
 @pytest.fixture(scope="module")

@@ -189,11 +189,11 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     import keras
 
     import tf_metamixup as tmm
-    from tf_metamixup import data, loop
+    from tf_metamixup import data, devices, loop
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    strategy = job.make_strategy(1)
+    strategy = devices.make_strategy(1)
     source, image_shape, preprocess = load(config)
     config = config.with_data_defaults(
         classes=len(source.classes), examples=len(source.train.labels), flip=source.flip

@@ -45,13 +45,17 @@ class Checkpoints:
         # Without names: those of a second model in one process are numbered on.
         self._shapes = [[list(v.shape), str(v.dtype)] for v in variables]
 
+    def path(self, step: int) -> pathlib.Path:
+        """Where the checkpoint of `step` lies."""
+        return self._folder / f"step-{step:010d}"
+
     def save(self, step: int, progress: Progress) -> None:
         """Writes the checkpoint of `step` and removes all but the newest two.
 
         Raises:
             UserError: the disk is full or cannot be written; older checkpoints are intact.
         """
-        final = self._folder / f"step-{step:010d}"
+        final = self.path(step)
         draft = self._folder / ".draft"
         try:
             shutil.rmtree(draft, ignore_errors=True)

@@ -1,7 +1,9 @@
 """The host side of training: epochs, progress, logs, checkpoints, the result."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
+import json
 import math
 import platform
 import sys
@@ -11,12 +13,12 @@ from typing import Any, NoReturn
 import numpy as np
 import tqdm
 
-from tf_metamixup.checkpoints import Checkpoints, Progress
+from tf_metamixup.checkpoints import Progress
 from tf_metamixup.errors import UserError
 from tf_metamixup.history import History
-from tf_metamixup.run_directory import RunDirectory
+from tf_metamixup.record import ChiefRecord, Record
 from tf_metamixup.stopping import Interrupted, Stop, listen
-from tf_metamixup.summaries import Summaries
+from tf_metamixup.workers import LostWorkerError
 
 # A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
@@ -79,42 +81,57 @@ def fit(
     plan = Plan(steps, epoch_steps or min(steps, 1000), **plan)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": plan.epoch_steps}
-    folder = RunDirectory(run_dir)
-    with folder.locked(), listen() as stop:
-        folder.claim(settings, {"recorded": recorded or {}, "versions": versions()})
-        if splits is not None and folder.read("splits.json") is None:
-            folder.write_json("splits.json", splits)
-        run = _Run(trainer, streams, test, plan, folder, settings | (recorded or {}), labels_used)
-        return run.go(stop)
+    workers = trainer.workers
+    with contextlib.ExitStack() as stack:
+        with workers.together():
+            record = Record(trainer.variables)
+            if workers.chief:
+                record = ChiefRecord(trainer.variables, run_dir)
+            stack.enter_context(record.held())
+            record.claim(settings, {"recorded": recorded or {}, "versions": versions()}, splits)
+            progress = record.restore()
+        stop = stack.enter_context(listen())
+        workers.check_same(settings=settings, splits=splits)
+        if workers.count > 1:
+            packed = workers.from_chief(record.packed(progress.state["step"]) if progress else b"")
+            if packed and not workers.chief:
+                progress = record.unpack(packed)
+        config = settings | (recorded or {})
+        run = _Run(trainer, streams, test, plan, record, progress, config, labels_used)
+        with workers.watched():
+            return run.go(stop)
 
 
 class _Run:
     """One sitting of a run."""
 
-    def __init__(self, trainer, streams, test, plan, folder, config, labels_used):
+    def __init__(self, trainer, streams, test, plan, record, progress, config, labels_used):
         self.trainer, self.streams, self.test = trainer, streams, test
-        self.plan, self.folder = plan, folder
+        self.plan, self.record = plan, record
         self.config, self.labels_used = config, labels_used
-        self.checkpoints = Checkpoints(folder.checkpoints, trainer.variables)
+        self.workers = trainer.workers
         self.history = History(trainer.classes)
         self.step = 0
         self.saved = -1
+        self.whole = True  # whether the variables are those of `step`
         self.seconds = self.images = 0.0
+        if progress is not None:
+            self._go_on_from(progress)
 
     def go(self, stop: Stop) -> dict[str, Any]:
-        self._restore()
         self.trainer.prepare(self.streams, self.plan.epoch_steps, self.plan.steps)
-        result = self.folder.read("result.json") or {}
-        if result.get("status") == "finished":
+        result = json.loads(self.workers.from_chief(json.dumps(self.record.finished()).encode()))
+        if result:
             return result
-        self.summaries = Summaries(self.folder.tensorboard)
-        self.summaries.configuration(self.config)
+        self.record.begin(self.config)
         try:
-            with _bar(self.step, self.plan.steps) as bar:
+            with _bar(self.step, self.plan.steps, shown=self.workers.chief) as bar:
                 try:
-                    self._train(stop, bar)
-                except Interrupted:
-                    self._save()
+                    with self.workers.watched():
+                        self._train(stop, bar)
+                except (Interrupted, LostWorkerError):
+                    if self.whole:
+                        self._save()
                     raise
             if self.step == self.plan.steps:
                 return self._write_result("finished", self.history.entries)
@@ -140,13 +157,18 @@ class _Run:
             if self.step >= self.plan.last:
                 return
             with stop.deferred():
-                count = self._steps_of_next_call(pace)
+                count, signum = self._agree(self._steps_of_next_call(pace), stop)
+                if signum:
+                    stop.hear(signum)
+                    continue
                 started = time.perf_counter()
+                self.whole = False
                 metrics, losses, rows = self.trainer.train(iterator, self.step, count)
                 seconds = time.perf_counter() - started
                 self._check(losses, rows)
                 self.history.open.add(metrics, rows)
                 self.step += count
+                self.whole = True
                 if pace is None:
                     # The first call compiles the graph; its time says nothing of the pace.
                     pace, seconds = math.inf, 0.0
@@ -158,10 +180,18 @@ class _Run:
                 bar.update(count)
                 bar.set_postfix_str(logged.line(self.history), refresh=False)
                 if self.step % self.plan.log_every == 0:
-                    self.summaries.interval(
+                    self.record.interval(
                         self.step, logged.scalars(self._learning_rate()), logged.rows()
                     )
                     logged = _Interval()
+
+    def _agree(self, count: int, stop: Stop) -> tuple[int, int]:
+        """The chief's count of steps, and a signal that has come to any worker, or 0.
+
+        A worker that took other steps, or stopped alone, would leave the rest waiting.
+        """
+        table = self.workers.exchange([count, stop.signum or 0])
+        return int(table[0, 0]), int(table[:, 1].max())
 
     def _steps_of_next_call(self, pace: float | None) -> int:
         ends = (
@@ -184,7 +214,7 @@ class _Run:
         extra = self._epoch_extra(evaluate=ends or number % self.plan.evaluate_every == 0)
         with stop.deferred():
             entry = self.history.close(extra)
-            self.summaries.epoch(self.step, entry, self.history.last_pairs)
+            self.record.epoch(self.step, entry, self.history.last_pairs)
             if final or number % self.plan.checkpoint_every == 0:
                 self._save()
 
@@ -232,19 +262,15 @@ class _Run:
                 "seconds": self.seconds,
                 "images": self.images,
             }
-            self.checkpoints.save(self.step, Progress(state, self.history.arrays()))
+            self.record.checkpoint(self.step, Progress(state, self.history.arrays()))
             self.saved = self.step
-        self.folder.write_arrays("lambdas.npz", self.history.lambdas())
+        self.record.lambdas(self.history.lambdas())
 
-    def _restore(self) -> None:
-        progress = self.checkpoints.restore()
-        if progress is not None:
-            state = progress.state
-            self.step = self.saved = state["step"]
-            self.seconds, self.images = state["seconds"], state["images"]
-            self.history = History.from_arrays(
-                self.trainer.classes, state["history"], progress.arrays
-            )
+    def _go_on_from(self, progress: Progress) -> None:
+        state = progress.state
+        self.step = self.saved = state["step"]
+        self.seconds, self.images = state["seconds"], state["images"]
+        self.history = History.from_arrays(self.trainer.classes, state["history"], progress.arrays)
 
     def _write_result(self, status: str, entries: list[dict], **more) -> dict[str, Any]:
         last = entries[-1] if entries else {"test_error": None, "test_loss": None}
@@ -264,8 +290,8 @@ class _Run:
             **more,
         }
         unfinished = len(entries) > len(self.history.entries)
-        self.folder.write_arrays("lambdas.npz", self.history.lambdas(with_open=unfinished))
-        self.folder.write_json("result.json", result)
+        self.record.lambdas(self.history.lambdas(with_open=unfinished))
+        self.record.result(result)
         return result
 
 
@@ -314,11 +340,16 @@ class _Interval:
         return ", ".join(parts)
 
 
-def _bar(step: int, steps: int) -> tqdm.tqdm:
+def _bar(step: int, steps: int, *, shown: bool) -> tqdm.tqdm:
     # Not on a terminal each refresh is a line of a log file.
     seconds = 0.5 if sys.stderr.isatty() else 10
     return tqdm.tqdm(
-        total=steps, initial=step, unit="step", mininterval=seconds, dynamic_ncols=True
+        total=steps,
+        initial=step,
+        unit="step",
+        mininterval=seconds,
+        dynamic_ncols=True,
+        disable=not shown,
     )
 
 

@@ -12,7 +12,15 @@ from collections.abc import Collection
 
 from absl import flags
 
-from tf_metamixup.config import DECAYED, META_SOURCES, MODES, OPTIMIZERS, SCHEDULES, Config
+from tf_metamixup.config import (
+    CLUSTERS,
+    DECAYED,
+    META_SOURCES,
+    MODES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Config,
+)
 from tf_metamixup.errors import UnknownNameError, UserError
 from tf_metamixup.stopping import Interrupted
 
@@ -59,8 +67,10 @@ GROUPS = {
         "seed": "decides split, initial weights, order, augmentation and lambda",
     },
     "devices": {
-        "replicas": "data-parallel replicas; by default all GPUs, else 1. With no GPU, so many "
-        "logical CPU devices",
+        "replicas": "data-parallel replicas of this process; by default all GPUs, else 1. With no "
+        "GPU, so many logical CPU devices",
+        "cluster": "who the workers of a job on several machines are: tf_config (what the variable "
+        "TF_CONFIG says, where it is set) or slurm (the tasks of `srun`)",
         "row_groups": "pairs are drawn within so many row groups; by default one a replica",
     },
     "run": {
@@ -80,6 +90,7 @@ CHOICES = {
     "schedule": SCHEDULES,
     "weight_decay_on": DECAYED,
     "meta_source": META_SOURCES,
+    "cluster": CLUSTERS,
 }
 
 
@@ -175,22 +186,29 @@ def canonical(config: Config) -> Config:
     )
 
 
-def train(config: Config) -> dict:
-    """Loads the data, builds the model, trains, exports; the content of `result.json`."""
+def train(config: Config) -> dict | None:
+    """Loads the data, builds the model, trains, exports.
+
+    Returns:
+        The content of `result.json` on the worker that writes it, else None.
+    """
     import keras
 
     import tf_metamixup as tmm
-    from tf_metamixup import data
+    from tf_metamixup import data, devices
     from tf_metamixup.run_directory import RunDirectory
+    from tf_metamixup.workers import Workers
 
-    strategy = make_strategy(config.replicas)
+    strategy = devices.make_strategy(config.replicas, config.cluster)
+    workers = Workers(strategy)
     config = config.on_devices(strategy.num_replicas_in_sync)
-    source = data.load(config.dataset, config.data_dir, config.image_size)
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
-    method = tmm.methods.make(config.method)
-    prepared = data.prepare(source, config, method.views)
+    with workers.together():
+        source = data.load(config.dataset, config.data_dir, config.image_size)
+        config = config.with_data_defaults(
+            classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
+        )
+        method = tmm.methods.make(config.method)
+        prepared = data.prepare(source, config, method.views)
     if config.evaluate_every is None:
         config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
     steps = config.epochs * prepared.epoch_steps
@@ -229,35 +247,14 @@ def train(config: Config) -> dict:
         splits=prepared.splits.named(source.train.ids),
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
     )
-    saved_model = RunDirectory(config.run_dir).saved_model
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
-    trained = trainer.steps_taken == result["steps"]
-    if result["status"] == "finished" and trained and config.export and not saved_model.exists():
-        trainer.export(saved_model)
-    return result
-
-
-def make_strategy(replicas: int | None):
-    """MirroredStrategy over all GPUs, or over `replicas` of them, or of logical CPU devices.
-
-    Raises:
-        UserError: more replicas than GPUs.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus and (replicas or 1) > len(gpus):
-        raise UserError(f"--replicas={replicas} must be at most the {len(gpus)} GPUs there are")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    count = replicas or len(gpus) or 1
-    if not gpus and count > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * count,
-        )
-    kind = "GPU" if gpus else "CPU"
-    return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)])
+    exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
+    with workers.together():
+        if workers.chief and config.export and exported:
+            saved_model = RunDirectory(config.run_dir).saved_model
+            if not saved_model.exists():
+                trainer.export(saved_model)
+    return result if workers.chief else None
 
 
 def make_schedule(config: Config, steps: int):
@@ -347,7 +344,8 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 128 + interrupted.signum
-    print(describe(result, config.run_dir))
+    if result is not None:
+        print(describe(result, config.run_dir))
     return FINISHED
 
 

@@ -113,16 +113,17 @@ def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) ->
 def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
     """Cosine between the lambda gradients that the two halves of the meta batch give, float64.
 
-    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Changes
-    nothing. Not a number with fewer than two meta rows a replica.
+    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Every
+    other row makes a half, so that replicas with an even number of rows split as one device does.
+    Changes nothing. Not a number with fewer than two meta rows a replica.
     """
 
     def gradient(rows):
         half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
         return tf.cast(lambda_gradient(recipe, half, clock, draws), tf.float64)
 
-    middle = tf.shape(batch.x_meta)[0] // 2
-    first, second = gradient(slice(None, middle)), gradient(slice(middle, 2 * middle))
+    end = tf.shape(batch.x_meta)[0] // 2 * 2
+    first, second = gradient(slice(0, end, 2)), gradient(slice(1, end, 2))
     dot, one, two = replicas.total(
         [tf.reduce_sum(first * second), tf.reduce_sum(first**2), tf.reduce_sum(second**2)]
     )

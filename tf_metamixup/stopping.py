@@ -19,15 +19,18 @@ class Stop:
 
     A signal raises `Interrupted` where it finds the program, so that building a graph, loading
     data or an evaluation does not delay the end; inside `deferred` it waits for the block's end.
+
+    Attributes:
+        signum: the signal that came, or None.
     """
 
     def __init__(self):
-        self._signum: int | None = None
+        self.signum: int | None = None
         self._deferring = False
 
     def hear(self, signum: int) -> None:
         """What the signal handler does."""
-        self._signum = signum
+        self.signum = signum
         if not self._deferring:
             raise Interrupted(signum)
 
@@ -40,8 +43,8 @@ class Stop:
         finally:
             self._deferring = False
         # Also where Python lost the exception: it ignores those in destructors.
-        if self._signum is not None:
-            raise Interrupted(self._signum)
+        if self.signum is not None:
+            raise Interrupted(self.signum)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 from tf_metamixup.schedules import Clock
 from tf_metamixup.step import Recipe, Report, agreement, train_step
+from tf_metamixup.workers import Workers
 
 
 class Trainer:
@@ -73,6 +74,7 @@ class Trainer:
         self.seed = seed
         first = model.trainable_variables[0].value
         self.strategy = getattr(first, "distribute_strategy", tf.distribute.get_strategy())
+        self.workers = Workers(self.strategy)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
         policies.check(self.policy, learned_elsewhere=self.method.learns_lambda)
@@ -272,9 +274,7 @@ class Trainer:
             metrics = metrics.write(
                 number, self.strategy.reduce(tf.distribute.ReduceOp.SUM, step_metrics, axis=None)
             )
-            rows = rows.write(
-                number, tf.concat(self.strategy.experimental_local_results(step_rows), axis=0)
-            )
+            rows = rows.write(number, self.workers.gather(step_rows))
         # Not stacked: the last batch of a user's data set may be short.
         return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
 

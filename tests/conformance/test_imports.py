@@ -9,10 +9,10 @@ PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
     "errors registry config paper": 0,
     "losses schedules replicas randomness": 0,
-    "mixing hypergradient network batch models data": 1,
+    "mixing hypergradient network batch models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
-    "history checkpoints run_directory stopping summaries export trainer loop": 4,
+    "history checkpoints run_directory stopping summaries record export trainer loop": 4,
     "main benchmark report": 5,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
