@@ -66,7 +66,7 @@ class Device:
         losses = np.array(losses)
         return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
 
-    def evaluate(self, test):
+    def evaluate(self, test, between=None):
         self._reach("evaluate", self.calls[-1] if self.calls else None)
         return {"error": float(self.variables[0].numpy()[0]), "loss": 1.0}
 

@@ -193,7 +193,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    strategy = devices.make_strategy(1)
+    strategy = devices.local_strategy(1)
     source, image_shape, preprocess = load(config)
     config = config.with_data_defaults(
         classes=len(source.classes), examples=len(source.train.labels), flip=source.flip

@@ -40,8 +40,6 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "steps", "late", "constant")
 DECAYED = ("all", "kernels")
 META_SOURCES = ("heldout", "train")
-# Who the workers of a job are: what TF_CONFIG says where it is set, or the tasks of `srun`.
-CLUSTERS = ("tf_config", "slurm")
 COUNTS = (
     "epochs",
     "batch_size",
@@ -66,7 +64,6 @@ NOT_IDENTITY = (
     "evaluate_every",
     "checkpoint_every",
     "export",
-    "cluster",
 )
 
 
@@ -99,9 +96,8 @@ class Config:
         flip: random mirroring; None where the data set says that a mirrored image keeps its class.
         shift: random translation by up to so many pixels, with reflection.
         seed: decides split, initial weights, order, augmentation and lambda.
-        replicas: data-parallel replicas of this process, and once it is known how many workers
-            there are, of all; None for all GPUs, else 1.
-        cluster: who the workers of a job are, one of `CLUSTERS`.
+        replicas: data-parallel replicas of this process, and once the other workers of its job are
+            known, of all; None for all GPUs, else 1.
         row_groups: pairs are drawn within so many row groups; None for one a replica.
         max_steps: stop after so many steps in all.
         log_every: steps between two log entries.
@@ -136,7 +132,6 @@ class Config:
     shift: int | None = None
     seed: int = 0
     replicas: int | None = None
-    cluster: str = "tf_config"
     row_groups: int | None = None
     max_steps: int | None = None
     log_every: int = 50
@@ -200,7 +195,6 @@ class Config:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("weight_decay_on", self.weight_decay_on, DECAYED)
         _one_of("meta_source", self.meta_source, META_SOURCES)
-        _one_of("cluster", self.cluster, CLUSTERS)
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)

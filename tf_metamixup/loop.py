@@ -132,6 +132,9 @@ class _Run:
                 except (Interrupted, LostWorkerError):
                     if self.whole:
                         self._save()
+                    if stop.signum:
+                        # The others have heard it too, and some have gone already.
+                        raise Interrupted(stop.signum) from None
                     raise
             if self.step == self.plan.steps:
                 return self._write_result("finished", self.history.entries)
@@ -148,6 +151,11 @@ class _Run:
         iterator = self.trainer.batches(self.streams, self.step)
         if self.step < self.plan.last:
             self.trainer.trace(iterator)
+        # A worker that stops alone leaves the others waiting: they agree on when.
+        with stop.deferred() if self.workers.count > 1 else contextlib.nullcontext():
+            self._train_on(iterator, stop, bar)
+
+    def _train_on(self, iterator, stop: Stop, bar) -> None:
         pace = None
         logged = _Interval()
         while True:
@@ -157,10 +165,7 @@ class _Run:
             if self.step >= self.plan.last:
                 return
             with stop.deferred():
-                count, signum = self._agree(self._steps_of_next_call(pace), stop)
-                if signum:
-                    stop.hear(signum)
-                    continue
+                count = self._agree(stop, self._steps_of_next_call(pace))
                 started = time.perf_counter()
                 self.whole = False
                 metrics, losses, rows = self.trainer.train(iterator, self.step, count)
@@ -185,13 +190,12 @@ class _Run:
                     )
                     logged = _Interval()
 
-    def _agree(self, count: int, stop: Stop) -> tuple[int, int]:
-        """The chief's count of steps, and a signal that has come to any worker, or 0.
-
-        A worker that took other steps, or stopped alone, would leave the rest waiting.
-        """
+    def _agree(self, stop: Stop, count: int = 0) -> int:
+        """The chief's `count`; where a signal has come to any worker, all are interrupted."""
         table = self.workers.exchange([count, stop.signum or 0])
-        return int(table[0, 0]), int(table[:, 1].max())
+        if signum := int(table[:, 1].max()):
+            raise Interrupted(signum)
+        return int(table[0, 0])
 
     def _steps_of_next_call(self, pace: float | None) -> int:
         ends = (
@@ -211,19 +215,20 @@ class _Run:
         number = len(self.history.entries) + 1
         final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
-        extra = self._epoch_extra(evaluate=ends or number % self.plan.evaluate_every == 0)
+        evaluate = ends or number % self.plan.evaluate_every == 0
+        extra = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
         with stop.deferred():
             entry = self.history.close(extra)
             self.record.epoch(self.step, entry, self.history.last_pairs)
             if final or number % self.plan.checkpoint_every == 0:
                 self._save()
 
-    def _epoch_extra(self, *, evaluate: bool) -> dict[str, float | None]:
+    def _epoch_extra(self, *, evaluate: bool, between=None) -> dict[str, float | None]:
         extra: dict[str, float | None] = {"learning_rate": self._learning_rate()}
         extra |= {"test_error": None, "test_loss": None}
         if evaluate:
             if self.test is not None:
-                measured = self.trainer.evaluate(self.test)
+                measured = self.trainer.evaluate(self.test, between)
                 if not math.isfinite(measured["loss"]):
                     self._diverged(f"the test loss is {measured['loss']} after step {self.step}")
                 extra |= {f"test_{name}": value for name, value in measured.items()}

@@ -12,15 +12,7 @@ from collections.abc import Collection
 
 from absl import flags
 
-from tf_metamixup.config import (
-    CLUSTERS,
-    DECAYED,
-    META_SOURCES,
-    MODES,
-    OPTIMIZERS,
-    SCHEDULES,
-    Config,
-)
+from tf_metamixup.config import DECAYED, META_SOURCES, MODES, OPTIMIZERS, SCHEDULES, Config
 from tf_metamixup.errors import UnknownNameError, UserError
 from tf_metamixup.stopping import Interrupted
 
@@ -68,9 +60,8 @@ GROUPS = {
     },
     "devices": {
         "replicas": "data-parallel replicas of this process; by default all GPUs, else 1. With no "
-        "GPU, so many logical CPU devices",
-        "cluster": "who the workers of a job on several machines are: tf_config (what the variable "
-        "TF_CONFIG says, where it is set) or slurm (the tasks of `srun`)",
+        "GPU, so many logical CPU devices. TF_CONFIG in the environment makes this process one "
+        "worker of a job (README.md)",
         "row_groups": "pairs are drawn within so many row groups; by default one a replica",
     },
     "run": {
@@ -90,7 +81,6 @@ CHOICES = {
     "schedule": SCHEDULES,
     "weight_decay_on": DECAYED,
     "meta_source": META_SOURCES,
-    "cluster": CLUSTERS,
 }
 
 
@@ -199,7 +189,7 @@ def train(config: Config) -> dict | None:
     from tf_metamixup.run_directory import RunDirectory
     from tf_metamixup.workers import Workers
 
-    strategy = devices.make_strategy(config.replicas, config.cluster)
+    strategy = devices.make_strategy(config.replicas)
     workers = Workers(strategy)
     config = config.on_devices(strategy.num_replicas_in_sync)
     with workers.together():

@@ -26,7 +26,7 @@ class Stop:
 
     def __init__(self):
         self.signum: int | None = None
-        self._deferring = False
+        self._deferring = 0  # how deep in blocks
 
     def hear(self, signum: int) -> None:
         """What the signal handler does."""
@@ -36,14 +36,17 @@ class Stop:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Keeps a block whole that changes what a checkpoint holds."""
-        self._deferring = True
+        """Keeps a block whole that changes what a checkpoint holds; may hold further such blocks.
+
+        Its code may raise `Interrupted(stop.signum)` where it can be left.
+        """
+        self._deferring += 1
         try:
             yield
         finally:
-            self._deferring = False
+            self._deferring -= 1
         # Also where Python lost the exception: it ignores those in destructors.
-        if self.signum is not None:
+        if self.signum is not None and not self._deferring:
             raise Interrupted(self.signum)
 
 

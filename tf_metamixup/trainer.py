@@ -170,11 +170,12 @@ class Trainer:
             self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
         )
 
-    def evaluate(self, test: Iterable) -> dict[str, float]:
+    def evaluate(self, test: Iterable, between=None) -> dict[str, float]:
         """Test error and loss of the current weights.
 
         Args:
             test: finite batches (images, labels).
+            between: called before each batch.
 
         Returns:
             `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
@@ -186,6 +187,8 @@ class Trainer:
             self._test = test, self._distribute({"test": stream}, 0)
         sums = None
         for batch in self._test[1]:
+            if between is not None:
+                between()
             batch_sums = self._evaluate(batch["test"])
             sums = batch_sums if sums is None else sums + batch_sums
         if sums is None:

@@ -1,11 +1,14 @@
 """The scripts that print commands: all parse, and a table's commands are the paper's cells."""
 
+import json
+import os
 import pathlib
 import re
 import shlex
 import subprocess
 
 import pytest
+import yaml
 
 from tests.conformance.test_documents import ROOT
 from tf_metamixup import main, paper
@@ -113,3 +116,127 @@ def test_rows_sh_names_every_row_of_tables_1_3_and_4():
             flag = next(w for w in line.split() if w.startswith("--flagfile=flags/row/"))
             wanted.add(pathlib.Path(flag).stem.removesuffix("_svhn"))
     assert wanted <= set(named)
+
+
+def told_by_workers(tmp_path, script, commands, **environment):
+    """TF_CONFIG and the flags of each worker that `script` starts, with stand-ins for programs."""
+    for name, content in commands.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{content}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        script,
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("|") for line in sorted(done.stdout.splitlines())]
+    return [(json.loads(config), flags) for config, flags in lines]
+
+
+TELL = 'echo "$TF_CONFIG|$*"'
+
+
+def test_the_slurm_script_gives_each_node_its_place(tmp_path):
+    srun = """
+        [ "$1" = --kill-on-bad-exit=0 ] && shift
+        for SLURM_PROCID in 0 1; do
+            export SLURM_PROCID SLURM_STEP_NODELIST='n[9-10]'
+            "$@"
+        done"""
+    scontrol = '[ "$*" = "show hostnames n[9-10]" ] && printf "n9\\nn10\\n"'
+    told = told_by_workers(
+        tmp_path,
+        ["bash", "launch/slurm.sbatch", "--policy=beta(0.5, per_sample=True)"],
+        {"srun": srun, "scontrol": scontrol, "python": TELL},
+        PYTHON="python",
+        SLURM_JOB_ID="20007",
+    )
+    cluster = {"worker": ["n9:20007", "n10:20007"]}
+    flags = "-m tf_metamixup.main --policy=beta(0.5, per_sample=True)"
+    assert told == [
+        ({"cluster": cluster, "task": {"type": "worker", "index": index}}, flags)
+        for index in range(2)
+    ]
+
+
+def test_the_slurm_script_queues_a_job_again_that_saved_and_stopped(tmp_path):
+    for name, content in {"srun": "exit 143", "scontrol": 'echo "$*"'}.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{content}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", ROOT / "launch/slurm.sbatch"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (143, "requeue 7\n")
+
+
+def test_the_kubernetes_manifest_gives_each_pod_its_place(tmp_path):
+    service, job = yaml.safe_load_all((ROOT / "launch/kubernetes.yaml").read_text())
+    assert (service["kind"], job["kind"]) == ("Service", "Job")
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    values = {each["name"]: each["value"] for each in container["env"]}
+    count = int(values["WORKERS"])
+    assert count == job["spec"]["completions"] == job["spec"]["parallelism"]
+    assert int(values["PORT"]) == container["ports"][0]["containerPort"]
+    assert (
+        service["spec"]["selector"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    )
+    assert service["metadata"]["name"] == pod["subdomain"]
+    claims = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == claims
+    for index in range(count):
+        ((config, flags),) = told_by_workers(
+            tmp_path,
+            [*container["command"], *container["args"]],
+            {"python": TELL},
+            JOB_COMPLETION_INDEX=str(index),
+            **values,
+        )
+        names = [f"{job['metadata']['name']}-{n}.{pod['subdomain']}" for n in range(count)]
+        assert config["cluster"]["worker"] == [f"{name}:{values['PORT']}" for name in names]
+        assert config["task"] == {"type": "worker", "index": index}
+        module, *given = shlex.split(flags)[1:]
+        assert module == "tf_metamixup.main"
+        main.canonical(main.parse(["main", *given]))
+
+
+def test_the_local_launcher_gives_each_worker_its_place_and_its_own_port(tmp_path):
+    told = told_by_workers(
+        tmp_path,
+        ["bash", "launch/multiworker.sh", "3", "python", "a b"],
+        {"python": TELL},
+        LOGS=str(tmp_path),
+    )
+    assert told[0][1] == "a b"
+    logged = [(tmp_path / f"worker{n}.log").read_text().splitlines()[-1] for n in (1, 2)]
+    configs = [told[0][0], *(json.loads(line.split("|")[0]) for line in logged)]
+    assert [config["task"]["index"] for config in configs] == [0, 1, 2]
+    (cluster,) = {tuple(config["cluster"]["worker"]) for config in configs}
+    assert len(set(cluster)) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("exit 3", 3), ("case $TF_CONFIG in *'\": 1}'*) exit 7 ;; esac", 7)]
+)
+def test_the_local_launcher_ends_with_the_code_of_a_worker_that_failed(command, code):
+    done = subprocess.run(
+        ["bash", ROOT / "launch/multiworker.sh", "2", "bash", "-c", command],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("launch/*")), ids=lambda path: path.name)
+def test_scripts_are_valid(script):
+    if script.suffix == ".yaml":
+        assert len(list(yaml.safe_load_all(script.read_text()))) == 2
+    else:
+        subprocess.run(["bash", "-n", script], check=True)
