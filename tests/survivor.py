@@ -1,15 +1,26 @@
-"""A run with dropout as its own process: `python -m tests.survivor RUN_DIR`; tells its steps."""
+"""A run with dropout as its own process, which tells its steps.
 
+    python -m tests.survivor RUN_DIR [FAULT]
+
+FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing, or
+`clock`, whose time of day jumps by a day, forwards and back, from call to call.
+"""
+
+import itertools
 import sys
 import time
+import traceback
 
 import keras
 
 import tf_metamixup as tmm
 from tests import tiny
+from tf_metamixup import checkpoints
 from tf_metamixup.data import scale
 
 STEPS, EPOCH_STEPS = 60, 20
+# Checksums of four files, and six flushes to disk: places inside the writing of one checkpoint.
+PLACES = 10
 
 
 class Told(tmm.Trainer):
@@ -31,7 +42,36 @@ def model() -> keras.Model:
     return keras.Model(image, keras.layers.Dense(tiny.CLASSES)(x))
 
 
+def wait_in_writing(place: int) -> None:
+    """Lets the run wait for ever at the `place`th checksum or flush inside `Checkpoints.save`."""
+    reached = itertools.count()
+
+    def waiting(function):
+        def called(path):
+            saving = any(frame.name == "save" for frame in traceback.extract_stack())
+            if saving and next(reached) == place:
+                print("writing", flush=True)
+                time.sleep(600)
+            return function(path)
+
+        return called
+
+    checkpoints._sha256 = waiting(checkpoints._sha256)
+    checkpoints._flush = waiting(checkpoints._flush)
+
+
+def jump_clock() -> None:
+    """Lets every other look at the time of day show yesterday or tomorrow."""
+    true, shifts = time.time, itertools.cycle([0, 86_400, 0, -86_400])
+    time.time = lambda: true() + next(shifts)
+
+
 if __name__ == "__main__":
+    run_dir, *fault = sys.argv[1:]
+    if fault == ["clock"]:
+        jump_clock()
+    elif fault:
+        wait_in_writing(int(fault[0].removeprefix("writing=")))
     trainer = Told(model(), "pseudo_label(threshold=0.8)", "meta", 0.05, preprocess=scale)
     trainer.fit(
         **tiny.streams(),
@@ -39,5 +79,5 @@ if __name__ == "__main__":
         steps=STEPS,
         epoch_steps=EPOCH_STEPS,
         log_every=3,
-        run_dir=sys.argv[1],
+        run_dir=run_dir,
     )

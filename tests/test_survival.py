@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +13,14 @@ import time
 import pytest
 
 from tests.outcome import outcome
-from tests.survivor import EPOCH_STEPS
+from tests.survivor import EPOCH_STEPS, PLACES
 
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SECONDS_TO_STOP = 15
+# launch/endurance.sh asks for more.
+KILLS = int(os.environ.get("KILLS", "5"))
 
 
 def start(module, *arguments):
@@ -31,8 +35,8 @@ def start(module, *arguments):
     )
 
 
-def survivor(run_dir):
-    return start("tests.survivor", str(run_dir))
+def survivor(run_dir, *fault):
+    return start("tests.survivor", str(run_dir), *fault)
 
 
 def finish(run_dir):
@@ -66,17 +70,93 @@ def checkpoints(run_dir):
     return sorted(int(path.name[5:]) for path in (run_dir / "checkpoints").glob("step-*"))
 
 
-def test_a_run_killed_in_mid_epoch_ends_bit_identical(tmp_path, whole):
-    with survivor(tmp_path) as process:
-        wait_for_step(process, EPOCH_STEPS + 7)
+def kill_at_random(run_dir, moment):
+    """Starts a run and kills it at a random moment; what happened, for the log."""
+    if moment.random() < 0.3:
+        place = moment.randrange(PLACES)
+        process, wanted = survivor(run_dir, f"writing={place}"), "writing\n"
+        told = f"in writing, place {place} of {PLACES}"
+    else:
+        process, wanted = survivor(run_dir), None
+        lines, seconds = moment.randrange(20), moment.uniform(0, 0.25)
+        told = f"{seconds:.2f} s after {lines} calls"
+    with process:
+        if wanted:
+            told += "" if wanted in process.stdout else ", which it did not come to"
+        else:
+            for _ in range(lines):
+                process.stdout.readline()
+            # Before the first call a run is loading, restoring or building its graph.
+            time.sleep(seconds if lines else 40 * seconds)
         process.kill()
-    assert process.returncode == -signal.SIGKILL
-    assert checkpoints(tmp_path) == [EPOCH_STEPS]
-    assert finish(tmp_path) == EPOCH_STEPS + 1
-    weights, lambdas, history = outcome(tmp_path)
+    assert process.returncode in (-signal.SIGKILL, 0), process.stderr.read()
+    return told
+
+
+def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
+    seed = int(os.environ.get("KILL_SEED") or time.time())
+    moment = random.Random(seed)
+    run_dir = tmp_path / "0"
+    # One kill in any case comes while a checkpoint is written, the second of a fresh run.
+    with survivor(run_dir, f"writing={PLACES + moment.randrange(PLACES)}") as process:
+        assert "writing\n" in process.stdout
+        process.kill()
+    assert [path.name for path in (run_dir / "checkpoints").glob(".*")] == [".draft"]
+    print(f"\nKILL_SEED={seed}\nkill 1: in writing the second checkpoint")
+    for number in range(2, KILLS + 1):
+        told = kill_at_random(run_dir, moment)
+        print(f"kill {number}: {told}; checkpoints {checkpoints(run_dir)}")
+        if (run_dir / "result.json").exists():
+            assert outcome(run_dir) == whole
+            run_dir = tmp_path / str(number)
+    finish(run_dir)
+    weights, lambdas, history = outcome(run_dir)
     assert history == whole[2]
     assert lambdas == whole[1]
     assert weights == whole[0]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "a flipped bit"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(killed, whole, damage):
+    data = next((killed / f"checkpoints/step-{2 * EPOCH_STEPS:010d}").glob("variables.data-*"))
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content[: len(content) // 2] if damage == "truncated" else content)
+    with survivor(killed) as process:
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "is damaged (variables.data-00000-of-00001 has changed); trying the one before" in err
+    assert int(out.split()[0]) == EPOCH_STEPS + 1
+    assert outcome(killed) == whole
+
+
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("killed") / "run"
+    with survivor(run_dir) as process:
+        wait_for_step(process, 2 * EPOCH_STEPS + 1)
+        process.kill()
+    return run_dir
+
+
+@pytest.fixture
+def killed(killed_once, tmp_path):
+    """A run with two checkpoints, killed after the second."""
+    assert checkpoints(killed_once) == [EPOCH_STEPS, 2 * EPOCH_STEPS]
+    return shutil.copytree(killed_once, tmp_path / "run")
+
+
+def test_a_second_process_a_jumping_clock_and_deleted_logs_leave_a_run_alone(tmp_path, whole):
+    with survivor(tmp_path, "clock") as process:
+        wait_for_step(process, 1)
+        with survivor(tmp_path) as second:
+            shutil.rmtree(tmp_path / "tensorboard")
+            _, err = second.communicate(timeout=300)
+        assert second.returncode != 0
+        assert f"run directory {tmp_path} is in use by another process" in err
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert outcome(tmp_path) == whole
 
 
 def test_a_run_terminated_in_mid_epoch_saves_at_once_and_ends_bit_identical(tmp_path, whole):

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
+import threading
 
 import tensorflow as tf
 
+from tf_metamixup import rendezvous
 from tf_metamixup.errors import UserError
 
 
@@ -14,9 +17,10 @@ def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
     Every worker of a job takes the GPUs of its process, all or `replicas` of them.
 
     Raises:
-        UserError: more replicas than GPUs, a TF_CONFIG that makes no sense, an address in use.
+        UserError: more replicas than GPUs, a TF_CONFIG that makes no sense, an address in use,
+            workers that do not come.
     """
-    addresses = _addresses(os.environ.get("TF_CONFIG"))
+    addresses, own = _job(os.environ.get("TF_CONFIG"))
     if len(addresses) <= 1:
         return local_strategy(replicas)
     gpus = _gpus(replicas)
@@ -24,14 +28,20 @@ def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
         tf.config.set_visible_devices(gpus, "GPU")
     elif (replicas or 1) > 1:
         raise UserError(f"--replicas={replicas}: without a GPU, a worker of a job has one replica")
+    rendezvous.await_workers(addresses, own)
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise UserError(
             f"this process cannot join the workers {', '.join(addresses)} of TF_CONFIG: "
-            f"{str(error).splitlines()[0]}. Each address must be free, be this machine's for this "
-            "process, and be reachable by all workers"
+            f"{str(error).splitlines()[0]}"
         ) from error
+    finally:
+        # TensorFlow takes SIGTERM for itself, and drops it.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def local_strategy(replicas: int | None = None) -> tf.distribute.MirroredStrategy:
@@ -60,22 +70,25 @@ def _gpus(replicas: int | None) -> list:
     return gpus[:replicas]
 
 
-def _addresses(text: str | None) -> list[str]:
-    """The host:port of all workers, in order, from the content of TF_CONFIG."""
-    if not text:
-        return []
+def _job(text: str | None) -> tuple[list[str], int]:
+    """(host:port of all workers, which is this process's) from the content of TF_CONFIG."""
     try:
-        content = json.loads(text)
+        content = json.loads(text or "{}")
         cluster, task = content.get("cluster", {}), content.get("task", {})
-        addresses = [*cluster.get("chief", []), *cluster.get("worker", [])]
-        if len(addresses) > 1:
-            if task["type"] not in ("chief", "worker"):
-                raise ValueError(f"a task of the type {task['type']!r} does not train")
-            cluster[task["type"]][task["index"]]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        tasks = {
+            (kind, number): address
+            for kind in ("chief", "worker")
+            for number, address in enumerate(cluster.get(kind, []))
+        }
+        addresses = list(tasks.values())
+        if len(addresses) <= 1:
+            return addresses, 0
+        if not all(rendezvous.port(address) for address in addresses):
+            raise ValueError("port 0")
+        return addresses, list(tasks).index((task["type"], task["index"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"TF_CONFIG={text!r} must look like "
             '{"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", '
             f'"index": 0}}}}, with the index of this process ({type(error).__name__}: {error})'
         ) from error
-    return addresses

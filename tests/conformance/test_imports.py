@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
-    "errors registry config paper": 0,
+    "errors registry config paper rendezvous": 0,
     "losses schedules replicas randomness": 0,
     "mixing hypergradient network batch models data devices workers": 1,
     "policies methods": 2,
@@ -19,7 +19,10 @@ FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split(
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}
 # Rooms that know nothing of a library, beside floors: (room, what it may not import).
 BARRED = [
-    *((room, "tensorflow") for room in ("errors", "registry", "config", "paper", "report")),
+    *(
+        (room, "tensorflow")
+        for room in ("errors", "registry", "config", "paper", "rendezvous", "report")
+    ),
     *((room, "keras") for room in ("hypergradient", "mixing", "losses", "policies")),
     ("policies", "tf_metamixup.methods"),
     ("methods", "tf_metamixup.policies"),

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The faults that a run has to survive, more of them than launch/test.sh tries: 20 kills at random
+# moments, and all that is tried with real processes, as root also a disk that is really full.
+#   bash launch/endurance.sh [PYTEST ARGUMENTS]
+# KILLS=100 asks for more; KILL_SEED=n repeats the kills of a run that told this number.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/setup.sh requirements.txt tests/requirements.txt
+
+KILLS="${KILLS:-20}" "$PYTHON" -m pytest -v -rA --durations=0 \
+    tests/test_survival.py tests/test_workers.py tests/test_full_disk.py "$@"
