@@ -155,6 +155,86 @@ def test_labels_of_another_shape_are_refused(tmp_path, labels):
         tiny.trainer("supervised", "none").fit(data, steps=1, run_dir=tmp_path)
 
 
+def own(images, labels, batch=8):
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch, drop_remainder=True)
+
+
+GOOD = np.zeros([16, *tiny.SHAPE], np.float32), np.zeros(16, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (
+            np.zeros([16, 7, 6, 1], np.uint8),
+            r"have .* \[rows, 6, 6, 1\], and they are .* 7, 6, 1\]",
+        ),
+        (
+            np.zeros([16, 6, 6, 2], np.uint8),
+            r"have .* \[rows, 6, 6, 1\], and they are .* 6, 6, 2\]",
+        ),
+        (np.full([16, *tiny.SHAPE], "x"), "be numbers, and they are string"),
+    ],
+    ids=["another size", "other channels", "text"],
+)
+@pytest.mark.parametrize("stream", ["labelled", "unlabelled", "meta", "test"])
+def test_images_of_another_shape_or_kind_are_refused(tmp_path, stream, images, told):
+    streams = dict.fromkeys(("labelled", "meta", "test"), own(*GOOD)) | {"unlabelled": own(*GOOD)}
+    streams[stream] = own(images, GOOD[1])
+    trainer = tiny.trainer("pi_model" if stream == "unlabelled" else "supervised")
+    if stream == "unlabelled":
+        streams["unlabelled"] = own(np.stack([images, images], axis=1), GOOD[1])
+    with pytest.raises(UserError, match=f"`{stream}` data must {told}"):
+        if stream == "test":
+            trainer.evaluate(streams["test"])
+        trainer.fit(**streams, steps=1, run_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda x, y: x.__setitem__((3, 2, 2, 0), np.nan), "a pixel is NaN or infinite"),
+        (
+            lambda x, y: y.__setitem__(3, 3),
+            r"a label is not one of the 3 classes, 0 to 2; labels: 0",
+        ),
+        (lambda x, y: y.__setitem__(3, -1), "a label is not one of the 3 classes"),
+    ],
+    ids=["NaN", "too large", "negative"],
+)
+def test_pixels_and_labels_that_are_none_are_told(tmp_path, harm, told):
+    images, labels = (array.copy() for array in GOOD)
+    harm(images, labels)
+    trainer = tiny.trainer("supervised", "none", preprocess=None)
+    with pytest.raises(UserError, match=told) as raised:
+        trainer.fit(own(images, labels), steps=2, run_dir=tmp_path)
+    assert "\n" not in str(raised.value)
+    if "label" in told:
+        with pytest.raises(UserError, match=told):
+            trainer.evaluate(own(images, labels))
+
+
+def test_probabilities_that_are_none_are_told(tmp_path):
+    labels = np.full([16, 3], np.nan, np.float32)
+    with pytest.raises(UserError, match="a label is NaN"):
+        tiny.trainer("supervised", "none").fit(own(GOOD[0], labels), steps=1, run_dir=tmp_path)
+
+
+def test_batches_without_pairs_are_refused_where_rows_are_mixed(tmp_path):
+    with pytest.raises(UserError, match="a batch of 1 in 1 row groups has no pairs to mix"):
+        tiny.trainer("supervised", "beta", row_groups=1).fit(
+            own(*GOOD, batch=1), steps=1, run_dir=tmp_path / "beta"
+        )
+    trainer = tiny.trainer("supervised", "none", row_groups=1)
+    assert trainer.fit(own(*GOOD, batch=1), steps=1, run_dir=tmp_path / "none")["steps"] == 1
+
+
+def test_data_that_are_no_pairs_are_refused(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices(GOOD[0]).batch(8)
+    with pytest.raises(UserError, match="must give pairs"):
+        tiny.trainer("supervised", "none").fit(data, steps=1, run_dir=tmp_path)
+
+
 def test_a_model_with_regularizers_is_refused():
     def model():
         image = keras.Input([4])

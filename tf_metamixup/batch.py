@@ -7,6 +7,8 @@ import tensorflow as tf
 from tf_metamixup.errors import UserError
 from tf_metamixup.network import Network
 
+_PROBLEM = "in the data, "
+
 
 class Batch(NamedTuple):
     """This replica's rows of the global batch, scaled, targets as probabilities.
@@ -32,16 +34,60 @@ def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
     """Integer labels [n] or probabilities [n, classes] as probabilities [n, classes].
 
     Raises:
-        tf.errors.InvalidArgumentError: an integer label that is no class.
+        tf.errors.InvalidArgumentError: a label that is none; see `problem_of`.
     """
     if labels.dtype.is_integer:
-        within = tf.debugging.assert_less(
-            tf.cast(labels, tf.int64), tf.cast(classes, tf.int64), "a label is not below `classes`"
-        )
-        above = tf.debugging.assert_non_negative(labels, "a label is negative")
-        with tf.control_dependencies([check for check in (within, above) if check is not None]):
+        labels = tf.cast(labels, tf.int64)
+        told = f"{_PROBLEM}a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
+        inside = tf.reduce_all((labels >= 0) & (labels < classes))
+        known = tf.debugging.Assert(inside, [told, labels], summarize=32)
+        with tf.control_dependencies([known] if known is not None else []):
             return tf.one_hot(labels, classes, dtype=dtype)
-    return tf.cast(labels, dtype)
+    return finite(tf.cast(labels, dtype), "a label")
+
+
+def finite(values: tf.Tensor, what: str) -> tf.Tensor:
+    """`values`, which must be numbers.
+
+    Raises:
+        tf.errors.InvalidArgumentError: they are not; see `problem_of`.
+    """
+    checked = tf.debugging.Assert(
+        tf.reduce_all(tf.math.is_finite(values)),
+        [f"{_PROBLEM}{what} is NaN or infinite; clean the data before training"],
+    )
+    with tf.control_dependencies([checked] if checked is not None else []):
+        return tf.identity(values)
+
+
+def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
+    """What is wrong with the data, in one line, if that is what `error` says."""
+    lines = error.message.partition(_PROBLEM)[2].splitlines()
+    return lines[0].replace("[", "").replace("]", "") if lines else None
+
+
+def check_images(name: str, images: tf.TensorSpec, shape: tuple, *, views: bool = False) -> None:
+    """Refuses images of a stream that the model does not take.
+
+    Args:
+        name: of the stream.
+        images: [n, ...], or [n, V, ...] with `views`.
+        shape: (None, ...), what the model takes.
+        views: whether there is an axis of views.
+
+    Raises:
+        UserError: they have another shape, or are no numbers.
+    """
+    given = images.shape[2 if views else 1 :]
+    if not (images.dtype.is_integer or images.dtype.is_floating):
+        raise UserError(
+            f"the images of the `{name}` data must be numbers, and they are {images.dtype.name}"
+        )
+    if not given.is_compatible_with(shape[1:]):
+        raise UserError(
+            f"the images of the `{name}` data must have the model's input shape "
+            f"[rows, {', '.join(map(str, shape[1:]))}], and they are {images.shape.as_list()}"
+        )
 
 
 def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
@@ -63,15 +109,18 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
     """The streams' elements, `(images, labels)` by stream name, as the step takes them."""
 
+    def pixels(images):
+        return network.preprocess(finite(images, "a pixel") if images.dtype.is_floating else images)
+
     def ready(images, labels):
         # Losses are worked out in the weights' precision, whatever the layers compute in.
-        return network.preprocess(images), targets(labels, classes, network.model.variable_dtype)
+        return pixels(images), targets(labels, classes, network.model.variable_dtype)
 
     x, y = ready(*raw["labelled"])
     batch = Batch(x, y)
     if "unlabelled" in raw:
         u, u_labels = raw["unlabelled"]
-        batch = batch._replace(u=network.preprocess(u), u_labels=u_labels)
+        batch = batch._replace(u=pixels(u), u_labels=u_labels)
     if "meta" in raw:
         x_meta, y_meta = ready(*raw["meta"])
         batch = batch._replace(x_meta=x_meta, y_meta=y_meta)

@@ -40,6 +40,7 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("cosine", "steps", "late", "constant")
 DECAYED = ("all", "kernels")
 META_SOURCES = ("heldout", "train")
+CORRUPT_IMAGES = ("stop", "skip")
 COUNTS = (
     "epochs",
     "batch_size",
@@ -75,6 +76,7 @@ class Config:
         dataset: `digits`, a TFDS name or `folder:DIR`.
         data_dir: where TFDS data lies or goes.
         image_size: side that images of varying size are brought to.
+        corrupt_images: "stop" at files of a folder that cannot be read, or "skip" them.
         mode: `sl` or `ssl`.
         method, policy, architecture: `name(option=value, ...)`.
         run_dir: where everything of the run goes.
@@ -110,6 +112,7 @@ class Config:
     dataset: str = "digits"
     data_dir: str | None = None
     image_size: int | None = None
+    corrupt_images: str = "stop"
     mode: str = "sl"
     method: str | None = None
     policy: str | None = None
@@ -195,6 +198,7 @@ class Config:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("weight_decay_on", self.weight_decay_on, DECAYED)
         _one_of("meta_source", self.meta_source, META_SOURCES)
+        _one_of("corrupt_images", self.corrupt_images, CORRUPT_IMAGES)
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)

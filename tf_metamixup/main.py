@@ -12,7 +12,15 @@ from collections.abc import Collection
 
 from absl import flags
 
-from tf_metamixup.config import DECAYED, META_SOURCES, MODES, OPTIMIZERS, SCHEDULES, Config
+from tf_metamixup.config import (
+    CORRUPT_IMAGES,
+    DECAYED,
+    META_SOURCES,
+    MODES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Config,
+)
 from tf_metamixup.errors import UnknownNameError, UserError
 from tf_metamixup.stopping import Interrupted
 
@@ -27,6 +35,7 @@ GROUPS = {
         "DIR/test/CLASS/...)",
         "data_dir": "where TFDS data lies or goes; by default TFDS_DATA_DIR, else TFDS's own",
         "image_size": "side that images of varying size are brought to",
+        "corrupt_images": "of folder:DIR: stop at image files that cannot be read, or skip them",
         "num_labels": "labelled training images in --mode=ssl, class-balanced; by default 4000 for "
         "cifar10, 1000 for svhn_cropped, 100 for digits, else 100 a class",
         "num_meta": "images of the meta set, class-balanced; by default 1000 (sl) or 500 (ssl), "
@@ -81,6 +90,7 @@ CHOICES = {
     "schedule": SCHEDULES,
     "weight_decay_on": DECAYED,
     "meta_source": META_SOURCES,
+    "corrupt_images": CORRUPT_IMAGES,
 }
 
 
@@ -193,7 +203,9 @@ def train(config: Config) -> dict | None:
     workers = Workers(strategy)
     config = config.on_devices(strategy.num_replicas_in_sync)
     with workers.together():
-        source = data.load(config.dataset, config.data_dir, config.image_size)
+        source = data.load(
+            config.dataset, config.data_dir, config.image_size, config.corrupt_images
+        )
         config = config.with_data_defaults(
             classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
         )

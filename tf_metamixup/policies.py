@@ -65,9 +65,11 @@ class Policy:
     Attributes:
         reads_meta: whether it learns from the meta set; such a policy has `start` and `gradient`
             as `Meta` has them.
+        mixes: whether its lambda is ever other than 1.
     """
 
     reads_meta: ClassVar[bool] = False
+    mixes: ClassVar[bool] = True
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Lambda for each row of the batch."""
@@ -78,6 +80,8 @@ class Policy:
 @dataclasses.dataclass(frozen=True)
 class Unmixed(Policy):
     """lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
+
+    mixes: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Ones."""

@@ -1,6 +1,7 @@
 """Names to things: `make("wrn(depth=16, width=2)")`, with literals only and nothing executed."""
 
 import ast
+import contextlib
 import importlib
 import inspect
 import math
@@ -116,7 +117,8 @@ class Registry:
     def _typed(self, name: str, parameter: inspect.Parameter, value: Any) -> Any:
         allowed = typing.get_args(parameter.annotation) or (parameter.annotation,)
         if type(value) is int and float in allowed and int not in allowed:
-            value = float(value)
+            with contextlib.suppress(OverflowError):
+                value = float(value)
         fits = any(
             kind is type(value) or (kind is None and value is None)
             for kind in (types.NoneType if a is None else a for a in allowed)

@@ -1,8 +1,9 @@
 """The device side of training: a Keras model under a strategy, trained and evaluated by graphs."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from tf_metamixup import export as exporting
 from tf_metamixup import loop, methods, policies, replicas
-from tf_metamixup.batch import check_labels, prepare, targets
+from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
 from tf_metamixup.config import OPTIMIZERS
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
@@ -181,6 +182,8 @@ class Trainer:
             `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
         """
         if self._test is None or self._test[0] is not test:
+            if isinstance(test, tf.data.Dataset):
+                self._check("test", test.element_spec)
             count = self.strategy.num_replicas_in_sync
             padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
@@ -189,7 +192,8 @@ class Trainer:
         for batch in self._test[1]:
             if between is not None:
                 between()
-            batch_sums = self._evaluate(batch["test"])
+            with _problems_told():
+                batch_sums = self._evaluate(batch["test"])
             sums = batch_sums if sums is None else sums + batch_sums
         if sums is None:
             raise UserError("the test set is empty")
@@ -235,8 +239,9 @@ class Trainer:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        metrics, rows = self._train(iterator, *_position(first_step, count))
-        metrics = metrics.numpy()  # [count, metrics, 2]
+        with _problems_told():
+            metrics, rows = self._train(iterator, *_position(first_step, count))
+            metrics = metrics.numpy()  # [count, metrics, 2]
         named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
         loss = named["train_loss"]
         return named, loss[:, 0] / loss[:, 1], rows.numpy()
@@ -262,7 +267,8 @@ class Trainer:
         """
         if not self.policy.reads_meta:
             return None
-        cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
+        with _problems_told():
+            cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
         return cosine if np.isfinite(cosine) else None
 
     # Graphs.
@@ -328,13 +334,28 @@ class Trainer:
                 raise UserError(f"{by} needs `{name}` data, and fit() was given none")
         for name in ("labelled", "meta"):
             if isinstance(wanted.get(name), tf.data.Dataset):
-                check_labels(name, wanted[name].element_spec[1], self.classes)
+                self._check(name, wanted[name].element_spec)
         if "unlabelled" in wanted and isinstance(unlabelled, tf.data.Dataset):
             wanted["unlabelled"] = unlabelled.map(self._with_views)
-        return {
+            images = wanted["unlabelled"].element_spec[0]
+            check_images("unlabelled", images, self.model.input_shape, views=True)
+        streams = {
             name: DatasetStream(data) if isinstance(data, tf.data.Dataset) else data
             for name, data in wanted.items()
         }
+        rows, groups = streams["labelled"].batch_size, self.hyper_parameters["row_groups"]
+        if (self.policy.mixes or self.method.learns_lambda) and rows and rows < 2 * groups:
+            raise UserError(
+                f"a batch of {rows} in {groups} row groups has no pairs to mix: take batches of at "
+                f"least {2 * groups}, or policy none"
+            )
+        return streams
+
+    def _check(self, name: str, spec) -> None:
+        if not (isinstance(spec, tuple) and len(spec) == 2):
+            raise UserError(f"the `{name}` data must give pairs (images, labels), and give {spec}")
+        check_images(name, spec[0], self.model.input_shape)
+        check_labels(name, spec[1], self.classes)
 
     def _with_views(self, images, labels=None):
         if len(images.shape) == len(self.model.input_shape):
@@ -360,6 +381,18 @@ class Trainer:
             return dealt(context.input_pipeline_id * owned, owned)
 
         return self.strategy.distribute_datasets_from_function(dataset)
+
+
+@contextlib.contextmanager
+def _problems_told() -> Iterator[None]:
+    """Raises UserError for what a graph found wrong with the data."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        raise UserError(problem) from None
 
 
 def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -262,12 +262,44 @@ def test_folder_images_are_grey_only_if_all_are(folder):
     assert load_folder(folder).image_shape == (6, 5, 1)
 
 
-def test_a_corrupt_image_is_named(folder):
-    path = folder / "test" / "red" / "0.png"
-    for content in (b"no image", path.read_bytes()[:50], b""):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=f"cannot read the image {path}"):
-            load_folder(folder)
+def damage(folder):
+    """A file that is no image, an empty one, one that breaks off; how many there are in all."""
+    paths = [folder / "train/blue/0.png", folder / "train/red/1.png", folder / "test/red/9.png"]
+    paths[0].write_bytes(b"no image")
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes((folder / "test/red/0.png").read_bytes()[:50])
+    return paths, len(list(folder.rglob("*.png")))
+
+
+def test_corrupt_images_are_named_and_counted(folder):
+    paths, count = damage(folder)
+    with pytest.raises(UserError, match=f"3 of {count} images: ") as raised:
+        load_folder(folder)
+    for path in paths:
+        assert f"cannot read the image {path}" in str(raised.value)
+    assert "--corrupt_images=skip" in str(raised.value)
+
+
+def test_corrupt_images_are_skipped_on_request_and_still_told(folder):
+    whole = load_folder(folder)
+    paths, count = damage(folder)
+    with pytest.warns(UserWarning, match=f"skipped 3 of {count} images: .*{paths[0]}"):
+        source = load_folder(folder, corrupt_images="skip")
+    missing = {path.relative_to(folder / "train").as_posix() for path in paths[:2]}
+    assert source.train.ids == [name for name in whole.train.ids if name not in missing]
+    kept = [n for n, name in enumerate(whole.train.ids) if name not in missing]
+    np.testing.assert_array_equal(source.train.images, whole.train.images[kept])
+    np.testing.assert_array_equal(source.train.labels, whole.train.labels[kept])
+
+
+def test_a_class_of_corrupt_images_alone_is_an_error(folder):
+    for path in (folder / "train" / "red").iterdir():
+        path.write_bytes(b"no image")
+    with (
+        pytest.warns(UserWarning, match="skipped"),
+        pytest.raises(UserError, match="red holds no image that can be read"),
+    ):
+        load_folder(folder, corrupt_images="skip")
 
 
 def test_sixteen_bit_images_are_refused_rather_than_clipped(folder):

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _NOT_MIRRORED = {"digits", "mnist", "svhn_cropped", "emnist", "kmnist", "mnist_c
 _MEMORY = 8 * 2**30  # bytes of decoded images; larger sets are read from their files
 _DEFAULT_SIZE = 64  # of images that are not all of one size
 _IMAGENET_SIZE = 100  # the paper's, section IV.A
+_NAMED = 5  # of files that cannot be read
 _PATIENCE = 10.0  # seconds that a data set's host may take to answer
 
 
@@ -137,7 +139,12 @@ DATASETS = Registry("data set")
 register = DATASETS.register
 
 
-def load(name: str, data_dir: str | None = None, image_size: int | None = None) -> Source:
+def load(
+    name: str,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    corrupt_images: str = "stop",
+) -> Source:
     """The data set `name`: registered, `folder:DIR` or what TFDS knows, downloaded where needed.
 
     Args:
@@ -145,6 +152,8 @@ def load(name: str, data_dir: str | None = None, image_size: int | None = None) 
         data_dir: where TFDS data lies or goes; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
         image_size: images are resized to image_size x image_size. By default they keep their size,
             or get 64 x 64 where they differ in size, or 100 x 100 for imagenet2012.
+        corrupt_images: of a folder: "stop" at files that cannot be read, or "skip" them; both
+            name and count them.
 
     Raises:
         UserError: for an unknown name, data that is missing and cannot be fetched, or damaged data.
@@ -152,7 +161,8 @@ def load(name: str, data_dir: str | None = None, image_size: int | None = None) 
     if name in DATASETS.names():
         return DATASETS.make(name, image_size)
     if name.startswith("folder:"):
-        return _folder(name, Path(name.removeprefix("folder:")).expanduser(), image_size)
+        root = Path(name.removeprefix("folder:")).expanduser()
+        return _folder(name, root, image_size, skip=corrupt_images == "skip")
     root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return _tfds(name, Path(root).expanduser(), image_size)
 
@@ -182,7 +192,7 @@ def _digits(size: int | None) -> Source:
     )
 
 
-def _folder(name: str, root: Path, size: int | None) -> Source:
+def _folder(name: str, root: Path, size: int | None, *, skip: bool) -> Source:
     files = {split: _image_files(root, split) for split in ("train", "test")}
     classes = sorted(files["train"])
     if differing := sorted(set(classes) ^ set(files["test"])):
@@ -192,7 +202,11 @@ def _folder(name: str, root: Path, size: int | None) -> Source:
         )
 
     paths = [path for split in files.values() for members in split.values() for path in members]
-    sizes, modes = zip(*(_header(path) for path in paths), strict=True)
+    problems: list[str] = []
+    headers = {path: header for path in paths if (header := _tried(problems, _header, path))}
+    if not headers:
+        raise UserError(f"{name}: no image can be read; {problems[0]}")
+    sizes, modes = zip(*headers.values(), strict=True)
     channels = 1 if set(modes) <= {"1", "L", "LA"} else 3
     if size is None and len(set(sizes)) > 1:
         size = _DEFAULT_SIZE
@@ -203,12 +217,41 @@ def _folder(name: str, root: Path, size: int | None) -> Source:
     def part(split: str) -> InMemory:
         members = [(path, c) for c, label in enumerate(classes) for path in files[split][label]]
         images = np.empty((len(members), *shape), np.uint8)
-        for i, (path, _) in enumerate(members):
-            images[i] = _image(path, shape)
-        ids = [path.relative_to(root / split).as_posix() for path, _ in members]
-        return InMemory(images, np.array([c for _, c in members], np.int64), ids)
+        read = []
+        for path, c in members:
+            pixels = _tried(problems, _image, path, shape) if path in headers else None
+            if pixels is not None:
+                images[len(read)] = pixels
+                read.append((path.relative_to(root / split).as_posix(), c))
+        labels = np.array([c for _, c in read], np.int64)
+        return InMemory(images[: len(read)], labels, [path for path, _ in read])
 
-    return Source(name, classes, shape, True, part("train"), part("test"))
+    source = Source(name, classes, shape, True, part("train"), part("test"))
+    if problems:
+        more = ", ..." if len(problems) > _NAMED else ""
+        told = f"{len(problems)} of {len(paths)} images: {', '.join(problems[:_NAMED])}{more}"
+        if not skip:
+            raise UserError(
+                f"{told}; mend or remove them, or skip such images with --corrupt_images=skip"
+            )
+        warnings.warn(f"skipped {told}", stacklevel=2)
+        for split, images in (("train", source.train), ("test", source.test)):
+            for c in sorted(set(range(len(classes))) - set(images.labels.tolist())):
+                raise UserError(f"{root / split / classes[c]} holds no image that can be read")
+    return source
+
+
+def _tried(problems: list[str], read, *arguments):
+    """What `read` gives, or None and one more of the `problems`."""
+    try:
+        return read(*arguments)
+    except _UnreadableError as error:
+        problems.append(str(error))
+        return None
+
+
+class _UnreadableError(UserError):
+    """A file that is not the image it should be."""
 
 
 def _image_files(root: Path, split: str) -> dict[str, list[Path]]:
@@ -240,7 +283,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read the image {path}: {error}") from error
+        raise _UnreadableError(f"cannot read the image {path}: {error}") from error
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
