@@ -2,8 +2,9 @@
 
     python -m tests.survivor RUN_DIR [FAULT]
 
-FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing, or
-`clock`, whose time of day jumps by a day, forwards and back, from call to call.
+FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
+`clock`, whose time of day jumps by a day, forwards and back, from call to call; or `deterministic`,
+which is none.
 """
 
 import itertools
@@ -12,6 +13,7 @@ import time
 import traceback
 
 import keras
+import tensorflow as tf
 
 import tf_metamixup as tmm
 from tests import tiny
@@ -70,6 +72,8 @@ if __name__ == "__main__":
     run_dir, *fault = sys.argv[1:]
     if fault == ["clock"]:
         jump_clock()
+    elif fault == ["deterministic"]:
+        tf.config.experimental.enable_op_determinism()
     elif fault:
         wait_in_writing(int(fault[0].removeprefix("writing=")))
     trainer = Told(model(), "pseudo_label(threshold=0.8)", "meta", 0.05, preprocess=scale)

@@ -4,6 +4,7 @@ import re
 import signal
 
 import pytest
+import tensorflow as tf
 
 from tf_metamixup import main
 from tf_metamixup.config import Config
@@ -207,3 +208,13 @@ def test_late_is_a_fifth_from_80_percent_on():
 
 def test_constant_stays():
     assert main.make_schedule(Config(schedule="constant").with_mode_defaults(), 100) == 0.1
+
+
+def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):
+    asked = []
+    switch = "enable_op_determinism"
+    monkeypatch.setattr(tf.config.experimental, switch, lambda: asked.append(True))
+    for flags in ([], ["--deterministic"]):
+        code, _, err = run("--dataset=nowhere", f"--run_dir={tmp_path}/run", *flags)
+        assert (code, "unknown data set" in err) == (2, True)
+    assert asked == [True]

@@ -159,6 +159,13 @@ def test_a_second_process_a_jumping_clock_and_deleted_logs_leave_a_run_alone(tmp
     assert outcome(tmp_path) == whole
 
 
+def test_deterministic_operations_change_no_bit_on_the_cpu(tmp_path, whole):
+    with survivor(tmp_path, "deterministic") as process:
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert outcome(tmp_path) == whole
+
+
 def test_a_run_terminated_in_mid_epoch_saves_at_once_and_ends_bit_identical(tmp_path, whole):
     with survivor(tmp_path) as process:
         reached = wait_for_step(process, EPOCH_STEPS + 7)

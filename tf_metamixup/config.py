@@ -100,6 +100,8 @@ class Config:
         seed: decides split, initial weights, order, augmentation and lambda.
         replicas: data-parallel replicas of this process, and once the other workers of its job are
             known, of all; None for all GPUs, else 1.
+        deterministic: whether the same bits come out on a GPU too, at some speed; on a CPU they
+            do in any case.
         row_groups: pairs are drawn within so many row groups; None for one a replica.
         max_steps: stop after so many steps in all.
         log_every: steps between two log entries.
@@ -135,6 +137,7 @@ class Config:
     shift: int | None = None
     seed: int = 0
     replicas: int | None = None
+    deterministic: bool = False
     row_groups: int | None = None
     max_steps: int | None = None
     log_every: int = 50

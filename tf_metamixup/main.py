@@ -71,6 +71,8 @@ GROUPS = {
         "replicas": "data-parallel replicas of this process; by default all GPUs, else 1. With no "
         "GPU, so many logical CPU devices. TF_CONFIG in the environment makes this process one "
         "worker of a job (README.md)",
+        "deterministic": "use TensorFlow's deterministic operations, so that a GPU repeats every "
+        "bit too, at some speed; an operation that has none is an error",
         "row_groups": "pairs are drawn within so many row groups; by default one a replica",
     },
     "run": {
@@ -193,12 +195,15 @@ def train(config: Config) -> dict | None:
         The content of `result.json` on the worker that writes it, else None.
     """
     import keras
+    import tensorflow as tf
 
     import tf_metamixup as tmm
     from tf_metamixup import data, devices
     from tf_metamixup.run_directory import RunDirectory
     from tf_metamixup.workers import Workers
 
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy = devices.make_strategy(config.replicas)
     workers = Workers(strategy)
     config = config.on_devices(strategy.num_replicas_in_sync)
