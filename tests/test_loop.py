@@ -335,7 +335,7 @@ class Worker:
         return content if self.chief else self._sent.pop(0)
 
     def check_same(self, **what):
-        pass
+        self.compared = what
 
     together, watched = Workers.together, Workers.watched
 
@@ -350,7 +350,13 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
     device = Device()
     device.workers = Worker(says)
     with pytest.raises(Interrupted) as stopped:
-        fit(tmp_path, device=device)
+        fit(tmp_path, device=device, splits={"meta": [1]})
+    # Also of what two sittings may differ in, such as where this one ends.
+    assert (
+        device.workers.compared["settings"].items() >= {"method": "supervised", "steps": 25}.items()
+    )
+    assert "max_steps" in device.workers.compared["settings"]
+    assert device.workers.compared["splits"] == {"meta": [1]}
     assert stopped.value.signum == signal.SIGTERM
     reached = sum(device.calls[-1])
     assert reached > 0

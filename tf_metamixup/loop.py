@@ -91,7 +91,7 @@ def fit(
             record.claim(settings, {"recorded": recorded or {}, "versions": versions()}, splits)
             progress = record.restore()
         stop = stack.enter_context(listen())
-        workers.check_same(settings=settings, splits=splits)
+        workers.check_same(settings=settings | dataclasses.asdict(plan), splits=splits)
         if workers.count > 1:
             packed = workers.from_chief(record.packed(progress.state["step"]) if progress else b"")
             if packed and not workers.chief:
