@@ -295,7 +295,7 @@ def test_lost_tensorboard_files_do_not_stop_a_run(tmp_path, monkeypatch):
 
 def test_the_graph_is_traced_once_before_the_first_step_and_that_changes_nothing():
     trainer = tiny.trainer("supervised", "none")
-    streams = trainer._streams(**tiny.streams())
+    streams = trainer.streams(**tiny.streams())
     trainer.prepare(streams, epoch_steps=3, steps=6)
     before = tiny.weights(trainer)
     batches = trainer.batches(streams, 0)

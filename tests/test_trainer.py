@@ -13,7 +13,7 @@ ROWS = [("supervised", "meta"), ("pseudo_label(threshold=0.6)", "meta")]
 
 def five_steps(method, policy, replicas, model):
     trainer = tiny.trainer(method, policy, replicas=replicas, model=model, weight_decay=1e-2)
-    streams = trainer._streams(**tiny.streams())
+    streams = trainer.streams(**tiny.streams())
     trainer.prepare(streams, epoch_steps=3, steps=6)
     batches = trainer.batches(streams, 0)
     _, losses, rows = trainer.train(batches, 0, 5)
@@ -94,7 +94,7 @@ def test_adam_makes_the_real_step_on_request():
     trainer = tiny.trainer("supervised", "none", optimizer="adam", learning_rate=0.01)
     assert isinstance(trainer.optimizer, keras.optimizers.Adam)
     before = [np.asarray(v) for v in trainer.model.trainable_variables]
-    streams = trainer._streams(**tiny.streams())
+    streams = trainer.streams(**tiny.streams())
     trainer.prepare(streams, epoch_steps=3, steps=3)
     trainer.train(trainer.batches(streams, 0), 0, 1)
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
@@ -138,7 +138,7 @@ def test_a_short_last_batch_of_an_own_data_set_is_trained_on(tmp_path):
     pixels, labels = tiny.images(20)
     labelled = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(8)  # 8, 8 and 4 rows
     trainer = tiny.trainer("supervised", "beta", row_groups=1)
-    streams = trainer._streams(labelled, None, None)
+    streams = trainer.streams(labelled=labelled)
     trainer.prepare(streams, epoch_steps=3, steps=6)
     _, losses, rows = trainer.train(trainer.batches(streams, 0), 0, 6)
     assert len(losses) == 6 and len(rows) == 40
@@ -246,7 +246,7 @@ def test_a_model_with_regularizers_is_refused():
 
 def test_calls_of_any_length_build_the_graph_once():
     trainer = tiny.trainer("supervised", "none")
-    streams = trainer._streams(**tiny.streams())
+    streams = trainer.streams(**tiny.streams())
     trainer.prepare(streams, epoch_steps=3, steps=6)
     batches = trainer.batches(streams, 0)
     for first, count in ((0, 1), (1, 1), (2, 3)):
@@ -266,7 +266,7 @@ def test_momentum_and_decay_by_hand_over_two_steps(float64):
     trainer = tiny.trainer(
         "supervised", "none", model=model, preprocess=None, momentum=0.5, weight_decay=0.1
     )
-    streams = trainer._streams(data, None, None)
+    streams = trainer.streams(labelled=data)
     trainer.prepare(streams, epoch_steps=2, steps=6)
     trainer.train(trainer.batches(streams, 0), 0, 2)
     weight, velocity = np.ones(3), np.zeros(3)
@@ -279,5 +279,5 @@ def test_momentum_and_decay_by_hand_over_two_steps(float64):
 
 def test_agreement_is_told_in_either_precision(float64):
     trainer = tiny.trainer("supervised", "meta")
-    trainer.prepare(trainer._streams(**tiny.streams()), epoch_steps=3, steps=6)
+    trainer.prepare(trainer.streams(**tiny.streams()), epoch_steps=3, steps=6)
     assert -1 <= trainer.agreement(0) <= 1

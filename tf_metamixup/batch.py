@@ -18,8 +18,11 @@ class Batch(NamedTuple):
         y: their targets [n, classes].
         u: unlabelled images, one axis of views: [n, V, H, W, C]; None without them.
         u_labels: their true labels int64 [n], -1 where unknown; read by metrics alone.
-        x_meta: meta images [m, H, W, C]; None without a meta set.
+        x_meta: meta images [m, H, W, C], or what the layers below the top block make of them where
+            features are kept; None without a meta set.
         y_meta: their targets [m, classes].
+        numbers: int64 [n], which training images `x` are; None where the data does not tell.
+        u_numbers: the same of `u`.
     """
 
     x: tf.Tensor
@@ -28,6 +31,8 @@ class Batch(NamedTuple):
     u_labels: tf.Tensor | None = None
     x_meta: tf.Tensor | None = None
     y_meta: tf.Tensor | None = None
+    numbers: tf.Tensor | None = None
+    u_numbers: tf.Tensor | None = None
 
 
 def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
@@ -107,7 +112,7 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
 
 
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
-    """The streams' elements, `(images, labels)` by stream name, as the step takes them."""
+    """The streams' elements, `(images, labels)` or `(images, labels, numbers)` by stream name."""
 
     def pixels(images):
         return network.preprocess(finite(images, "a pixel") if images.dtype.is_floating else images)
@@ -116,12 +121,14 @@ def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: in
         # Losses are worked out in the weights' precision, whatever the layers compute in.
         return pixels(images), targets(labels, classes, network.model.variable_dtype)
 
-    x, y = ready(*raw["labelled"])
-    batch = Batch(x, y)
+    images, labels, *numbers = raw["labelled"]
+    batch = Batch(*ready(images, labels), numbers=numbers[0] if numbers else None)
     if "unlabelled" in raw:
-        u, u_labels = raw["unlabelled"]
-        batch = batch._replace(u=pixels(u), u_labels=u_labels)
+        u, u_labels, *numbers = raw["unlabelled"]
+        batch = batch._replace(
+            u=pixels(u), u_labels=u_labels, u_numbers=numbers[0] if numbers else None
+        )
     if "meta" in raw:
-        x_meta, y_meta = ready(*raw["meta"])
+        x_meta, y_meta = ready(*raw["meta"][:2])
         batch = batch._replace(x_meta=x_meta, y_meta=y_meta)
     return batch

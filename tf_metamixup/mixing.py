@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tf_metamixup.randomness import Draws
 
-# Values of `Examples.truth` that are no class.
+# Values of `Examples.truth` that are no class, and of `Examples.image` that are no image.
 UNKNOWN, LABELLED = -1, -2
 
 
@@ -23,6 +23,7 @@ class Examples(NamedTuple):
         stream: int32 [N]; only rows of the same stream are mixed with each other.
         truth: int64 [N], what is known of a row whose target the method guessed: its true class,
             or UNKNOWN; LABELLED for rows that came with a label.
+        image: int64 [N], which training image a row is, or UNKNOWN.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
         aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
     """
@@ -32,6 +33,7 @@ class Examples(NamedTuple):
     weight: tf.Tensor
     stream: tf.Tensor
     truth: tf.Tensor
+    image: tf.Tensor
     groups: int
     aside: tf.Tensor | None = None
 
@@ -100,21 +102,38 @@ def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
     return tf.reshape(joined, tf.concat([[-1], tf.shape(joined)[2:]], 0))
 
 
-def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
-    """Partner j of every row i: int64 [N], a random permutation of the accepted rows.
+def cells(examples: Examples) -> tf.Tensor:
+    """Which rows may change places with each other: int32 [N], the same for those that may.
 
-    Rows change places within their row group and stream only. A rejected row is its own partner,
-    so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
+    Rows of one row group and stream may, accepted and rejected ones apart.
     """
     rows = tf.shape(examples.weight)[0]
     group = tf.range(rows) * examples.groups // rows
     streams = tf.reduce_max(examples.stream) + 1
-    cell = (group * streams + examples.stream) * 2 + tf.cast(examples.accepted, tf.int32)
-    shuffled = tf.argsort(draws.uniform("pairs", rows))
-    takes = tf.gather(shuffled, tf.argsort(tf.gather(cell, shuffled), stable=True))
-    places = tf.argsort(cell, stable=True)
-    partner = tf.scatter_nd(places[:, None], takes, [rows])
-    return tf.where(examples.accepted, partner, tf.range(rows))
+    return (group * streams + examples.stream) * 2 + tf.cast(examples.accepted, tf.int32)
+
+
+def order(cell: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """The rows, int32 [N], sorted by cell [N] and then by key [N]."""
+    by_key = tf.argsort(key, stable=True)
+    return tf.gather(by_key, tf.argsort(tf.gather(cell, by_key), stable=True))
+
+
+def shuffled(cell: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
+    """A random permutation within each cell: int32 [N]."""
+    rows = tf.shape(cell)[0]
+    takes = order(cell, draws.uniform(purpose, rows))
+    return tf.scatter_nd(tf.argsort(cell, stable=True)[:, None], takes, [rows])
+
+
+def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
+    """Partner j of every row i: int32 [N], a random permutation of the accepted rows.
+
+    Rows change places within their row group and stream only. A rejected row is its own partner,
+    so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
+    """
+    partner = shuffled(cells(examples), draws, "pairs")
+    return tf.where(examples.accepted, partner, tf.range(tf.shape(partner)[0]))
 
 
 def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tf_metamixup import replicas
+from tf_metamixup import replicas, top
 from tf_metamixup.randomness import CALLS, Draws, fold
 
 
@@ -65,9 +65,7 @@ class Network:
     Attributes:
         trainable: the trainable variables, the model's first: what `theta` are the values of.
         averages: one variable for each trainable one of the model; empty without an average.
-        top: places in `trainable` of the weights of the top block and the head: those of layers
-            named "top_...", "features" and "logits" (see `models`), or, in a model without a
-            "top_..." layer, of its last two layers that have weights.
+        top: places in `trainable` of the weights of the top block and the head; see `top.layers`.
     """
 
     def __init__(
@@ -84,8 +82,13 @@ class Network:
         models = [model, *self.parts.values()]
         self.trainable = _distinct(v for m in models for v in m.trainable_variables)
         self._place = {id(variable): place for place, variable in enumerate(self.trainable)}
-        top = [weight for layer in _top_layers(model) for weight in layer.trainable_variables]
-        self.top = tuple(sorted(self._place[id(weight)] for weight in top))
+        self.top = tuple(
+            sorted(
+                self._place[id(weight)]
+                for layer in top.layers(model)
+                for weight in layer.trainable_variables
+            )
+        )
         seeds = {id(v) for m in models for v in m.variables}
         seeds -= {id(w) for m in models for w in m.weights}
         others = _distinct(v for m in models for v in m.non_trainable_variables)
@@ -179,14 +182,6 @@ class Network:
         key = fold(fold(fold(draws.seed, "dropout"), number), "key")[0]
         replica = tf.cast(draws.piece, tf.int64) * CALLS
         return tf.cast(tf.stack([key, replica]), variable.dtype)
-
-
-def _top_layers(model: keras.Model) -> list[keras.Layer]:
-    weighted = [layer for layer in model.layers if layer.trainable_variables]
-    named = [layer for layer in weighted if layer.name.startswith("top_")]
-    if not named:
-        return weighted[-2:]
-    return [*named, *(layer for layer in weighted if layer.name in ("features", "logits"))]
 
 
 def _distinct(variables) -> list[keras.Variable]:

@@ -1,17 +1,19 @@
 """One training step on one replica: Algorithms 1 and 2."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from tf_metamixup import losses, mixing, replicas
 from tf_metamixup.batch import Batch
+from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.methods.method import Method, Ratio, batch_size
 from tf_metamixup.mixing import Examples, Lambdas, Mixture
 from tf_metamixup.network import Network
 from tf_metamixup.policies import Task
 from tf_metamixup.randomness import Draws
+from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
 
 
@@ -25,6 +27,10 @@ class Recipe(NamedTuple):
         optimizer: makes the real step; its learning rate is the clock's.
         weight_decay: coefficient of the coupled L2 gradient, one a weight of the network.
         groups: how many row groups this replica's rows form.
+        own: what the policy's `build` made.
+        kept: the meta set's features, for a policy that keeps them.
+        remembered: the images' losses, for a policy that asks for them.
+        learns: whether this is one of the steps at which the policy learns.
     """
 
     network: Network
@@ -33,6 +39,10 @@ class Recipe(NamedTuple):
     optimizer: keras.Optimizer
     weight_decay: list[float]
     groups: int
+    own: Any = None
+    kept: KeptFeatures | None = None
+    remembered: RememberedLosses | None = None
+    learns: bool = True
 
 
 class Report(NamedTuple):
@@ -57,13 +67,15 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta)
+        tape.watch([theta, examples.weight])
         region = {}
         if method.learns_lambda:
             lambdas, region = method.lambdas(forward, examples, partner)
         mixture = Mixture(examples, partner, lambdas.value)
         loss, watched = method.loss(forward, mixture, batch, clock)
-    gradients = tape.gradient(loss, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    *gradients, by_weight = tape.gradient(
+        loss, [*theta, examples.weight], unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
     # The optimizer sums over replicas, so each adds its share of the decay.
     gradients = [
         gradient + decay / replicas.count() * weight
@@ -71,6 +83,10 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     ]
     recipe.optimizer.apply(gradients, network.trainable)
     network.commit(forward.state, clock.step)
+    if recipe.remembered is not None:
+        # The loss is linear in the rows' weights: its derivative is a row's own loss, over B.
+        own = by_weight * tf.cast(batch_size(batch), by_weight.dtype)
+        recipe.remembered.remember(examples.image, own)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
 
@@ -84,7 +100,10 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         return method.loss(network.forward(theta, draws), mixture, batch, clock)[0]
 
     def outer(theta):
-        logits = network.forward(theta, draws)(batch.x_meta)
+        if recipe.kept is None:
+            logits = network.forward(theta, draws)(batch.x_meta)
+        else:
+            logits = recipe.kept.logits(theta, batch.x_meta, draws)
         return replicas.global_mean(losses.cross_entropy(batch.y_meta, logits))
 
     return Task(
@@ -96,7 +115,20 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         batch_size=batch_size(batch),
         dominant=method.dominant,
         top=network.top,
+        cell=mixing.cells(examples),
+        known=known(recipe, examples, partner, clock),
+        own=recipe.own,
+        learns=recipe.learns,
     )
+
+
+def known(recipe: Recipe, examples: Examples, partner: tf.Tensor, clock: Clock):
+    """See `Task.known`."""
+    if recipe.remembered is None:
+        return None
+    y, loss = examples.y, tf.cast(recipe.remembered.of(examples.image), examples.y.dtype)[:, None]
+    progress = tf.fill(tf.shape(loss), tf.cast(clock.progress, y.dtype))
+    return tf.concat([y, tf.gather(y, partner), loss, tf.gather(loss, partner), progress], axis=1)
 
 
 def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:

@@ -16,10 +16,12 @@ from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, 
 from tf_metamixup.config import OPTIMIZERS
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
+from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.losses import cross_entropy
 from tf_metamixup.methods.method import Method
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
+from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
 from tf_metamixup.step import Recipe, Report, agreement, train_step
 from tf_metamixup.workers import Workers
@@ -96,6 +98,7 @@ class Trainer:
             )
             self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
+            own = self.policy.build(self.classes)
         self._recipe = Recipe(
             network=self.network,
             method=self.method,
@@ -106,6 +109,7 @@ class Trainer:
                 for v in self.network.trainable
             ],
             groups=groups // self.strategy.num_replicas_in_sync,
+            own=own,
         )
         self.hyper_parameters = {
             "method": repr(self.method),
@@ -137,7 +141,9 @@ class Trainer:
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that training changes, in a stable order: what a checkpoint holds."""
-        return [*self.network.variables, *self.optimizer.variables]
+        recipe = self._recipe
+        holders = [self.network, self.optimizer, recipe.own, recipe.kept, recipe.remembered]
+        return [variable for holder in holders if holder for variable in holder.variables]
 
     @property
     def steps_taken(self) -> int:
@@ -167,9 +173,8 @@ class Trainer:
             UserError: a missing data stream, a run directory of another run, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
-        return loop.fit(
-            self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
-        )
+        streams = self.streams(labelled=labelled, unlabelled=unlabelled, meta=meta)
+        return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
 
     def evaluate(self, test: Iterable, between=None) -> dict[str, float]:
         """Test error and loss of the current weights.
@@ -277,25 +282,44 @@ class Trainer:
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         for number in tf.range(count):
-            step_metrics, step_rows = self.strategy.run(
-                self._replica_step, (next(iterator), first_step + tf.cast(number, tf.int64))
-            )
-            metrics = metrics.write(
-                number, self.strategy.reduce(tf.distribute.ReduceOp.SUM, step_metrics, axis=None)
-            )
-            rows = rows.write(number, self.workers.gather(step_rows))
+            step, raw = first_step + tf.cast(number, tf.int64), next(iterator)
+            if self.policy.keeps_features and step % self.policy.refresh == 0:
+                self.strategy.run(self._renew_features, (step,))
+            if self.policy.every == 1 or step % self.policy.every == 0:
+                step_metrics, step_rows = self._global_step(raw, step, learns=True)
+            else:
+                step_metrics, step_rows = self._global_step(raw, step, learns=False)
+            metrics = metrics.write(number, step_metrics)
+            rows = rows.write(number, step_rows)
         # Not stacked: the last batch of a user's data set may be short.
         return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
 
-    def _replica_step(self, raw, step):
+    def _global_step(self, raw, step, *, learns: bool):
+        recipe = self._recipe._replace(learns=learns)
+
+        def on_replica(raw, step):
+            report = train_step(recipe, self._batch(raw), self.clock(step), self._draws(step))
+            self._metric_names = list(report.metrics)
+            ratios = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
+            return tf.stack(ratios), _rows(report)
+
+        metrics, rows = self.strategy.run(on_replica, (raw, step))
+        metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
+        return metrics, self.workers.gather(rows)
+
+    def _renew_features(self, step):
+        self._recipe.kept.renew(self._draws(step))
+
+    def _batch(self, raw):
         batch = prepare(raw, self.network, self.classes)
-        report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
-        self._metric_names = list(report.metrics)
-        return tf.stack([tf.stack(list(ratio)) for ratio in report.metrics.values()]), _rows(report)
+        if self._recipe.kept is None:
+            return batch
+        x_meta, y_meta = self._recipe.kept.rows()
+        return batch._replace(x_meta=x_meta, y_meta=y_meta)
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):
-            batch = prepare(raw, self.network, self.classes)
+            batch = self._batch(raw)
             return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
         return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
@@ -322,7 +346,14 @@ class Trainer:
 
     # Data.
 
-    def _streams(self, labelled, unlabelled, meta) -> dict[str, Stream]:
+    def streams(self, *, labelled, unlabelled=None, meta=None) -> dict[str, Stream]:
+        """What a step is given of the data, by name; see `fit`.
+
+        What the policy keeps of the data is made here, and is from then on among `variables`.
+
+        Raises:
+            UserError: data that is missing or that the model does not take.
+        """
         wanted = {"labelled": labelled}
         if self.method.views:
             wanted["unlabelled"] = unlabelled
@@ -349,7 +380,24 @@ class Trainer:
                 f"a batch of {rows} in {groups} row groups has no pairs to mix: take batches of at "
                 f"least {2 * groups}, or policy none"
             )
+        with self.strategy.scope():
+            self._keep(streams, groups)
         return streams
+
+    def _keep(self, streams: dict[str, Stream], groups: int) -> None:
+        """Makes what the policy keeps of the data; of the meta set, the rows that can be dealt."""
+        kept = remembered = None
+        if self.policy.keeps_features:
+            images, labels = streams.pop("meta").whole()
+            rows = len(images) // groups * groups
+            kept = KeptFeatures(self.network, images[:rows], labels[:rows], self.classes)
+        if self.policy.remembers:
+            known = [stream.last_number for name, stream in streams.items() if name != "meta"]
+            images = 1 + max((last for last in known if last is not None), default=0)
+            # The loss of a guess at random.
+            dtype = self.model.variable_dtype
+            remembered = RememberedLosses(images, np.log(self.classes), dtype)
+        self._recipe = self._recipe._replace(kept=kept, remembered=remembered)
 
     def _check(self, name: str, spec) -> None:
         if not (isinstance(spec, tuple) and len(spec) == 2):

@@ -23,9 +23,14 @@ MORE = [
     ("adamixup(discriminator=False)", "none"),
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(estimator='top_block')"),
+    ("supervised", "meta(estimator='top_block_cached', refresh=2)"),
+    ("supervised", "meta(shuffle=True)"),
+    ("supervised", "meta_net(every=2, estimator='top_block_cached', matched=True, refresh=4)"),
 ]
+# In 120 steps.
+QUICKLY = {"meta_net": "meta_net(every=2, learning_rate=0.05)"}
 PAIRS = [
-    (AT_THIS_SIZE.get(method, method), policy)
+    (AT_THIS_SIZE.get(method, method), QUICKLY.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
     if policy != "fixed" and allowed(methods.make(method), policy)

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup import policies
-from tf_metamixup.batch import prepare
 from tf_metamixup.checkpoints import Checkpoints, Progress
 from tf_metamixup.errors import UserError
 from tf_metamixup.mixing import Lambdas
@@ -35,7 +34,7 @@ class Pair:
         model = functools.partial(tiny.network, norm=norm, dropout=0.2)
         self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model)
         views = self.trainer.method.views
-        self.streams = self.trainer._streams(**tiny.streams(views=max(1, views)))
+        self.streams = self.trainer.streams(**tiny.streams(views=max(1, views)))
         self.trainer.prepare(self.streams, EPOCH, RUN)
 
     def train(self, first: int, count: int, *, calls: int = 1):
@@ -57,6 +56,8 @@ class Pair:
 
     def step(self, policy=None, at: int = 0, *, change=lambda batch: batch):
         """One step outside of a graph, on a batch that `change` has changed."""
+        if self.trainer.policy.keeps_features:
+            self.trainer._renew_features(tf.constant(at, tf.int64))
         recipe, batch, *rest = self._given(policy, at)
         return train_step(recipe, change(batch), *rest)
 
@@ -66,7 +67,7 @@ class Pair:
 
     def _given(self, policy, at):
         trainer, step = self.trainer, tf.constant(at, tf.int64)
-        batch = prepare(next(trainer.batches(self.streams, at)), trainer.network, tiny.CLASSES)
+        batch = trainer._batch(next(trainer.batches(self.streams, at)))
         recipe = trainer._recipe._replace(policy=policy or trainer.policy)
         return recipe, batch, trainer.clock(step), Draws.at(trainer.seed, step)
 

@@ -9,7 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
     "errors registry config paper rendezvous": 0,
     "losses schedules replicas randomness": 0,
-    "mixing hypergradient network batch models data devices workers": 1,
+    "mixing hypergradient top network batch kept_features remembered_losses lambda_net": 1,
+    "models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
     "history checkpoints run_directory stopping summaries record export trainer loop": 4,

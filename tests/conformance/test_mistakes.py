@@ -14,7 +14,7 @@ from tf_metamixup.methods.mean_teacher import MeanTeacher
 from tf_metamixup.methods.supervised import Supervised
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.network import Forward, Network
-from tf_metamixup.policies import Meta
+from tf_metamixup.policies.meta import Meta
 
 
 def test_a_position_in_python_numbers_is_noticed(monkeypatch):

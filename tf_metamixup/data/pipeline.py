@@ -23,9 +23,11 @@ class Stream(abc.ABC):
 
     Attributes:
         batch_size: rows of a global batch; None where a user's data set does not tell.
+        last_number: the largest number of an image; None where they have no numbers.
     """
 
     batch_size: int | None
+    last_number: int | None = None
 
     @abc.abstractmethod
     def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
@@ -37,6 +39,10 @@ class Stream(abc.ABC):
             of: how many pieces a global batch of b rows is dealt in; piece p holds its rows
                 [p * b / of, (p + 1) * b / of).
         """
+
+    @abc.abstractmethod
+    def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """All (images, labels), each image once, as they are stored."""
 
 
 class _Sampled(Stream):
@@ -52,6 +58,7 @@ class _Sampled(Stream):
         views: int = 0,
         flip: bool = False,
         shift: int = 0,
+        numbers: np.ndarray | None = None,
     ):
         """See `stream`.
 
@@ -70,6 +77,10 @@ class _Sampled(Stream):
         self._views = views
         self._flip = flip
         self._shift = shift
+        numbers = indices if numbers is None else numbers
+        self.last_number = int(numbers.max())
+        with tf.device("CPU:0"):
+            self._numbers = tf.constant(numbers, tf.int64)
 
     def _key(self, number) -> tf.Tensor:
         """The seed of a pass."""
@@ -93,7 +104,7 @@ class _Sampled(Stream):
 
 
 class ArrayStream(_Sampled):
-    """Batches from images in memory: (x uint8 [n, (V,) H, W, C], y int64 [n])."""
+    """Batches from images in memory: x uint8 [n, (V,) H, W, C], y int64 [n], numbers int64 [n]."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray, **options):
         """Options as in `stream`."""
@@ -120,7 +131,8 @@ class ArrayStream(_Sampled):
 
         def gather(step, piece, indices):
             images = [tf.gather(self._images, indices)] * max(self._views, 1)
-            return self._augmented(images, step, piece, of), tf.gather(self._labels, indices)
+            x = self._augmented(images, step, piece, of)
+            return x, tf.gather(self._labels, indices), tf.gather(self._numbers, indices)
 
         batches = (
             tf.data.Dataset.range(first_pass, _ENDLESS)
@@ -136,9 +148,13 @@ class ArrayStream(_Sampled):
             .prefetch(4)
         )
 
+    def whole(self):
+        """See `Stream.whole`."""
+        return self._images, self._labels
+
 
 class FileStream(_Sampled):
-    """Batches from TFDS files, with ImageNet's crops: x uint8 [n, (V,) H, W, C], y int64 [n].
+    """Batches from TFDS files, with ImageNet's crops; elements as those of `ArrayStream`.
 
     A pass goes through the files in order and through a seeded shuffle buffer of encoded images;
     memory does not grow with the data set. A resumed run reads, but does not decode, what its pass
@@ -149,8 +165,8 @@ class FileStream(_Sampled):
         """Options as in `stream`."""
         super().__init__(indices, **options)
         self._set = images
-        self._member = np.zeros(len(images), bool)
-        self._member[indices] = True
+        self._place = np.full(len(images), -1)  # among `indices`
+        self._place[indices] = np.arange(len(indices))
 
     def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
         """See `Stream.pieces`."""
@@ -158,10 +174,8 @@ class FileStream(_Sampled):
         first_pass, offset = divmod(first_step * self.batch_size, self._count)
         cropped = self._set.crop and bool(self._flip or self._shift)
         with tf.device("CPU:0"):
-            member = tf.constant(self._member)
-        examples = (
-            self._set.encoded().enumerate().filter(lambda i, _: member[i]).map(lambda _, e: e)
-        )
+            place = tf.constant(self._place)
+        examples = self._members().map(lambda i, e: (*e, self._numbers[place[i]]))
 
         def one_pass(number):
             # `shuffle` also reads the seed of the graph it is traced in, which a user may have set.
@@ -174,21 +188,21 @@ class FileStream(_Sampled):
             return tf.reduce_any(position % self.batch_size // rows == list(owned))
 
         def decode(position, example):
-            encoded, label = example
+            encoded, *known = example
             if not cropped:
-                return position, self._set.decode(encoded)[None], label
+                return position, self._set.decode(encoded)[None], *known
             seed = fold(fold(fold(root(self._seed), f"crop/{self._purpose}"), position), "view")
             size = self._set.image_shape[0]
             views = [
                 augment.random_crop(encoded, size, fold(seed, view))
                 for view in range(max(self._views, 1))
             ]
-            return position, tf.stack(views), label
+            return position, tf.stack(views), *known
 
-        def finish(positions, images, labels):
+        def finish(positions, images, *known):
             step, row = positions[0] // self.batch_size, positions[0] % self.batch_size
             views = tf.unstack(images, axis=1) if cropped else [images[:, 0]] * max(self._views, 1)
-            return self._augmented(views, step, row // rows, of), labels
+            return self._augmented(views, step, row // rows, of), *known
 
         return (
             tf.data.Dataset.range(first_pass, _ENDLESS)
@@ -201,6 +215,17 @@ class FileStream(_Sampled):
             .map(finish)
             .prefetch(4)
         )
+
+    def whole(self):
+        """See `Stream.whole`; in the order of the files."""
+        decoded = self._members().map(lambda _, e: (self._set.decode(e[0]), e[1]))
+        return next(iter(decoded.batch(self._count)))
+
+    def _members(self) -> tf.data.Dataset:
+        """(place in the files, (encoded image, label)) of each image."""
+        with tf.device("CPU:0"):
+            member = tf.constant(self._place >= 0)
+        return self._set.encoded().enumerate().filter(lambda i, _: member[i])
 
 
 class DatasetStream(Stream):
@@ -241,9 +266,14 @@ class DatasetStream(Stream):
         batches = self._dataset.repeat() if self._repeat else self._dataset
         return batches.skip(first_step).map(deal).unbatch().prefetch(4)
 
+    def whole(self):
+        """See `Stream.whole`: one pass over the data set."""
+        images, labels = zip(*self._dataset, strict=True)
+        return tf.concat(images, 0), tf.concat(labels, 0)
+
 
 def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Stream:
-    """Endless batches (x, y) of the images at `indices`.
+    """Endless batches (x, y, numbers) of the images at `indices`.
 
     Args:
         images: where they lie.
@@ -251,7 +281,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
-            `augment.augment`.
+            `augment.augment`. `numbers`: int [N], what the images are called; `indices` by default.
 
     Raises:
         UserError: for a batch larger than the data.

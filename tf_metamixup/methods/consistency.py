@@ -43,9 +43,10 @@ class Consistency(Method):
         """One pass over all rows; watched are the two summands and the guesses."""
         logits, target = forward(mixture.x), mixture.y
         guessed = tf.cast(mixture.examples.guessed, logits.dtype)
-        labelled = over_batch((1 - guessed) * losses.cross_entropy(target, logits), batch)
+        row = mixture.examples.weight
+        labelled = over_batch(row * (1 - guessed) * losses.cross_entropy(target, logits), batch)
         rows = tf.reduce_sum(guessed) * replicas.count()
-        consistency = tf.reduce_sum(guessed * losses.squared_error(target, logits)) / rows
+        consistency = tf.reduce_sum(row * guessed * losses.squared_error(target, logits)) / rows
         weight = tf.cast(self.weight(clock), logits.dtype)
         share = 1 / replicas.count()
         return labelled + weight * consistency, {

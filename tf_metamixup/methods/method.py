@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_metamixup import losses, replicas
 from tf_metamixup.batch import Batch
-from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
+from tf_metamixup.mixing import LABELLED, UNKNOWN, Examples, Lambdas, Mixture, join
 from tf_metamixup.network import Forward
 from tf_metamixup.registry import Registry
 from tf_metamixup.schedules import Clock
@@ -111,6 +111,7 @@ def labelled(batch: Batch, groups: int) -> Examples:
         weight=tf.ones(rows, batch.y.dtype),
         stream=tf.zeros(rows, tf.int32),
         truth=tf.fill(rows, tf.cast(LABELLED, tf.int64)),
+        image=_numbered(batch.numbers, rows),
         groups=groups,
     )
 
@@ -146,8 +147,15 @@ def with_guesses(
         weight=join(groups, first.weight, *[weight] * copies),
         stream=join(groups, first.stream, *[stream] * copies),
         truth=join(groups, first.truth, *[batch.u_labels] * copies),
+        image=join(
+            groups, first.image, *[_numbered(batch.u_numbers, tf.shape(guess)[:1])] * copies
+        ),
         groups=groups,
     )
+
+
+def _numbered(numbers: tf.Tensor | None, rows) -> tf.Tensor:
+    return tf.fill(rows, tf.cast(UNKNOWN, tf.int64)) if numbers is None else numbers
 
 
 def guess_metrics(examples: Examples) -> dict[str, Ratio]:

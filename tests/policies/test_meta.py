@@ -2,54 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.policies.by_hand import DRAWS, ETA, task
 from tf_metamixup import policies
 from tf_metamixup.errors import UserError
-from tf_metamixup.policies import EDGE, Task
-from tf_metamixup.randomness import Draws
-
-DRAWS = Draws.at(0, tf.constant(0))
-ETA = 0.1
+from tf_metamixup.policies.learned import EDGE
 
 
-def task(accepted=(True, True, True, False), learning_rate=ETA):
-    """One weight w = 0; row i pulls it by lam_i * s_i, s = (1, 2, -1, 5); the meta loss is w."""
-    pull = tf.constant([1.0, 2.0, -1.0, 5.0], tf.float64) * tf.cast(accepted, tf.float64)
-    return Task(
-        theta=[tf.constant(0.0, tf.float64)],
-        inner=lambda theta, lam: tf.reduce_sum(lam * pull) * theta[0] / 4,
-        outer=lambda theta: theta[0],
-        learning_rate=tf.constant(learning_rate, tf.float64),
-        accepted=tf.constant(accepted),
-        batch_size=tf.constant(4),
-    )
-
-
-def test_none_is_ones():
-    np.testing.assert_array_equal(policies.make("none")(task(), DRAWS).value, np.ones(4))
-
-
-def test_fixed_is_its_value_in_every_row():
-    np.testing.assert_allclose(policies.make("fixed(0.3)")(task(), DRAWS).value, [0.3] * 4)
-
-
-def test_beta_is_one_lambda_a_batch_unless_asked():
-    assert len(set(policies.make("beta")(task(), DRAWS).value.numpy())) == 1
-    assert len(set(policies.make("beta(per_sample=True)")(task(), DRAWS).value.numpy())) == 4
-
-
-def test_beta_of_a_batch_is_the_same_on_every_replica():
-    first, second = (
-        policies.make("beta(0.4)")(task(), Draws.at(0, tf.constant(1), piece, 2)).value[0]
-        for piece in (0, 1)
-    )
-    assert first == second
-
-
-def test_policies_that_do_not_learn_move_nothing():
-    for text in ("none", "fixed", "beta", "beta(per_sample=True)"):
-        lambdas = policies.make(text)(task(), DRAWS)
-        np.testing.assert_array_equal(lambdas.move, np.zeros(4))
-        np.testing.assert_array_equal(lambdas.start, lambdas.value)
+def logits(lam):
+    return np.log(lam / (1 - lam))
 
 
 def test_meta_step_by_hand():
@@ -103,6 +63,22 @@ def test_a_negative_step_size_learns_the_wrong_way():
     np.testing.assert_array_equal(wrong, -right)
 
 
+def test_matched_lambdas_are_those_drawn_in_the_learned_order():
+    lambdas = policies.make("meta(matched=True, step_size=100.0)")(task(), DRAWS)
+    start, value = lambdas.start.numpy(), lambdas.value.numpy()
+    # The accepted rows share out their three lambdas: row 1 is pulled most, row 2 the other way.
+    np.testing.assert_allclose(value, [*np.sort(start[:3])[[1, 2, 0]], start[3]], rtol=1e-12)
+    np.testing.assert_allclose(lambdas.move, logits(value) - logits(start), atol=1e-12)
+
+
+def test_a_shuffle_keeps_the_learned_lambdas_but_not_their_rows():
+    learned = policies.make("meta")(task(), DRAWS).value.numpy()
+    shuffled = policies.make("meta(shuffle=True)")(task(), DRAWS).value.numpy()
+    np.testing.assert_array_equal(np.sort(shuffled[:3]), np.sort(learned[:3]))
+    assert (shuffled[:3] != learned[:3]).any()
+    assert shuffled[3] == learned[3]  # a rejected row has no part in it
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -113,6 +89,9 @@ def test_a_negative_step_size_learns_the_wrong_way():
         "meta(parametrisation='exp')",
         "meta(alpha=0.0)",
         "meta(estimator='exact')",
+        "meta(refresh=0)",
+        "meta_net(every=0)",
+        "meta_net(learning_rate=0.0)",
     ],
 )
 def test_values_out_of_range_are_told(text):

@@ -1,0 +1,34 @@
+import numpy as np
+import tensorflow as tf
+
+from tests.policies.by_hand import DRAWS, task
+from tf_metamixup import policies
+from tf_metamixup.randomness import Draws
+
+
+def test_none_is_ones():
+    np.testing.assert_array_equal(policies.make("none")(task(), DRAWS).value, np.ones(4))
+
+
+def test_fixed_is_its_value_in_every_row():
+    np.testing.assert_allclose(policies.make("fixed(0.3)")(task(), DRAWS).value, [0.3] * 4)
+
+
+def test_beta_is_one_lambda_a_batch_unless_asked():
+    assert len(set(policies.make("beta")(task(), DRAWS).value.numpy())) == 1
+    assert len(set(policies.make("beta(per_sample=True)")(task(), DRAWS).value.numpy())) == 4
+
+
+def test_beta_of_a_batch_is_the_same_on_every_replica():
+    first, second = (
+        policies.make("beta(0.4)")(task(), Draws.at(0, tf.constant(1), piece, 2)).value[0]
+        for piece in (0, 1)
+    )
+    assert first == second
+
+
+def test_policies_that_do_not_learn_move_nothing():
+    for text in ("none", "fixed", "beta", "beta(per_sample=True)"):
+        lambdas = policies.make(text)(task(), DRAWS)
+        np.testing.assert_array_equal(lambdas.move, np.zeros(4))
+        np.testing.assert_array_equal(lambdas.start, lambdas.value)

@@ -1,0 +1,61 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tests import tiny
+from tf_metamixup.kept_features import KeptFeatures
+from tf_metamixup.network import Network
+from tf_metamixup.randomness import Draws
+
+DRAWS = Draws.at(0, tf.constant(0))
+
+
+def network():
+    """A convolution and BatchNorm below, two dense layers on top."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input(tiny.SHAPE)
+    x = keras.layers.Conv2D(4, 3)(x)
+    x = keras.layers.Flatten()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Dense(5, activation="tanh", name="top_dense")(x)
+    return Network(keras.Model(image, keras.layers.Dense(tiny.CLASSES, name="logits")(x)))
+
+
+def kept(made):
+    images, labels = tiny.images(12)
+    images = tf.cast(images, tf.float32) / 255
+    return KeptFeatures(made, images, tf.constant(labels), tiny.CLASSES), images, labels
+
+
+def test_fresh_features_give_the_loss_of_the_whole_meta_set():
+    made = network()
+    features, images, labels = kept(made)
+    features.renew(DRAWS)
+    rows, y = features.rows()
+    np.testing.assert_array_equal(y, np.eye(tiny.CLASSES)[labels])
+    logits = features.logits(made.theta, rows, DRAWS)
+    exact = made.forward(made.theta, DRAWS)(images)
+    np.testing.assert_allclose(logits, exact, rtol=1e-5, atol=1e-6)
+
+
+def test_features_stay_as_they_were_until_they_are_renewed():
+    made = network()
+    features, images, _ = kept(made)
+    features.renew(DRAWS)
+    before = np.array(features.rows()[0])
+    kernel = made.trainable[0]
+    kernel.assign_add(tf.random.stateless_normal(kernel.shape, [0, 1]))
+    np.testing.assert_array_equal(features.rows()[0], before)
+    stale = features.logits(made.theta, features.rows()[0], DRAWS)
+    features.renew(DRAWS)
+    fresh = features.logits(made.theta, features.rows()[0], DRAWS)
+    assert np.abs(stale - fresh).max() > 0.01
+    np.testing.assert_allclose(fresh, made.forward(made.theta, DRAWS)(images), rtol=1e-5, atol=1e-6)
+
+
+def test_renewing_leaves_the_network_as_it_was():
+    made = network()
+    features, *_ = kept(made)
+    before = [np.array(v) for v in made.variables]
+    features.renew(DRAWS)
+    for old, new in zip(before, made.variables, strict=True):
+        np.testing.assert_array_equal(new, old)

@@ -1,0 +1,75 @@
+"""The whole meta set at every step: features below the top block, kept and now and then renewed.
+
+When the virtual step touches the top block alone, what the body makes of the meta images does not
+depend on it. It is computed once every few steps, and the meta loss of each step is that of the top
+block on all the features kept: less noise than a small batch, and no pass through the body.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup import replicas, top
+from tf_metamixup.batch import targets
+from tf_metamixup.network import Network
+from tf_metamixup.randomness import Draws
+
+
+class KeptFeatures:
+    """What the layers below the top block make of the meta images.
+
+    Every replica holds all of them and computes the loss of an equal share.
+
+    Args:
+        network: whose model is cut; made inside its strategy's scope.
+        images: the meta images, as they are stored, [M, H, W, C]; M is a multiple of the replicas.
+        labels: integers [M] or probabilities [M, classes].
+        classes: their number.
+
+    Raises:
+        UserError: the model cannot be cut.
+    """
+
+    def __init__(self, network: Network, images: tf.Tensor, labels: tf.Tensor, classes: int):
+        self._network = network
+        self._body, self._head = top.cut(network.model)
+        self._share = len(images) // replicas.count()
+        self._images, self._labels, self._classes = images, labels, classes
+        features = self._body.outputs[0]
+        self._features = keras.Variable(
+            tf.zeros([self._share * replicas.count(), *features.shape[1:]], features.dtype),
+            dtype=features.dtype,
+            trainable=False,
+            # Every replica computes the same.
+            aggregation="only_first_replica",
+            name="kept_features",
+        )
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What a checkpoint holds: a resumed run goes on with features as old as they were."""
+        return [self._features]
+
+    def renew(self, draws: Draws) -> None:
+        """Computes the features at the current weights, with batch statistics."""
+        x = self._network.preprocess(self._own(self._images))
+        features, _ = self._network.apply(self._body, self._network.theta, x, draws)
+        if replicas.count() > 1:
+            context = tf.distribute.get_replica_context()
+            features = context.all_gather(features, axis=0)
+        self._features.assign(features)
+
+    def rows(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """This replica's (features [m, ...], target probabilities [m, classes])."""
+        labels = self._own(self._labels)
+        y = targets(labels, self._classes, self._network.model.variable_dtype)
+        return self._own(tf.convert_to_tensor(self._features)), y
+
+    def logits(self, theta: Sequence[tf.Tensor], features: tf.Tensor, draws: Draws) -> tf.Tensor:
+        """[m, classes] of the top block at `theta`, in training mode; changes nothing."""
+        return self._network.apply(self._head, theta, features, draws)[0]
+
+    def _own(self, values: tf.Tensor) -> tf.Tensor:
+        first = tf.cast(replicas.index(), tf.int32) * self._share
+        return values[first : first + self._share]

@@ -1,0 +1,12 @@
+"""Interpolation policies: where lambda comes from. One file a kind."""
+
+from tf_metamixup import registry
+from tf_metamixup.policies.policy import POLICIES, Policy, Task, check
+
+registry.discover(__name__, __path__)
+
+make = POLICIES.make
+names = POLICIES.names
+parse = POLICIES.parse
+
+__all__ = ["POLICIES", "Policy", "Task", "check", "make", "names", "parse"]

@@ -1,0 +1,64 @@
+"""Policies that do not learn: no mixing, a constant lambda, and MixUp's draw."""
+
+import dataclasses
+from typing import ClassVar
+
+import tensorflow as tf
+
+from tf_metamixup.errors import UserError
+from tf_metamixup.mixing import Lambdas
+from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
+from tf_metamixup.randomness import Draws
+
+
+@POLICIES.register("none")
+@dataclasses.dataclass(frozen=True)
+class Unmixed(Policy):
+    """lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
+
+    mixes: ClassVar[bool] = False
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Ones."""
+        del draws
+        return task.given(tf.ones([task.rows], task.dtype))
+
+
+@POLICIES.register("fixed")
+@dataclasses.dataclass(frozen=True)
+class Fixed(Policy):
+    """lambda = value for every pair (the lower half of Table II)."""
+
+    value: float = 0.5
+
+    def __post_init__(self):
+        if not 0 <= self.value <= 1:
+            raise UserError(f"policy fixed: value={self.value} must lie in [0, 1]")
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """The same value for all rows."""
+        del draws
+        return task.given(tf.fill([task.rows], tf.cast(self.value, task.dtype)))
+
+
+@POLICIES.register("beta")
+@dataclasses.dataclass(frozen=True)
+class Beta(Policy):
+    """lambda ~ Beta(alpha, alpha): MixUp (Zhang et al. 2018).
+
+    One lambda a batch, as the paper describes MixUp (III.B, "a unique value in each mini-batch")
+    and the reference code has it; `per_sample` draws one a row.
+    """
+
+    alpha: float = 1.0
+    per_sample: bool = False
+
+    def __post_init__(self):
+        check_alpha("beta", self.alpha)
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Drawn anew each step."""
+        if self.per_sample:
+            return task.given(draws.beta("lambda", task.rows, self.alpha, task.dtype))
+        lam = draws.shared().beta("lambda", 1, self.alpha, task.dtype)
+        return task.given(tf.repeat(lam, task.rows))

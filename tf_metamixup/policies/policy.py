@@ -1,0 +1,121 @@
+"""What every interpolation policy is, and what one step tells it.
+
+A policy sees a `Task` and nothing else, so that every policy serves every method.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import tensorflow as tf
+
+from tf_metamixup.errors import UserError
+from tf_metamixup.mixing import Lambdas
+from tf_metamixup.randomness import Draws
+from tf_metamixup.registry import Registry
+
+POLICIES = Registry("policy")
+
+
+class Task(NamedTuple):
+    """What one step asks of a policy.
+
+    Attributes:
+        theta: the network's weights.
+        inner: (theta, lam) -> this replica's summand of the training loss of the mixed batch.
+        outer: (theta) -> this replica's summand of the meta loss; None without a meta set.
+        learning_rate: scalar, eta.
+        accepted: bool [N], the rows that are trained on.
+        batch_size: the global number of rows that the training loss is divided by.
+        dominant: whether each row must stay mostly itself, lambda >= 1/2 (MixMatch).
+        top: which of `theta` are the weights of the top block and the head.
+        cell: int [N], which rows may change places; see `mixing.cells`.
+        known: [N, 2 * classes + 3], what is known of each pair without another pass: the targets of
+            x_i and x_j, the losses remembered of both images, and the share of the run that is
+            done; None for policies that do not ask.
+        own: what the policy's `build` made.
+        learns: whether a policy that learns only at some steps learns at this one.
+    """
+
+    theta: list[tf.Tensor]
+    inner: Callable[[list[tf.Tensor], tf.Tensor], tf.Tensor]
+    outer: Callable[[list[tf.Tensor]], tf.Tensor] | None
+    learning_rate: tf.Tensor
+    accepted: tf.Tensor
+    batch_size: tf.Tensor
+    dominant: bool = False
+    top: tuple[int, ...] = ()
+    cell: tf.Tensor | None = None
+    known: tf.Tensor | None = None
+    own: Any = None
+    learns: bool = True
+
+    @property
+    def rows(self) -> tf.Tensor:
+        """N, the number of local rows."""
+        return tf.shape(self.accepted)[0]
+
+    @property
+    def dtype(self) -> tf.DType:
+        """The precision that lambda is worked out in."""
+        return self.theta[0].dtype
+
+    def given(self, lam: tf.Tensor) -> Lambdas:
+        """A lambda [N] that is not learned; max(lambda, 1 - lambda) where rows are dominant."""
+        return Lambdas.given(tf.maximum(lam, 1 - lam) if self.dominant else lam)
+
+
+class Policy:
+    """A policy is a frozen dataclass whose fields are its hyper-parameters.
+
+    Attributes:
+        reads_meta: whether it learns from the meta set; such a policy derives from `Learned`.
+        mixes: whether its lambda is ever other than 1.
+        remembers: whether it asks for what is `known` of pairs.
+        keeps_features: whether its meta loss is that of the whole meta set, from kept features,
+            which are computed every `refresh` steps.
+        every: it learns at every so many steps.
+    """
+
+    reads_meta: ClassVar[bool] = False
+    mixes: ClassVar[bool] = True
+    remembers: ClassVar[bool] = False
+    keeps_features: ClassVar[bool] = False
+    every: ClassVar[int] = 1
+
+    def build(self, classes: int) -> Any:
+        """What it owns beside its hyper-parameters, with `variables` that a checkpoint holds."""
+        del classes
+
+    def __call__(self, task: Task, draws: Draws) -> Lambdas:
+        """Lambda for each row of the batch."""
+        raise NotImplementedError
+
+
+def check(policy: Policy, *, learned_elsewhere: bool) -> None:
+    """Refuses a policy beside a method that learns lambda itself.
+
+    Raises:
+        UserError: the policy would have no say.
+    """
+    if learned_elsewhere and policy.mixes:
+        raise UserError(
+            f"the method learns lambda itself, so policy {policy} would have no say; use none"
+        )
+
+
+def check_alpha(policy: str, alpha: float) -> None:
+    """Refuses a parameter of Beta(alpha, alpha) that float64 cannot draw with."""
+    if not 0.01 <= alpha <= 100:
+        raise UserError(f"policy {policy}: alpha={alpha} must lie in [0.01, 100]")
+
+
+def check_choice(policy: str, option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuses a word that is none of those allowed."""
+    if value not in allowed:
+        raise UserError(f"policy {policy}: {option}={value!r} must be one of {', '.join(allowed)}")
+
+
+def check_count(policy: str, option: str, value: int) -> None:
+    """Refuses a number below 1."""
+    if value < 1:
+        raise UserError(f"policy {policy}: {option}={value} must be at least 1")

@@ -1,0 +1,57 @@
+"""Where a model's top block begins, and the model cut in two there."""
+
+import keras
+
+from tf_metamixup.errors import UserError
+
+
+def layers(model: keras.Model) -> list[keras.Layer]:
+    """The layers with weights of the top block and the head.
+
+    Those named "top_...", "features" and "logits" (see `models`); in a model without a "top_..."
+    layer, the last two layers that have weights.
+    """
+    weighted = [layer for layer in model.layers if layer.trainable_variables]
+    named = [layer for layer in weighted if layer.name.startswith("top_")]
+    if not named:
+        return weighted[-2:]
+    return [*named, *(layer for layer in weighted if layer.name in ("features", "logits"))]
+
+
+def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """(body, head): images -> features -> logits, of the same layers as `model`.
+
+    The head is `layers` and all that follows from them. It must read one tensor of the body.
+
+    Raises:
+        UserError: the model is no graph of layers, or cannot be cut so.
+    """
+    refused = f"estimator top_block_cached cannot cut the model {model.name!r} below its top block"
+    try:
+        # Of a functional model all that its graph is made of, also what is no layer, such as `+`.
+        parts = getattr(model, "operations", model.layers)
+        reads = {part: keras.tree.flatten(part.input) for part in parts}
+        made_by = {id(t): part for part in reads for t in keras.tree.flatten(part.output)}
+    except (AttributeError, ValueError) as error:
+        raise UserError(
+            f"{refused}: it must be a functional or sequential model that uses each layer once; "
+            "estimator top_block takes any model"
+        ) from error
+    head = set(layers(model))
+    # Parts come in an order in which each follows those it reads.
+    for part, tensors in reads.items():
+        if any(made_by.get(id(tensor)) in head for tensor in tensors):
+            head.add(part)
+    border = {
+        id(tensor): tensor
+        for part in head
+        for tensor in reads[part]
+        if made_by.get(id(tensor)) not in head
+    }
+    if len(border) != 1:
+        raise UserError(
+            f"{refused}: the block reads {len(border)} tensors of the layers below, and it must be "
+            "one; estimator top_block takes any model"
+        )
+    (features,) = border.values()
+    return keras.Model(model.inputs, features), keras.Model(features, model.outputs[0])
