@@ -44,13 +44,13 @@ def numbers(tree):
 @pytest.mark.slow
 def test_every_measured_number_is_there_and_finite(measured):
     result, _ = measured
-    assert set(result) == {"plain", "estimators", "feed", "settings", "versions"}
+    assert set(result) == {"plain", "estimators", "feed", "keras_fit", "settings", "versions"}
     costs = {"seconds", "seconds_range", "peak_mib", "trace_seconds"}
     assert set(result["plain"]) == costs | {"feed"}
     assert set(result["estimators"]) == set(benchmark.ESTIMATORS)
     for found in result["estimators"].values():
         assert set(found) == costs | {"ratio", "ratio_range", "cosine", "cosine_full_meta"}
-    for fed in (result["feed"], result["plain"]["feed"]):
+    for fed in (result["feed"], result["plain"]["feed"], result["keras_fit"]):
         assert len(fed["rounds"]) == 5
     parts = [result[name] for name in ("plain", "estimators", "feed")]
     assert all(math.isfinite(number) for number in numbers(parts))
@@ -108,26 +108,14 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
 @pytest.mark.parametrize("norm", [None, "plain"])
 def test_timed_steps_leave_the_weights_where_they_were(norm):
     trainer = tiny.trainer(model=lambda: tiny.network(norm=norm), learning_rate=benchmark.FROZEN)
-    streams = {name: tiny.streams()[name] for name in ("labelled", "meta")}
+    streams = trainer.streams(**tiny.streams())
     trainer.prepare(streams, epoch_steps=3, steps=6)
     before = [np.copy(variable.numpy()) for variable in trainer.model.trainable_variables]
-    batch = next(trainer.batches(streams, 0))
     plan = benchmark.Plan(seconds=0.02)
-    subject = benchmark.Subject(trainer, streams, batch, step=5, plan=plan)
+    subject = benchmark.Subject(trainer, streams, step=5, plan=plan)
     subject.slice()
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new.numpy(), old, rtol=0, atol=1e-9)
-
-
-def test_the_whole_meta_set_is_one_batch_of_each_image_once():
-    from tf_metamixup.data.sources import InMemory
-
-    pixels, labels = tiny.images(12)
-    x, y = benchmark.whole(InMemory(pixels, labels), np.array([9, 3, 5, 1]))
-    order = sorted(range(4), key=lambda row: x[row].numpy().tobytes())
-    expected = sorted([9, 3, 5, 1], key=lambda row: pixels[row].tobytes())
-    np.testing.assert_array_equal(x.numpy()[order], pixels[expected])
-    np.testing.assert_array_equal(y.numpy()[order], labels[expected])
 
 
 def test_grey_images_reach_an_architecture_of_colour_images_in_three_channels():

@@ -12,8 +12,9 @@ A few hundred steps of training come first. Then, on one device:
 - the seconds of a trace are what the first call takes longer than the second;
 - each estimator's gradient for lambda is compared with that of `nested`, on the same batches, and
   with that of `nested` over the whole meta set at once. Where the batch is no smaller than the meta
-  set, the two are the same;
-- images/s of the training loop with its pipeline are compared with those of the step alone.
+  set, the two are the same. Training goes on meanwhile, so that kept features have every age;
+- images/s of the training loop with its pipeline are compared with those of the step alone, and
+  with those of Keras's own training with its MixUp (see `keras_fit`).
 
 Timed steps have a learning rate below rounding, so the weights stay where training left them. The
 gradients are those at the learning rate of training.
@@ -43,7 +44,11 @@ ESTIMATORS = {
     REFERENCE: "meta",
     "vjp": "meta(estimator='vjp')",
     "top_block": "meta(estimator='top_block')",
+    "top_block_cached": "meta(estimator='top_block_cached', refresh=10)",
+    "meta_net": "meta_net(every=10)",
 }
+# What is done at some steps only comes back after so many.
+PERIOD = 10
 
 # Side and channels that an architecture usually sees.
 USUAL_INPUT = {"cnn3": (28, 1), "resnet50": (100, 3)}
@@ -129,32 +134,43 @@ class Results:
 class Subject:
     """A training step that is measured, on one batch and with its pipeline."""
 
-    def __init__(self, trainer, streams: dict, batch: dict, step: int, plan: Plan):
-        names = [name for name in streams if name != "meta" or trainer.policy.reads_meta]
-        self._trainer, self._step = trainer, step
-        self._streams = {name: streams[name] for name in names}
-        self._bare = _Held({name: batch[name] for name in names})
-        first, second = self._seconds(self._bare, 1), self._seconds(self._bare, 1)
-        self.trace_seconds = first - second
-        self._count = max(1, round(plan.seconds / SLICES / second))
+    def __init__(self, trainer, streams: dict, step: int, plan: Plan):
+        self._trainer, self._step, self._streams = trainer, step, streams
+        self._bare = _Held(next(trainer.batches(streams, step)))
+        self._period = (
+            1 if trainer.policy.every == 1 and not trainer.policy.keeps_features else PERIOD
+        )
+        first, second = (self._seconds(self._bare, self._period) for _ in range(2))
+        self.trace_seconds = self._period * (first - second)
+        periods = max(1, round(plan.seconds / SLICES / second / self._period))
+        self.count = periods * self._period
         self.peak_mib = self._peak_mib()
 
     def slice(self) -> float:
         """Seconds a step, of one slice of a round."""
-        return self._seconds(self._bare, self._count)
+        return self._seconds(self._bare, self.count)
 
     def feed_rounds(self) -> list[float]:
         """Of each round, images/s with the pipeline over those of the step alone."""
+        fed_slice = self.fed()
+
+        def one() -> float:
+            bare = self._seconds(self._bare, SLICES * self.count)
+            return bare / fed_slice(SLICES * self.count)
+
+        return [one() for _ in range(FEED_ROUNDS)]
+
+    def fed(self):
+        """A function (steps) -> seconds a step with the pipeline."""
         # Only now: a pipeline that fills its buffers takes time and memory.
         fed = self._trainer.batches(self._streams, self._step)
         self._seconds(fed, 1)  # builds the graph
 
-        def one() -> float:
-            bare = self._seconds(self._bare, SLICES * self._count)
+        def seconds(count: int) -> float:
             self._seconds(fed, DRAIN)
-            return bare / self._seconds(fed, SLICES * self._count)
+            return self._seconds(fed, count)
 
-        return [one() for _ in range(FEED_ROUNDS)]
+        return seconds
 
     def _seconds(self, batches, count: int) -> float:
         """Seconds a step, of `count` steps on what `batches` gives."""
@@ -189,7 +205,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     import keras
 
     import tf_metamixup as tmm
-    from tf_metamixup import data, devices, loop
+    from tf_metamixup import data, devices, keras_fit, loop
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -199,25 +215,25 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
         classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
     )
     prepared = data.prepare(source, config)
-    streams = {"labelled": prepared.labelled, "meta": prepared.meta}
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = tmm.models.make(config.architecture, image_shape, len(source.classes))
 
     def trainer(policy: str, learning_rate: float):
+        """(a trainer of the one model, its streams)."""
         made = tmm.Trainer(
             model, config.method, policy, learning_rate, seed=config.seed, preprocess=preprocess
         )
+        streams = made.streams(labelled=prepared.labelled, meta=prepared.meta)
         made.prepare(streams, prepared.epoch_steps, plan.steps)
-        return made
+        return made, streams
 
-    trained = trainer(ESTIMATORS[REFERENCE], config.learning_rate)
-    train(trained, streams, plan.steps)
-    found = gradient_cosines(trained, streams, whole(source.train, prepared.splits.meta), plan)
-    batch = next(trained.batches(streams, plan.steps))
+    made = {name: trainer(policy, config.learning_rate) for name, policy in ESTIMATORS.items()}
+    train(*made[REFERENCE], plan.steps)
+    found = gradient_cosines(made, prepared.meta.whole(), plan)
     _tell("timing the steps")
     plain, *metas = (
-        Subject(trainer(policy, FROZEN), streams, batch, plan.steps, plan)
+        Subject(*trainer(policy, FROZEN), plan.steps, plan)
         for policy in (PLAIN, *ESTIMATORS.values())
     )
     measured = costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
@@ -225,16 +241,19 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     for name, cost in estimators.items():
         _tell(f"{name}: {_spread(cost['ratio'], cost['ratio_range'])} times the plain step")
     _tell("timing the pipeline")
+    copy = tmm.models.make(config.architecture, image_shape, len(source.classes))
+    fit = keras_fit.timed(copy, prepared.labelled, preprocess, len(source.classes), FROZEN)
     return {
         "plain": measured["plain"] | {"feed": feed(plain)},
         "estimators": {name: estimators[name] | found[name] for name in ESTIMATORS},
         "feed": feed(metas[0]),
+        "keras_fit": beside_keras(plain, fit),
         "settings": {
             **{name: getattr(config, name) for name in FLAGS if name != "data_dir"},
             **dataclasses.asdict(plan),
             "meta_batch_size": prepared.meta.batch_size,
             "image_shape": list(image_shape),
-            "parameters": trained.parameters,
+            "parameters": model.count_params(),
             "policies": {"plain": PLAIN, **ESTIMATORS},
             "device": describe(device_name(strategy)),
         },
@@ -281,63 +300,42 @@ def train(trainer, streams: dict, steps: int) -> None:
             bar.update(count)
 
 
-def whole(images, indices):
-    """All the images at `indices` as one batch of a stream: (images, labels)."""
-    from tf_metamixup.data import pipeline
-
-    stream = pipeline.stream(images, indices, batch_size=len(indices), seed=0, purpose="whole")
-    return next(iter(stream.pieces(0, range(1), 1)))
-
-
-def gradient_cosines(trainer, streams: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
+def gradient_cosines(made: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
     """By estimator, the mean cosines of its gradient for lambda with that of `nested`.
 
     Args:
-        trainer: trained.
-        streams: by name.
+        made: by estimator, a trainer of the one model and its streams. That of `nested` has trained
+            `plan.steps` steps, and takes one more after each batch that is compared.
         meta: the whole meta set, (images, labels).
         plan: how many steps were taken and how many batches follow.
 
     Returns:
         `cosine`, on the same batch, and `cosine_full_meta`, with `nested` over all of `meta`.
     """
-    import tensorflow as tf
     import tqdm
 
-    from tf_metamixup import policies
-
-    estimators = {name: policies.make(policy) for name, policy in ESTIMATORS.items()}
-    gradient = tf.function(lambda policy, *given: lambda_gradient(trainer, policy, *given))
-    sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in estimators}
-    batches = trainer.batches(streams, plan.steps)
+    reference, _ = made[REFERENCE]
+    sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in made}
+    batches = {
+        name: trainer.batches(streams, plan.steps) for name, (trainer, streams) in made.items()
+    }
     for step in tqdm.trange(
         plan.steps, plan.steps + plan.batches, desc="gradients", unit="batch", dynamic_ncols=True
     ):
-        batch, at = next(batches), tf.constant(step, tf.int64)
-        gradients = {name: gradient(policy, batch, at) for name, policy in estimators.items()}
+        given = {name: next(each) for name, each in batches.items()}
+        gradients = {
+            name: trainer.lambda_gradient(given[name], step) for name, (trainer, _) in made.items()
+        }
         exact = gradients[REFERENCE]
-        full = gradient(estimators[REFERENCE], batch | {"meta": meta}, at)
+        full = reference.lambda_gradient(given[REFERENCE] | {"meta": meta}, step)
         for name, found in gradients.items():
             sums[name]["cosine"] += cosine(found, exact)
             sums[name]["cosine_full_meta"] += cosine(found, full)
+        reference.train(_Held(given[REFERENCE]), step, 1)
     return {
         name: {kind: value / plan.batches for kind, value in kinds.items()}
         for name, kinds in sums.items()
     }
-
-
-def lambda_gradient(trainer, policy, raw: dict, step):
-    """The gradient, [N], by which `policy` would move lambda's logits for the batch `raw`."""
-    from tf_metamixup import step as steps
-    from tf_metamixup.batch import prepare
-    from tf_metamixup.randomness import Draws
-
-    recipe = steps.Recipe(
-        trainer.network, trainer.method, policy, trainer.optimizer, weight_decay=[], groups=1
-    )
-    batch = prepare(raw, trainer.network, trainer.classes)
-    draws = Draws.at(trainer.seed, step)
-    return steps.lambda_gradient(recipe, batch, trainer.clock(step), draws)
 
 
 def cosine(first, second) -> float:
@@ -386,6 +384,15 @@ def feed(subject: Subject) -> dict[str, Any]:
     return {"ratio": statistics.median(rounds), "rounds": rounds}
 
 
+def beside_keras(plain: Subject, fit) -> dict[str, Any]:
+    """Images/s of our plain loop over those of Keras's `fit`, both with their pipelines."""
+    ours = plain.fed()
+    fit(DRAIN)  # builds the graph
+    steps = SLICES * plain.count
+    rounds = [fit(steps) / ours(steps) for _ in range(FEED_ROUNDS)]
+    return {"ratio": statistics.median(rounds), "rounds": rounds}
+
+
 def device_name(strategy) -> str:
     """The device that measuring is done on, such as "GPU:0"."""
     return strategy.extended.worker_devices[0].rsplit("device:", 1)[-1]
@@ -428,6 +435,11 @@ def table(result: dict[str, Any]) -> str:
             f"images/s of the {name} step with its pipeline over those without: "
             f"{_spread(fed['ratio'], fed['rounds'])}"
         )
+    fit = result["keras_fit"]
+    lines.append(
+        "images/s of the plain step with its pipeline over those of Keras's fit with its MixUp: "
+        f"{_spread(fit['ratio'], fit['rounds'])}"
+    )
     return "\n".join(lines)
 
 

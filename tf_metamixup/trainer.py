@@ -23,7 +23,7 @@ from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
-from tf_metamixup.step import Recipe, Report, agreement, train_step
+from tf_metamixup.step import Recipe, Report, agreement, lambda_gradient, train_step
 from tf_metamixup.workers import Workers
 
 
@@ -127,6 +127,7 @@ class Trainer:
         self._epoch_steps = self._steps = 1
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
+        self._lambda_gradient = tf.function(self._gradient_of_lambda)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
@@ -276,6 +277,13 @@ class Trainer:
             cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
         return cosine if np.isfinite(cosine) else None
 
+    def lambda_gradient(self, batch, step: int) -> np.ndarray:
+        """The gradient, [N], by which the policy would move lambda's logits, on one replica.
+
+        Kept features are renewed where it is their step; nothing else is changed.
+        """
+        return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
+
     # Graphs.
 
     def _train_steps(self, iterator, first_step, count):
@@ -283,8 +291,7 @@ class Trainer:
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         for number in tf.range(count):
             step, raw = first_step + tf.cast(number, tf.int64), next(iterator)
-            if self.policy.keeps_features and step % self.policy.refresh == 0:
-                self.strategy.run(self._renew_features, (step,))
+            self._renew_features(step)
             if self.policy.every == 1 or step % self.policy.every == 0:
                 step_metrics, step_rows = self._global_step(raw, step, learns=True)
             else:
@@ -308,7 +315,21 @@ class Trainer:
         return metrics, self.workers.gather(rows)
 
     def _renew_features(self, step):
-        self._recipe.kept.renew(self._draws(step))
+        """Where features are kept and it is their step."""
+
+        def on_replica(step):
+            self._recipe.kept.renew(self._draws(step))
+
+        if self.policy.keeps_features and step % self.policy.refresh == 0:
+            self.strategy.run(on_replica, (step,))
+
+    def _gradient_of_lambda(self, raw, step):
+        def on_replica(raw, step):
+            batch = self._batch(raw)
+            return lambda_gradient(self._recipe, batch, self.clock(step), self._draws(step))
+
+        self._renew_features(step)
+        return self.strategy.run(on_replica, (raw, step))
 
     def _batch(self, raw):
         batch = prepare(raw, self.network, self.classes)

@@ -14,7 +14,7 @@ FLOORS = {
     "policies methods": 2,
     "step": 3,
     "history checkpoints run_directory stopping summaries record export trainer loop": 4,
-    "main benchmark report": 5,
+    "main benchmark keras_fit report": 5,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}

@@ -41,13 +41,13 @@ def test_an_epoch_of_ssl_is_a_pass_over_the_unlabelled_images_for_every_method(d
 
 def test_a_meta_set_smaller_than_the_batch_is_read_whole(digits):
     made = prepared(digits, num_meta=30, batch_size=50)
-    images, _ = first(made.meta)
+    images, *_ = first(made.meta)
     assert images.shape[0] == 30
 
 
 def test_meta_images_are_not_augmented(digits):
     made = prepared(digits, shift=2, num_meta=30)
-    images, labels = first(made.meta)
+    images, labels, _ = first(made.meta)
     stored = {(digits.train.images[i].tobytes(), digits.train.labels[i]) for i in made.splits.meta}
     for image, label in zip(images.numpy(), labels.numpy(), strict=True):
         assert (image.tobytes(), label) in stored
