@@ -18,10 +18,11 @@ from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
 from tf_metamixup.losses import cross_entropy
 from tf_metamixup.methods.method import Method
+from tf_metamixup.mixing import Mixture
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 from tf_metamixup.schedules import Clock
-from tf_metamixup.step import Recipe, Report, agreement, train_step
+from tf_metamixup.step import Recipe, Report, agreement, mixture, train_step
 from tf_metamixup.workers import Workers
 
 
@@ -123,6 +124,7 @@ class Trainer:
         self._epoch_steps = self._steps = 1
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
+        self._mix = tf.function(self._mixture)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
@@ -219,6 +221,7 @@ class Trainer:
         self._epoch_steps, self._steps = epoch_steps, steps
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
+        self._mix = tf.function(self._mixture)
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
@@ -271,6 +274,16 @@ class Trainer:
             cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
         return cosine if np.isfinite(cosine) else None
 
+    def mixture(self, batch, step: int) -> Mixture:
+        """What one device would train on at `step` with the current weights.
+
+        Args:
+            batch: the element of `batches` for this step.
+            step: decides pairs, lambda's start and the learning rate.
+        """
+        with _problems_told():
+            return self._mix(batch, tf.constant(step, tf.int64))
+
     # Graphs.
 
     def _train_steps(self, iterator, first_step, count):
@@ -292,6 +305,10 @@ class Trainer:
         report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
         self._metric_names = list(report.metrics)
         return tf.stack([tf.stack(list(ratio)) for ratio in report.metrics.values()]), _rows(report)
+
+    def _mixture(self, raw, step):
+        batch = prepare(raw, self.network, self.classes)
+        return mixture(self._recipe, batch, self.clock(step), self._draws(step))
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):

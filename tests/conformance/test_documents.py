@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tf_metamixup import benchmark, main
+from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
@@ -36,6 +37,8 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
     if module == "report":
         folders = [a for a in arguments if not re.fullmatch(r"--table=([1-5]|\$table)", a)]
         assert len(folders) == 1
+    elif module == "figures":
+        figures.parse([module, *arguments])
     elif "--help" in arguments:
         with pytest.raises(SystemExit):
             main.parse([module, *arguments])
