@@ -110,6 +110,13 @@ def test_a_path_without_runs_is_told(refused, tmp_path):
     assert "no run directory" in refused(1, "--figure=2", f"--out={tmp_path}", tmp_path / "none")
 
 
+def test_a_long_title_is_folded_into_the_width_of_the_figure():
+    figure = style.new("Mean lambda\n" + "a network with many options, " * 4, width=4)
+    first, *rest = figure.get_suptitle().splitlines()
+    assert first == "Mean lambda" and len(rest) > 1
+    assert max(map(len, rest)) <= 4 * style.CHARACTERS_AN_INCH
+
+
 def test_curves_and_classes_have_colours_of_their_own():
     for colours in (style.COLOURS, style.CLASS_COLOURS):
         assert len({*colours}) == len(colours)

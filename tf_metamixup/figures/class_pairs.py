@@ -42,7 +42,8 @@ class Pairs(NamedTuple):
         """P that cells differ as much as these if classes had no say (chi-squared).
 
         Under that hypothesis a cell's mean lies about the mean of all with the variance of lambda
-        over the cell's count. It takes lambdas for independent, which those of a batch nearly are.
+        over the cell's count. It takes lambdas for independent; an image that has its own effect
+        comes back every epoch, so a small value is no proof that it is the class.
         """
         some = self.count > 0
         mean = self.total.sum() / self.count.sum()
@@ -118,7 +119,7 @@ def draw(panels: Mapping[str, Pairs], what: str) -> Figure:
         maps.append(flat)
     made.colorbar(shown, ax=maps, label="mean lambda (x_i's share)")
     made.supxlabel(
-        "p: how likely cells differ as much if the classes have no say (chi-squared)",
+        "p: how likely cells differ as much\nif the classes have no say (chi-squared)",
         fontsize="small",
     )
     return made

@@ -77,7 +77,7 @@ def draw(
         axes.remove()
     for axes, (name, (values, labels)) in zip(grid, panels.items(), strict=False):
         colours = [style.CLASS_COLOURS[n % len(style.CLASS_COLOURS)] for n in labels]
-        axes.scatter(*values.T, s=6, c=colours, linewidths=0, alpha=0.7)
+        axes.scatter(*values.T, s=10, c=colours, linewidths=0, alpha=0.7)
         for label in np.unique(labels):
             place = np.median(values[labels == label], axis=0)
             axes.text(*place, classes[label], path_effects=HALO, ha="center", va="center")

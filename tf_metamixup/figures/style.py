@@ -6,6 +6,7 @@ no figure says anything by colour alone.
 
 import os
 import pathlib
+import textwrap
 from collections.abc import Iterable
 
 import matplotlib
@@ -22,12 +23,14 @@ CLASS_COLOURS = (
 )
 FORMATS = ("png", "svg")
 DOTS_PER_INCH = 100
+CHARACTERS_AN_INCH = 11.5  # of a title
 
 
 def new(title: str, width: float = 7.5, height: float = 4.0) -> Figure:
     """An empty figure, in inches. It belongs to no window and no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, fontsize="medium")
+    lines = (textwrap.fill(each, int(CHARACTERS_AN_INCH * width)) for each in title.splitlines())
+    figure.suptitle("\n".join(lines), fontsize="medium")
     return figure
 
 
