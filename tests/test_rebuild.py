@@ -64,8 +64,14 @@ def test_a_run_without_its_splits_is_told(copy):
 
 
 def test_a_run_of_a_users_own_model_is_told(run):
-    with pytest.raises(UserError, match=r"dataset.*of a model of your own"):
-        rebuild(run, {"config": {"method": "supervised", "policy": "meta"}})
+    with pytest.raises(UserError, match=r"parameters.*of a model of your own"):
+        rebuild(run, {"config": {"method": "supervised", "policy": "meta", "parameters": 3}})
+
+
+def test_a_run_of_an_older_version_is_rebuilt_with_the_defaults_of_what_it_had_not(run):
+    result = result_of(run)
+    del result["config"]["corrupt_images"]
+    assert rebuild(run, result).config.corrupt_images == "stop"
 
 
 def test_settings_are_names_and_never_programs(run):

@@ -37,13 +37,14 @@ def rebuild(
     """
     config, folder = result["config"], pathlib.Path(folder)
     fields = {field.name for field in dataclasses.fields(Config)}
-    if config.keys() != fields:
+    # What an older version did not record, it did not have: the default is what it did.
+    if unknown := config.keys() - fields:
         raise UserError(
-            f"{folder} has other settings than `python -m tf_metamixup.main` of this version "
-            f"records ({', '.join(sorted(config.keys() ^ fields))}), so its data and network "
-            "cannot be rebuilt; of a model of your own they are in your own program"
+            f"{folder} has settings that `python -m tf_metamixup.main` of this version does not "
+            f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt; of a "
+            "model of your own they are in your own program"
         )
-    own = Config(**{**config, "data_dir": data_dir or config["data_dir"]})
+    own = Config(**{**config, "data_dir": data_dir or config.get("data_dir")})
     # One device computes what the replicas did, if it keeps their row groups.
     alone = dataclasses.replace(own, replicas=1).with_mode_defaults()
     assembly = assemble(alone, tf.distribute.get_strategy())
