@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.figures.made import run
 from tf_metamixup.figures import loss
 
 EDGES = np.array([0, 0.5, 1])
@@ -16,6 +17,19 @@ def test_each_epoch_has_the_floor_of_its_own_lambdas():
     edges = np.array([0, 1e-9, 1])  # the middle of the first bin has no entropy, that of 1/2 ln 2
     values = loss.floor(edges, np.array([[4, 0], [2, 2], [0, 4]]), different=1.0)
     assert values == pytest.approx(np.log(2) * np.array([0, 0.5, 1]), abs=1e-7)
+
+
+def test_images_that_are_not_mixed_have_no_floor():
+    lambdas = {
+        "edges": EDGES,
+        "after": np.array([[0, 4], [0, 4]]),
+        "pair_count": np.ones((2, 2, 2), int),
+    }
+    epochs = [{"train_loss": x, "lambda_mean": 1.0, "lambda_std": 0.0} for x in (0.7, 0.1)]
+    unmixed = run(policy="none", lambdas=lambdas, history=epochs)
+    left, right = loss.figure([unmixed]).axes
+    assert left.lines[1].get_ydata().tolist() == [0, 0]
+    assert right.lines[0].get_ydata().tolist() == [0.7, 0.1]
 
 
 def test_curves_are_means_over_seeds_with_and_without_the_floor():

@@ -9,6 +9,8 @@ from scipy.special import entr
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
 
+CONSTANT = 1e-6  # a lambda with less spread is the same for all pairs
+
 
 def figure(runs: Sequence[Run]) -> Figure:
     """Curves of the runs' histories; see `draw`."""
@@ -29,7 +31,11 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 def _floor(run: Run) -> np.ndarray:
     counts = run.lambdas["pair_count"].sum(axis=0)
-    return floor(run.lambdas["edges"], run.lambdas["after"], 1 - np.trace(counts) / counts.sum())
+    different = 1 - np.trace(counts) / counts.sum()
+    if run.curve("lambda_std").max() < CONSTANT:
+        # Known better than to half a bin, which at lambda = 1 is the whole entropy.
+        return different * _entropy(run.curve("lambda_mean"))
+    return floor(run.lambdas["edges"], run.lambdas["after"], different)
 
 
 def floor(edges: np.ndarray, counts: np.ndarray, different: float) -> np.ndarray:
@@ -40,10 +46,12 @@ def floor(edges: np.ndarray, counts: np.ndarray, different: float) -> np.ndarray
         counts: of lambda, [epochs, bins]; each is taken to lie in the middle of its bin.
         different: the share of pairs of two classes; the others have no entropy.
     """
-    lam = (edges[1:] + edges[:-1]) / 2
-    # lambda = 1 exactly is the un-mixed image, and its bin would say otherwise.
-    entropy = entr(lam) + entr(1 - lam)
+    entropy = _entropy((edges[1:] + edges[:-1]) / 2)
     return different * (counts @ entropy) / counts.sum(axis=1)
+
+
+def _entropy(lam: np.ndarray) -> np.ndarray:
+    return entr(lam) + entr(1 - lam)
 
 
 def draw(
