@@ -37,3 +37,28 @@ def real_data():
         if not (folder / name).is_dir():
             pytest.skip(f"needs {name} prepared by TFDS in {folder} (TFDS_DATA_DIR)")
     return str(folder)
+
+
+def finished(policy, folder):
+    """The run directory of a run on a few digits, which nobody may change."""
+    from tf_metamixup import main
+
+    flags = [
+        *("--architecture=cnn3(width=2, features=2)", "--train_examples=60", "--num_meta=20"),
+        *("--batch_size=20", "--epochs=2", "--noexport", f"--policy={policy}"),
+        f"--run_dir={folder / policy}",
+    ]
+    main.train(main.canonical(main.parse(["main", *flags])))
+    return folder / policy
+
+
+@pytest.fixture(scope="session")
+def finished_mixup(tmp_path_factory):
+    """The run directory of a finished MixUp run."""
+    return finished("beta", tmp_path_factory.mktemp("finished", numbered=False))
+
+
+@pytest.fixture(scope="session")
+def finished_pair(finished_mixup):
+    """A folder with the run directories `beta` and `meta` of a MixUp and a MetaMixUp run."""
+    return finished("meta", finished_mixup.parent).parent

@@ -117,6 +117,19 @@ def test_the_average_answers_where_it_is_asked_for():
     assert np.abs(answers(predicts_average=True)[2]).max() == 0
 
 
+def test_a_layer_gives_what_it_gives_at_the_weights_that_answer():
+    model = tiny.network()
+    network = Network(model, average=0.9, predicts_average=True)
+    for average, weight in zip(network.averages, model.trainable_variables, strict=True):
+        average.assign(2 * tf.convert_to_tensor(weight))
+    body = keras.Model(model.input, model.get_layer("features").output)
+    given = network.infer(images(), body)
+    # Of the last layer with weights, the dense one, the average is twice the weight too.
+    kernel, bias = (tf.convert_to_tensor(v) for v in network.averages[-2:])
+    np.testing.assert_allclose(given @ kernel + bias, network.infer(images()), rtol=1e-5)
+    assert np.abs(given - body(images())).max() > 0.1
+
+
 def test_parts_share_the_models_weights_and_bring_their_own():
     model = tiny.network(norm="plain", dropout=0.5)
     features = keras.Model(model.input, model.get_layer("features").output)

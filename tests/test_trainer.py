@@ -44,6 +44,21 @@ def test_two_replicas_equal_one_device_in_float32(method, policy, norm):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4, err_msg=str(number))
 
 
+def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
+    trainer = tiny.trainer()
+    streams = trainer.streams(**tiny.streams())
+    trainer.prepare(streams, epoch_steps=3, steps=6)
+    before = tiny.weights(trainer)
+    mixture = trainer.mixture(next(trainer.batches(streams, 2)), 2)
+    for old, new in zip(before, tiny.weights(trainer), strict=True):
+        np.testing.assert_array_equal(new, old)
+    _, _, rows = trainer.train(trainer.batches(streams, 2), 2, 1)
+    classes = mixture.examples.y.numpy().argmax(axis=1)
+    np.testing.assert_allclose(mixture.lam, rows[:, 0], atol=1e-6)
+    np.testing.assert_array_equal(classes, rows[:, 3])
+    np.testing.assert_array_equal(classes[mixture.partner], rows[:, 4])
+
+
 def test_evaluate_counts_every_image_once_on_any_number_of_replicas():
     pixels, labels = tiny.images(25, seed=1)
     results = []

@@ -122,11 +122,22 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
             )
 
 
-def read_flags(values: flags.FlagValues, argv: list[str], about: str) -> None:
+def read_flags(
+    values: flags.FlagValues, argv: list[str], about: str, *, others: bool = False
+) -> list[str]:
     """Gives `values` what the command line says; `--help` prints `about` and exits.
 
+    Args:
+        values: has the flags.
+        argv: the command line, the program's name first.
+        about: what the program does.
+        others: whether it takes arguments that are no flags.
+
+    Returns:
+        The arguments that are no flags.
+
     Raises:
-        UserError: an unknown flag, or a value of another type.
+        UserError: an unknown flag, a value of another type, an argument that is not taken.
     """
     flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="run")
     # absl reads --flagfile and --undefok through flags of these names.
@@ -138,11 +149,12 @@ def read_flags(values: flags.FlagValues, argv: list[str], about: str) -> None:
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot read the flagfile: {error}") from None
-    if rest:
+    if rest and not others:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
     if values["help"].value:
         print(f"{about}\n{values.get_help()}")
         sys.exit(FINISHED)
+    return rest
 
 
 def config_of(values: flags.FlagValues) -> Config:
@@ -194,55 +206,24 @@ def train(config: Config) -> dict | None:
     Returns:
         The content of `result.json` on the worker that writes it, else None.
     """
-    import keras
     import tensorflow as tf
 
-    import tf_metamixup as tmm
-    from tf_metamixup import data, devices
+    from tf_metamixup import devices
+    from tf_metamixup.assembly import assemble
     from tf_metamixup.run_directory import RunDirectory
-    from tf_metamixup.workers import Workers
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.make_strategy(config.replicas)
-    workers = Workers(strategy)
-    config = config.on_devices(strategy.num_replicas_in_sync)
-    with workers.together():
-        source = data.load(
-            config.dataset, config.data_dir, config.image_size, config.corrupt_images
-        )
-        config = config.with_data_defaults(
-            classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-        )
-        method = tmm.methods.make(config.method)
-        prepared = data.prepare(source, config, method.views)
-    if config.evaluate_every is None:
-        config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
-    steps = config.epochs * prepared.epoch_steps
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = tmm.models.make(config.architecture, source.image_shape, len(source.classes))
-    trainer = tmm.Trainer(
-        model,
-        method,
-        config.policy,
-        make_schedule(config, steps),
-        optimizer=config.optimizer,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        weight_decay_on=config.weight_decay_on,
-        seed=config.seed,
-        preprocess=data.scale,
-        class_names=source.classes,
-        row_groups=config.row_groups,
-    )
+    assembly = assemble(config, devices.make_strategy(config.replicas))
+    config, source, prepared, trainer = assembly
+    workers = trainer.workers
     identity = config.identity()
     result = trainer.fit(
         prepared.labelled,
         unlabelled=prepared.unlabelled,
         meta=prepared.meta,
         test=prepared.test,
-        steps=steps,
+        steps=assembly.steps,
         epoch_steps=prepared.epoch_steps,
         run_dir=config.run_dir,
         max_steps=config.max_steps,
@@ -262,25 +243,6 @@ def train(config: Config) -> dict | None:
             if not saved_model.exists():
                 trainer.export(saved_model)
     return result if workers.chief else None
-
-
-def make_schedule(config: Config, steps: int):
-    """Eta as a function of the step (IV.B)."""
-    from keras.optimizers import schedules
-
-    rate = config.learning_rate
-    if config.schedule == "constant":
-        return rate
-    if config.schedule == "cosine":
-        return schedules.CosineDecay(rate, steps)
-    if config.schedule == "late":
-        return schedules.PiecewiseConstantDecay([round(0.8 * steps) - 1], [rate, rate / 5])
-    # "divided by 10 after 60, 120 and 180 epochs" of 200.
-    return schedules.PiecewiseConstantDecay(
-        # Keras keeps the old rate up to and with the boundary.
-        [round(steps * share) - 1 for share in (0.3, 0.6, 0.9)],
-        [rate * factor for factor in (1, 0.1, 0.01, 0.001)],
-    )
 
 
 def describe(result: dict, run_dir: str) -> str:

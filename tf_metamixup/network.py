@@ -164,14 +164,24 @@ class Network:
 
     def predict(self, images: tf.Tensor) -> tf.Tensor:
         """Stored images [N, ...] -> logits [N, classes], with moving statistics."""
-        x = self.preprocess(images)
+        return self.infer(self.preprocess(images))
+
+    def infer(self, x: tf.Tensor, model: keras.Model | None = None) -> tf.Tensor:
+        """Scaled images [N, ...] -> logits [N, classes], with moving statistics.
+
+        Args:
+            x: what `preprocess` gives, or mixtures of it.
+            model: one that ends in another of the model's layers, for what that layer gives.
+        """
+        model = model or self.model
         if not self._predicts_average:
-            return self.model(x, training=False)
+            return model(x, training=False)
+        averages = [self.averages[self._place[id(v)]] for v in model.trainable_variables]
         weights, state = (
             [tf.convert_to_tensor(variable) for variable in variables]
-            for variables in (self.averages, self.model.non_trainable_variables)
+            for variables in (averages, model.non_trainable_variables)
         )
-        return self.model.stateless_call(weights, state, x, training=False)[0]
+        return model.stateless_call(weights, state, x, training=False)[0]
 
     def _value(self, variable: keras.Variable, draws: Draws) -> tf.Tensor:
         """A non-trainable variable; a random seed is replaced by this step's."""

@@ -58,11 +58,8 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     """Changes the weights, the moving statistics and the optimizer, each in one line."""
     network, method = recipe.network, recipe.method
     theta = network.theta
-    # Alg. 2 line 3: targets. The pass is not committed.
-    examples = method.examples(network.forward(theta, draws), batch, clock, recipe.groups)
-    partner = mixing.pairs(examples, draws)
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
-    task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
+    examples, partner, task = paired(recipe, batch, clock, draws)
     lambdas = tf.nest.map_structure(tf.stop_gradient, recipe.policy(task, draws))
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
@@ -89,6 +86,27 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
         recipe.remembered.remember(examples.image, own)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
+
+
+def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
+    """(examples, partner of each row, the task of the policy) of this step; changes nothing."""
+    theta = recipe.network.theta
+    # Alg. 2 line 3: targets. The pass is not committed.
+    forward = recipe.network.forward(theta, draws)
+    examples = recipe.method.examples(forward, batch, clock, recipe.groups)
+    partner = mixing.pairs(examples, draws)
+    return examples, partner, meta_task(recipe, theta, examples, partner, batch, clock, draws)
+
+
+def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture:
+    """What this step would train on at the current weights; changes nothing."""
+    examples, partner, task = paired(recipe, batch, clock, draws)
+    if recipe.method.learns_lambda:
+        forward = recipe.network.forward(task.theta, draws)
+        lambdas, _ = recipe.method.lambdas(forward, examples, partner)
+    else:
+        lambdas = recipe.policy(task, draws)
+    return Mixture(examples, partner, lambdas.value)
 
 
 def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
@@ -133,12 +151,7 @@ def known(recipe: Recipe, examples: Examples, partner: tf.Tensor, clock: Clock):
 
 def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
     """What the policy's gradient is at this step (eq. 9), [N]; changes nothing."""
-    theta = recipe.network.theta
-    examples = recipe.method.examples(
-        recipe.network.forward(theta, draws), batch, clock, recipe.groups
-    )
-    partner = mixing.pairs(examples, draws)
-    task = meta_task(recipe, theta, examples, partner, batch, clock, draws)
+    _, _, task = paired(recipe, batch, clock, draws)
     return recipe.policy.gradient(task, recipe.policy.start(task, draws))
 
 

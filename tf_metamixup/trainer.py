@@ -19,11 +19,19 @@ from tf_metamixup.errors import UserError
 from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.losses import cross_entropy
 from tf_metamixup.methods.method import Method
+from tf_metamixup.mixing import Mixture
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
-from tf_metamixup.step import Recipe, Report, agreement, lambda_gradient, train_step
+from tf_metamixup.step import (
+    Recipe,
+    Report,
+    agreement,
+    lambda_gradient,
+    mixture,
+    train_step,
+)
 from tf_metamixup.workers import Workers
 
 
@@ -128,6 +136,7 @@ class Trainer:
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
         self._lambda_gradient = tf.function(self._gradient_of_lambda)
+        self._mix = tf.function(self._mixture)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
@@ -225,6 +234,7 @@ class Trainer:
         self._epoch_steps, self._steps = epoch_steps, steps
         self._train = tf.function(self._train_steps)
         self._agree = tf.function(self._replicated_agreement)
+        self._mix = tf.function(self._mixture)
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
@@ -284,6 +294,16 @@ class Trainer:
         """
         return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
 
+    def mixture(self, batch, step: int) -> Mixture:
+        """What one device would train on at `step` with the current weights.
+
+        Args:
+            batch: the element of `batches` for this step.
+            step: decides pairs, lambda's start and the learning rate.
+        """
+        with _problems_told():
+            return self._mix(batch, tf.constant(step, tf.int64))
+
     # Graphs.
 
     def _train_steps(self, iterator, first_step, count):
@@ -337,6 +357,10 @@ class Trainer:
             return batch
         x_meta, y_meta = self._recipe.kept.rows()
         return batch._replace(x_meta=x_meta, y_meta=y_meta)
+
+    def _mixture(self, raw, step):
+        recipe = self._recipe._replace(learns=False)
+        return mixture(recipe, self._batch(raw), self.clock(step), self._draws(step))
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):

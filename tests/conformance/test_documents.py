@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tf_metamixup import benchmark, main
+from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
@@ -36,6 +37,8 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
     if module == "report":
         folders = [a for a in arguments if not re.fullmatch(r"--table=([1-5]|\$table)", a)]
         assert len(folders) == 1
+    elif module == "figures":
+        figures.parse([module, *arguments])
     elif "--help" in arguments:
         with pytest.raises(SystemExit):
             main.parse([module, *arguments])
@@ -45,6 +48,12 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
         config = parse([module, *arguments])
         if module == "main":
             main.canonical(config)
+
+
+def test_every_picture_of_the_readme_is_there():
+    linked = set(re.findall(r"!\[[^]]+\]\((.+?)\)", (ROOT / "README.md").read_text()))
+    kept = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.png")}
+    assert linked == kept and len(kept) == 7
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)

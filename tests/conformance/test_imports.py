@@ -13,8 +13,9 @@ FLOORS = {
     "models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
-    "history checkpoints run_directory stopping summaries record export trainer loop": 4,
-    "main benchmark keras_fit report": 5,
+    "history checkpoints run_directory stopping summaries record export trainer loop "
+    "assembly rebuild": 4,
+    "main benchmark keras_fit report figures": 5,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}

@@ -17,6 +17,7 @@ from tf_metamixup.report import departures
 TABLES = (1, 2, 3, 4, 5)
 # Training images and classes.
 SIZES = {
+    "digits": (1437, 10),
     "mnist": (60_000, 10),
     "fashion_mnist": (60_000, 10),
     "svhn_cropped": (73_257, 10),
@@ -93,6 +94,48 @@ def test_the_fashion_study_has_nine_rows_of_2000_steps_and_falls_a_sixth_of_the_
         if "decay" in config.method and "pseudo" in config.method:
             assert round(config.epochs / 6) == 7 and "period=7" in config.method
     assert len(launch("fashion_ssl").stdout.splitlines()) == 27
+
+
+FIGURES = ("figure2", "figure3", "figure4", "figure5", "figure6", "figure7", "proposition1")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_runs_of_a_figure_are_by_the_papers_protocol_and_can_be_compared(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = [settings(config) for config in configs(name, "--seeds=1")]
+    rows = {config["policy"] for config in made}
+    assert "meta" in rows and ("beta" in rows or name in ("figure3", "figure7"))
+    free = {"num_meta", "train_examples"} if name == "figure3" else set()
+    for config in made:
+        assert departures(config).keys() <= free
+        alike = [each for each in made if each["dataset"] == config["dataset"]]
+        differing = {k for each in alike for k in each if each[k] != config[k]}
+        assert differing <= {"policy", "num_meta", "run_dir"}
+    if name == "figure3":
+        for config in made:
+            left = SIZES[config["dataset"]][0] - config["num_meta"]
+            assert config["train_examples"] <= left
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_help_says_how_a_figure_is_drawn_and_what_its_runs_cost(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    told = launch(name, "--help").stdout
+    assert f"--figure={name.removeprefix('figure')} " in told
+    assert told.count(f"runs/{name}\n") == 2 and "GPU-hours" in told
+    for config in configs(name, "--seeds=1"):
+        left = config.train_examples or SIZES[config.dataset][0] - config.num_meta
+        steps = left // config.batch_size * config.epochs
+        assert f"{steps:,}" in told, (config.dataset, steps)
+
+
+def test_the_small_figures_have_runs_for_every_figure(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = list(configs("figures_small", "--seeds=1"))
+    pairs = {(config.dataset, config.policy) for config in made}
+    assert {(d, p) for d in ("fashion_mnist", "digits") for p in ("beta", "meta")} <= pairs
+    assert len({config.num_meta for config in made if config.dataset == "digits"}) == 5
+    assert any("features=2" in config.architecture for config in made)
 
 
 def test_further_flags_reach_every_command_with_spaces_and_all(monkeypatch):

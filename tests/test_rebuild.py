@@ -1,0 +1,95 @@
+"""What is rebuilt of a finished run is what the run ended with."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tf_metamixup.data import InMemory
+from tf_metamixup.errors import UserError
+from tf_metamixup.rebuild import pick, rebuild
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def run(finished_mixup):
+    return finished_mixup
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A run directory that a test may change."""
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def test_the_rebuilt_network_has_the_recorded_error_and_loss(run):
+    result = result_of(run)
+    assembly = rebuild(run, result)
+    measured = assembly.trainer.evaluate(assembly.prepared.test)
+    assert measured["error"] == result["test_error"]
+    assert measured["loss"] == pytest.approx(result["test_loss"], rel=1e-6)
+    assert assembly.trainer.steps_taken == assembly.steps == 6
+
+
+def test_a_run_of_two_replicas_is_rebuilt_on_one_device_with_their_row_groups(run):
+    result = result_of(run)
+    result["config"] |= {"replicas": 2, "row_groups": 2}
+    assembly = rebuild(run, result)
+    assert (assembly.config.replicas, assembly.config.row_groups) == (1, 2)
+
+
+def test_a_run_without_its_last_checkpoint_is_told(copy):
+    shutil.rmtree(copy / "checkpoints" / "step-0000000006")
+    with pytest.raises(UserError, match=r"checkpoints does not hold the end of the run, step 6"):
+        rebuild(copy, result_of(copy))
+
+
+def test_other_data_than_the_run_was_trained_on_are_told(copy):
+    splits = json.loads((copy / "splits.json").read_text())
+    splits["labelled"].reverse()
+    (copy / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(UserError, match=r"digits .* is not the one .* --data_dir"):
+        rebuild(copy, result_of(copy))
+
+
+def test_a_run_without_its_splits_is_told(copy):
+    (copy / "splits.json").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*splits\.json"):
+        rebuild(copy, result_of(copy))
+
+
+def test_a_run_of_a_users_own_model_is_told(run):
+    with pytest.raises(UserError, match=r"parameters.*of a model of your own"):
+        rebuild(run, {"config": {"method": "supervised", "policy": "meta", "parameters": 3}})
+
+
+def test_a_run_of_an_older_version_is_rebuilt_with_the_defaults_of_what_it_had_not(run):
+    result = result_of(run)
+    del result["config"]["corrupt_images"]
+    assert rebuild(run, result).config.corrupt_images == "stop"
+
+
+def test_settings_are_names_and_never_programs(run):
+    result = result_of(run)
+    result["config"]["architecture"] = "cnn3(width=__import__('os').getpid())"
+    with pytest.raises(UserError):
+        rebuild(run, result)
+
+
+def test_images_are_picked_in_order_whether_in_memory_or_in_files(monkeypatch):
+    pixels = np.arange(5, dtype=np.uint8)[:, None, None, None]
+    images = InMemory(pixels, np.arange(5) * 10)
+
+    @dataclasses.dataclass
+    class InFiles:
+        def keep(self, indices):
+            return InMemory(pixels[indices], images.labels[indices])
+
+    for stored in (images, InFiles()):
+        ((x, y),) = pick(stored, np.array([3, 1]))
+        assert x.numpy().flatten().tolist() == [3, 1] and y.numpy().tolist() == [30, 10]

@@ -1,0 +1,153 @@
+"""`python -m tf_metamixup.figures --figure=N --out=DIR RUNS...`: the paper's figures from runs.
+
+RUNS are run directories of finished runs, or folders that hold them.
+
+  --figure=2            training loss by epoch, MixUp against MetaMixUp
+  --figure=3            test error against the size of the meta set
+  --figure=4            test images in the features of networks that have two
+  --figure=5            distance of mixed images to real images of other classes
+  --figure=6            relative frequency of lambda
+  --figure=7            mean lambda by class pair, at --epochs
+  --figure=proposition1 interpolation gap against lambda (1 - lambda) |x - x'|^2
+
+Seeds are taken together. `bash launch/figure2.sh` to `figure7.sh` and `proposition1.sh` print the
+commands of the paper's runs. 4, 5 and proposition1 need the run's data and checkpoints.
+"""
+
+import sys
+import warnings
+from typing import NamedTuple
+
+from absl import flags
+
+from tf_metamixup import main as job
+from tf_metamixup.errors import UserError
+
+NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
+REBUILDING = ("4", "5", "proposition1")
+FORMATS = ("png", "svg")
+
+
+class Order(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        figure: one of NAMES.
+        out: the folder that it goes to.
+        formats: some of FORMATS.
+        epochs: of figure 7, first and last of each panel; None for the quarters of the run.
+        data_dir: where TFDS data lies now; None for where it lay.
+        runs: run directories, or folders that hold them.
+    """
+
+    figure: str
+    out: str
+    formats: list[str]
+    epochs: list[tuple[int, int]] | None
+    data_dir: str | None
+    runs: list[str]
+
+
+def parse(argv: list[str]) -> Order:
+    """The order of a command line; `--help` prints and exits.
+
+    Raises:
+        UserError: an unknown flag, a value that is not allowed, or a flag or run that is missing.
+    """
+    values = flags.FlagValues()
+    common = {"flag_values": values, "module_name": "figures"}
+    flags.DEFINE_enum("figure", None, NAMES, "which", **common)
+    flags.DEFINE_string("out", None, "folder for figureN.png and the like", **common)
+    flags.DEFINE_list("format", "png,svg", "png, svg or both", **common)
+    flags.DEFINE_list("epochs", None, "of figure 7, such as 3,30,90,120 or 1-20,41-60", **common)
+    flags.DEFINE_string("data_dir", None, "where TFDS data lies, if not where it lay", **common)
+    runs = job.read_flags(values, argv, __doc__, others=True)
+    order = Order(
+        values["figure"].value,
+        values["out"].value,
+        values["format"].value,
+        _spans(values["epochs"].value),
+        values["data_dir"].value,
+        runs,
+    )
+    for name in ("figure", "out"):
+        if not getattr(order, name):
+            raise UserError(f"--{name} is missing; --help shows a whole command")
+    if wrong := [ending for ending in order.formats if ending not in FORMATS]:
+        raise UserError(f"--format={wrong[0]} must be one or both of {', '.join(FORMATS)}")
+    if order.epochs and order.figure != "7":
+        raise UserError(f"--epochs goes with --figure=7, not {order.figure}")
+    if order.data_dir and order.figure not in REBUILDING:
+        raise UserError(f"--data_dir goes with figures that read images: {', '.join(REBUILDING)}")
+    if not runs:
+        raise UserError("no runs: name one or more run directories of finished runs")
+    return order
+
+
+def _spans(texts: list[str] | None) -> list[tuple[int, int]] | None:
+    if texts is None:
+        return None
+    spans = []
+    for text in texts:
+        first, _, last = text.partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal()):
+            raise UserError(f"--epochs={text} must be numbers or ranges, such as 3,30,90 or 1-20")
+        spans.append((int(first), int(last or first)))
+        if not 1 <= spans[-1][0] <= spans[-1][1]:
+            raise UserError(f"--epochs={text} must be an epoch from 1, or a range that ascends")
+    return spans
+
+
+def make(order: Order) -> list[str]:
+    """Draws and writes the figure; the paths of the files.
+
+    Raises:
+        UserError: the runs do not have what it shows, or cannot be compared.
+    """
+    from tf_metamixup.figures import (
+        class_pairs,
+        features,
+        histogram,
+        intrusion,
+        loss,
+        meta_size,
+        runs,
+        smoothness,
+        style,
+    )
+
+    makers = (loss, meta_size, features, intrusion, histogram, class_pairs, smoothness)
+    maker = dict(zip(NAMES, makers, strict=True))[order.figure]
+    given = runs.read(order.runs, order.data_dir)
+    options = {"epochs": order.epochs} if order.figure == "7" else {}
+    made = maker.figure(given, **options)
+    name = order.figure if order.figure.startswith("prop") else f"figure{order.figure}"
+    return style.save(made, order.out, name, order.formats)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    try:
+        try:
+            order = parse(argv)
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return job.BAD_FLAGS
+        try:
+            with job.tensorflow_start():
+                import tensorflow as tf
+
+                tf.config.list_physical_devices("GPU")
+            for path in make(order):
+                print(path)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return job.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return job.FINISHED
+
+
+if __name__ == "__main__":
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(main(sys.argv))

@@ -1,0 +1,86 @@
+"""Figure 4: the features of a network whose last hidden layer has two units."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import matplotlib.patheffects
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from tf_metamixup.errors import UserError
+from tf_metamixup.figures import style
+from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
+from tf_metamixup.rebuild import Assembly
+
+BATCHES = 4  # of test images
+HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
+
+
+def figure(runs: Sequence[Run]) -> Figure:
+    """Features of test images under each run's network; see `draw`.
+
+    Raises:
+        UserError: a network with more features than two.
+    """
+    check_alike(runs, COMPARED)
+    panels = {}
+    for run in (run for own in by_row(runs).values() for run in own):
+        values, labels = of(run.rebuilt, run.rebuilt.prepared.test.take(BATCHES))
+        if values.shape[1] != 2:
+            raise UserError(
+                f"the network of {run.folder} has {values.shape[1]} features; figure 4 needs "
+                "--architecture='cnn3(features=2)': bash launch/figure4.sh prints the commands"
+            )
+        error = run.result["test_error"]
+        name = f"{run.row}, seed {run.config['seed']}: test error {error:.2f} %"
+        panels[name] = values, labels
+    return draw(panels, runs[0].rebuilt.source.classes, subject(runs))
+
+
+def extractor(assembly: Assembly) -> Callable[[tf.Tensor], np.ndarray]:
+    """Scaled images [n, H, W, C] -> what the layer "features" gives for them, as evaluation does.
+
+    Returns:
+        A function to float32 [n, D].
+    """
+    model, network = assembly.trainer.model, assembly.trainer.network
+    body = keras.Model(model.inputs, model.get_layer("features").output)
+    infer = tf.function(lambda x: network.infer(x, body), reduce_retracing=True)
+    return lambda x: infer(x).numpy().astype(np.float32)
+
+
+def of(assembly: Assembly, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Features float32 [N, D] and labels [N] of batches of stored images and their labels."""
+    extract, scaled = extractor(assembly), assembly.trainer.network.preprocess
+    parts = [(extract(scaled(images)), labels.numpy()) for images, labels in batches]
+    values, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return values, labels
+
+
+def draw(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[str], what: str
+) -> Figure:
+    """A dot an image, its colour the class; the class stands where its median is.
+
+    Args:
+        panels: features [n, 2] and labels [n] by name.
+        classes: their names.
+        what: was trained, for the title.
+    """
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    title = f"Test images in the two features of the network\n{what}"
+    made = style.new(title, 4.2 * columns, 4 * rows + 0.5)
+    grid = made.subplots(rows, columns, squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    for axes, (name, (values, labels)) in zip(grid, panels.items(), strict=False):
+        colours = [style.CLASS_COLOURS[n % len(style.CLASS_COLOURS)] for n in labels]
+        axes.scatter(*values.T, s=10, c=colours, linewidths=0, alpha=0.7)
+        for label in np.unique(labels):
+            place = np.median(values[labels == label], axis=0)
+            axes.text(*place, classes[label], path_effects=HALO, ha="center", va="center")
+        axes.set(title=name, xlabel="feature 1", ylabel="feature 2")
+        axes.title.set_fontsize("small")
+    return made

@@ -1,0 +1,67 @@
+"""Figure 3: test error against the size of the meta set."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tf_metamixup.errors import UserError
+from tf_metamixup.figures import style
+from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
+
+
+def figure(runs: Sequence[Run]) -> Figure:
+    """Last test errors by `num_meta`, a curve a data set and row; see `draw`.
+
+    Raises:
+        UserError: runs of a data set that differ in more than num_meta, row and seed; no test.
+    """
+    curves: dict[str, dict[int, list[float]]] = {}
+    datasets = sorted({str(run.config.get("dataset")) for run in runs})
+    for dataset in datasets:
+        chosen = [run for run in runs if str(run.config.get("dataset")) == dataset]
+        check_alike(chosen, ("num_meta", *COMPARED))
+        for row, own in by_row(chosen).items():
+            name = f"{row}, {subject(own)}"
+            for run in own:
+                size, error = run.config.get("num_meta"), run.result.get("test_error")
+                if size is None or error is None:
+                    raise UserError(
+                        f"{run.folder} records no num_meta or no test error; figure 3 needs runs "
+                        "of `python -m tf_metamixup.main --num_meta=N`"
+                    )
+                curves.setdefault(name, {}).setdefault(size, []).append(error)
+    sizes = {size for curve in curves.values() for size in curve}
+    if len(sizes) < 2:
+        raise UserError(
+            f"all runs have num_meta={sizes.pop()}; figure 3 needs meta sets of several sizes: "
+            "bash launch/figure3.sh prints the commands"
+        )
+    return draw(curves)
+
+
+def draw(curves: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
+    """Mean and sample standard deviation over seeds at each size, and each seed as a dot.
+
+    Args:
+        curves: test errors in percent by size of the meta set, by name of the curve.
+    """
+    made = style.new("Test error (last epoch) by size of the meta set")
+    axes = made.subplots()
+    sizes = sorted({size for curve in curves.values() for size in curve})
+    for number, (name, curve) in enumerate(curves.items()):
+        own = sorted(curve)
+        errors = [np.asarray(curve[size], float) for size in own]
+        means = [each.mean() for each in errors]
+        spreads = [each.std(ddof=1) if len(each) > 1 else 0.0 for each in errors]
+        count = " or ".join(str(n) for n in sorted({len(each) for each in errors}))
+        label = f"{name}\nmean ± standard deviation over {count} seeds"
+        axes.errorbar(own, means, spreads, **style.line(number), marker="o", capsize=4, label=label)
+        for size, each in zip(own, errors, strict=True):
+            axes.plot([size] * len(each), each, "x", color=style.COLOURS[number], alpha=0.6)
+    axes.set(xscale="log", xlabel="images in the meta set", ylabel="test error, %")
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return made

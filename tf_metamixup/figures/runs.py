@@ -1,0 +1,171 @@
+"""Finished runs as the figures take them: read, checked against each other, grouped by row."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_metamixup import paper
+from tf_metamixup.config import NOT_IDENTITY
+from tf_metamixup.errors import UserError
+from tf_metamixup.rebuild import Assembly, rebuild
+
+# What runs of one curve may differ in: neither changes what is measured.
+FREE = {*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"}
+# What the rows that a figure compares differ in.
+COMPARED = ("method", "policy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: its run directory.
+        result: its `result.json`.
+        data_dir: where its TFDS data lies now, if not where it lay then.
+    """
+
+    folder: pathlib.Path
+    result: dict[str, Any]
+    data_dir: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings."""
+        return self.result["config"]
+
+    @property
+    def row(self) -> str:
+        """What the paper calls its method and policy, else both as they are written."""
+        method, policy = self.result["method"], self.result["policy"]
+        known = self.config.get("mode") in paper.ROWS
+        name = paper.row_name(self.config["mode"], method, policy) if known else None
+        return name or (policy if method == "supervised" else f"{method}, {policy}")
+
+    @property
+    def mixes_labelled_images(self) -> bool:
+        """Whether its training loss is that of labelled images mixed by eq. 4, and no other."""
+        return self.config.get("mode") == "sl" and self.result["method"] == "supervised"
+
+    def curve(self, name: str) -> np.ndarray:
+        """A value of the history, one an epoch."""
+        return np.array([entry[name] for entry in self.result["history"]], float)
+
+    @functools.cached_property
+    def lambdas(self) -> dict[str, np.ndarray]:
+        """The content of `lambdas.npz`; see `History.lambdas`.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        path = self.folder / "lambdas.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot read {path}: {error}; train the run again") from error
+
+    @functools.cached_property
+    def rebuilt(self) -> Assembly:
+        """Its data, and its network as trained; see `rebuild`."""
+        return rebuild(self.folder, self.result, self.data_dir)
+
+
+def read(paths: Iterable[str], data_dir: str | None = None) -> list[Run]:
+    """The runs at or below `paths`, each once, in the order of their folders.
+
+    Raises:
+        UserError: there are none, or one of them is not finished or cannot be read.
+    """
+    folders: dict[pathlib.Path, None] = {}
+    for path in paths:
+        found = sorted(pathlib.Path(path).expanduser().rglob("config.json"))
+        if not found:
+            raise UserError(
+                f"{path!r} is no run directory and none lies below it; RUNS are the --run_dir of "
+                "finished runs, or folders that hold them"
+            )
+        folders |= {file.parent.resolve(): None for file in found}
+    return [Run(folder, _result(folder), data_dir) for folder in folders]
+
+
+def _result(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / "result.json"
+    if not path.exists():
+        raise UserError(f"the run in {folder} is not finished; its command goes on")
+    try:
+        result = json.loads(path.read_text())
+        status = result["status"]
+        result["config"], result["history"], result["method"], result["policy"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"cannot read {path}: {error!r}; mend or remove it") from error
+    if status != "finished":
+        raise UserError(
+            f"the run in {folder} is {status} after {result['steps']} steps, and figures are of "
+            "finished runs; its command goes on, or leave it out"
+        )
+    return result
+
+
+def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
+    """Refuses runs that differ in other settings than a figure compares.
+
+    Args:
+        runs: one or more.
+        differ: settings that they may differ in, beside their seeds.
+
+    Raises:
+        UserError: naming the settings and two runs that differ in them, or two runs that are one.
+    """
+    first, seen = runs[0], {}
+    for run in runs:
+        names = (first.config.keys() | run.config.keys()) - FREE - {*differ}
+        other = {
+            name: (first.config.get(name), run.config.get(name))
+            for name in sorted(names)
+            if first.config.get(name) != run.config.get(name)
+        }
+        if other:
+            told = "; ".join(f"{name}: {one!r} and {two!r}" for name, (one, two) in other.items())
+            allowed = ", ".join([*differ, "seed"])
+            raise UserError(
+                f"this figure compares runs that differ in no more than {allowed}, but {told} "
+                f"({first.folder} and {run.folder}); give it runs that are alike in these"
+            )
+        settings = {k: v for k, v in run.config.items() if k not in FREE - {"seed"}}
+        twin = seen.setdefault(json.dumps(settings, sort_keys=True), run)
+        if twin is not run:
+            raise UserError(
+                f"{twin.folder} and {run.folder} are the same run, settings and seed: leave one out"
+            )
+
+
+def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The seeds of each row; the rows that learn nothing first, so that MixUp keeps its colour."""
+    rows: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: ("meta" in run.result["policy"], run.row)):
+        rows.setdefault(run.row, []).append(run)
+    return rows
+
+
+def subject(runs: Sequence[Run], *, but: Sequence[str] = ()) -> str:
+    """What the runs have in common, for a title."""
+    config = runs[0].config
+    names = ("dataset", "architecture", "train_examples", "epochs")
+    told = {name: config.get(name) for name in names if name not in but}
+    parts = [
+        *(str(told[name]) for name in ("dataset", "architecture") if told.get(name)),
+        *([f"{told['train_examples']:,} training images"] if told.get("train_examples") else []),
+        *([f"{told['epochs']} epochs"] if told.get("epochs") else []),
+    ]
+    return ", ".join(parts) or "own data and model"
+
+
+def seeds(runs: Sequence[Run]) -> str:
+    """How many, in words."""
+    return "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
