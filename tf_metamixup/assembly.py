@@ -9,6 +9,7 @@ from keras.optimizers import schedules
 
 from tf_metamixup import data, methods, models
 from tf_metamixup.config import Config
+from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.trainer import Trainer
 from tf_metamixup.workers import Workers
 
@@ -32,6 +33,12 @@ class Assembly(NamedTuple):
     def steps(self) -> int:
         """Of the whole run."""
         return self.config.epochs * self.prepared.epoch_steps
+
+    @property
+    def training(self) -> dict[str, Stream | None]:
+        """What is trained on, by name, as `Trainer.fit` and `Trainer.streams` take it."""
+        names = ("labelled", "unlabelled", "meta")
+        return {name: getattr(self.prepared, name) for name in names}
 
 
 def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:

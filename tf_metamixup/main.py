@@ -219,9 +219,7 @@ def train(config: Config) -> dict | None:
     workers = trainer.workers
     identity = config.identity()
     result = trainer.fit(
-        prepared.labelled,
-        unlabelled=prepared.unlabelled,
-        meta=prepared.meta,
+        **assembly.training,
         test=prepared.test,
         steps=assembly.steps,
         epoch_steps=prepared.epoch_steps,

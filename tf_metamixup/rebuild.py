@@ -54,6 +54,7 @@ def rebuild(
             f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
             "trained on: its parts differ from splits.json; say with --data_dir where that one lies"
         )
+    assembly.trainer.streams(**assembly.training)  # what is kept of them is in the checkpoint too
     progress = Checkpoints(folder / "checkpoints", assembly.trainer.variables).restore()
     if progress is None or progress.state["step"] != result["steps"]:
         raise UserError(
