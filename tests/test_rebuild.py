@@ -1,15 +1,12 @@
 """What is rebuilt of a finished run is what the run ended with."""
 
-import dataclasses
 import json
 import shutil
 
-import numpy as np
 import pytest
 
-from tf_metamixup.data import InMemory
 from tf_metamixup.errors import UserError
-from tf_metamixup.rebuild import pick, rebuild
+from tf_metamixup.rebuild import rebuild
 
 
 def result_of(folder):
@@ -79,17 +76,3 @@ def test_settings_are_names_and_never_programs(run):
     result["config"]["architecture"] = "cnn3(width=__import__('os').getpid())"
     with pytest.raises(UserError):
         rebuild(run, result)
-
-
-def test_images_are_picked_in_order_whether_in_memory_or_in_files(monkeypatch):
-    pixels = np.arange(5, dtype=np.uint8)[:, None, None, None]
-    images = InMemory(pixels, np.arange(5) * 10)
-
-    @dataclasses.dataclass
-    class InFiles:
-        def keep(self, indices):
-            return InMemory(pixels[indices], images.labels[indices])
-
-    for stored in (images, InFiles()):
-        ((x, y),) = pick(stored, np.array([3, 1]))
-        assert x.numpy().flatten().tolist() == [3, 1] and y.numpy().tolist() == [30, 10]

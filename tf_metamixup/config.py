@@ -41,6 +41,7 @@ SCHEDULES = ("cosine", "steps", "late", "constant")
 DECAYED = ("all", "kernels")
 META_SOURCES = ("heldout", "train")
 CORRUPT_IMAGES = ("stop", "skip")
+EVALUATED = ("test", "unused")
 COUNTS = (
     "epochs",
     "batch_size",
@@ -103,6 +104,8 @@ class Config:
         deterministic: whether the same bits come out on a GPU too, at some speed; on a CPU they
             do in any case.
         row_groups: pairs are drawn within so many row groups; None for one a replica.
+        evaluate_on: the "test" images, or as many "unused" training images, in no part of the run:
+            for choices between settings, which must not be made on the test images.
         max_steps: stop after so many steps in all.
         log_every: steps between two log entries.
         evaluate_every: epochs; None for so often that no more test images are looked at than were
@@ -139,6 +142,7 @@ class Config:
     replicas: int | None = None
     deterministic: bool = False
     row_groups: int | None = None
+    evaluate_on: str = "test"
     max_steps: int | None = None
     log_every: int = 50
     evaluate_every: int | None = None
@@ -201,6 +205,7 @@ class Config:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("weight_decay_on", self.weight_decay_on, DECAYED)
         _one_of("meta_source", self.meta_source, META_SOURCES)
+        _one_of("evaluate_on", self.evaluate_on, EVALUATED)
         _one_of("corrupt_images", self.corrupt_images, CORRUPT_IMAGES)
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)

@@ -15,6 +15,7 @@ from absl import flags
 from tf_metamixup.config import (
     CORRUPT_IMAGES,
     DECAYED,
+    EVALUATED,
     META_SOURCES,
     MODES,
     OPTIMIZERS,
@@ -43,6 +44,7 @@ GROUPS = {
         "meta_source": "heldout (nobody trains on the meta images) or train",
         "include_labelled": "whether the unlabelled images contain the labelled ones",
         "train_examples": "cap on what is left after the meta set is taken out",
+        "evaluate_on": "test images, or as many unused training images, to choose settings by",
         "flip": "random mirroring; by default where the data set allows it",
         "shift": "random translation in pixels; by default 0 (sl) or 2 (ssl)",
     },
@@ -93,6 +95,7 @@ CHOICES = {
     "weight_decay_on": DECAYED,
     "meta_source": META_SOURCES,
     "corrupt_images": CORRUPT_IMAGES,
+    "evaluate_on": EVALUATED,
 }
 
 

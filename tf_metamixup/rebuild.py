@@ -7,17 +7,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.assembly import Assembly, assemble
 from tf_metamixup.checkpoints import Checkpoints
 from tf_metamixup.config import Config
-from tf_metamixup.data import InMemory
-from tf_metamixup.data.pipeline import test_batches
 from tf_metamixup.errors import UserError
-
-BATCH = 500
 
 
 def rebuild(
@@ -69,17 +64,3 @@ def _json(path: pathlib.Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}; train the run again") from error
-
-
-def pick(images: InMemory, indices: np.ndarray) -> tf.data.Dataset:
-    """Batches (stored images, labels) of the images at `indices`, without augmentation.
-
-    Args:
-        images: of a source, in memory or in files.
-        indices: int [n].
-    """
-    if isinstance(images, InMemory):
-        chosen = InMemory(images.images[indices], images.labels[indices])
-    else:
-        chosen = images.keep(indices)
-    return test_batches(chosen, BATCH)

@@ -152,7 +152,9 @@ def _row_name(result: dict[str, Any]) -> str:
 
 
 def _dataset(row: list[dict[str, Any]]) -> str:
-    return row[0]["config"].get("dataset", "own data")
+    config = row[0]["config"]
+    chosen_by = ", unused training images" if config.get("evaluate_on") == "unused" else ""
+    return config.get("dataset", "own data") + chosen_by
 
 
 def _errors(row: list[dict[str, Any]]) -> list[float]:

@@ -53,6 +53,19 @@ def test_meta_images_are_not_augmented(digits):
         assert (image.tobytes(), label) in stored
 
 
+def test_unused_images_are_in_no_part_of_the_run(digits):
+    made = prepared(digits, train_examples=300, num_meta=30, batch_size=50, evaluate_on="unused")
+    used = {digits.train.images[i].tobytes() for i in (*made.splits.labelled, *made.splits.meta)}
+    evaluated = np.concatenate([x for x, _ in made.test.as_numpy_iterator()])
+    assert len(evaluated) == len(digits.test)
+    assert not used & {image.tobytes() for image in evaluated}
+
+
+def test_without_an_unused_image_there_is_nothing_to_choose_by(digits):
+    with pytest.raises(UserError, match="no training image is unused"):
+        prepared(digits, evaluate_on="unused", batch_size=50)
+
+
 def test_labels_used_counts_the_meta_set_where_it_is_read(digits):
     made = prepared(digits, mode="ssl", batch_size=50)
     assert made.labels_used(reads_meta=False) == 100

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_metamixup.config import Config
 from tf_metamixup.data import pipeline, splits
 from tf_metamixup.data.pipeline import Stream
-from tf_metamixup.data.sources import Source, Streamed
+from tf_metamixup.data.sources import Source, Streamed, pick
 from tf_metamixup.errors import UserError
 
 TEST_BATCH = 500
@@ -25,7 +25,7 @@ class Prepared:
     Attributes:
         splits: which training images are labelled, unlabelled and meta.
         labelled, unlabelled, meta: endless streams; `unlabelled` is None where none are looked at.
-        test: all test images, in order.
+        test: the images that are evaluated on, in order: all test images, or as many unused ones.
         evaluate_every: epochs between two evaluations by default: often, but without looking at
             more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
@@ -101,13 +101,16 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             f"a batch of {config.batch_size} is larger than the {passed} images of an epoch; lower "
             "the batch size"
         )
+    evaluated = source.test
+    if config.evaluate_on == "unused":
+        evaluated = pick(source.train, parts.unused(len(source.train), len(source.test)))
     rows = epoch_steps * config.batch_size * (1 if unlabelled is None else 2)
     return Prepared(
         splits=parts,
         labelled=labelled,
         unlabelled=unlabelled,
         meta=stream("meta", parts.meta, meta_batch),
-        test=pipeline.test_batches(source.test, TEST_BATCH),
+        test=pipeline.test_batches(evaluated, TEST_BATCH),
         epoch_steps=epoch_steps,
-        evaluate_every=math.ceil(len(source.test) / rows),
+        evaluate_every=math.ceil(len(evaluated) / rows),
     )

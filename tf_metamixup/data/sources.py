@@ -113,6 +113,13 @@ class Kept(Streamed):
         return tf.data.Dataset.range(len(self)).map(lambda i: (kept[i], labels[i]))
 
 
+def pick(images: InMemory | Streamed, indices: np.ndarray) -> InMemory | Streamed:
+    """The images at `indices`, int [n], in memory."""
+    if isinstance(images, Streamed):
+        return images.keep(indices)
+    return InMemory(images.images[indices], images.labels[indices])
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
     """A data set.

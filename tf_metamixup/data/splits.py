@@ -23,6 +23,24 @@ class Splits:
     unlabelled: np.ndarray
     meta: np.ndarray
 
+    def unused(self, of: int, most: int) -> np.ndarray:
+        """Positions in none of the parts, spread evenly over the set, sorted int64 [n].
+
+        Args:
+            of: the size of the training set.
+            most: at most so many.
+
+        Raises:
+            UserError: all are used.
+        """
+        rest = np.setdiff1d(np.arange(of), [*self.labelled, *self.unlabelled, *self.meta])
+        if not rest.size:
+            raise UserError(
+                "no training image is unused, so evaluate_on=unused has none to look at; cap what "
+                "is trained on with train_examples"
+            )
+        return rest[np.unique(np.linspace(0, len(rest) - 1, min(most, len(rest))).astype(int))]
+
     def named(self, ids: list[str] | None = None) -> dict[str, list]:
         """The three parts for `splits.json`: the data set's own `ids` where it has them."""
         return {

@@ -8,10 +8,13 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
+from tf_metamixup.assembly import Assembly
+from tf_metamixup.data.pipeline import test_batches
+from tf_metamixup.data.prepare import TEST_BATCH
+from tf_metamixup.data.sources import pick
 from tf_metamixup.errors import UserError
 from tf_metamixup.figures import features, style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
-from tf_metamixup.rebuild import Assembly, pick
 
 # Mixed images of at most so many of a run's last steps, and real ones.
 STEPS, REAL = 20, 10_000
@@ -48,7 +51,9 @@ def _distances(run: Run) -> tuple[float, float, float]:
     """(mean, minimum over mixed images, mean over real images), as in `draw`."""
     assembly = run.rebuilt
     labelled = assembly.prepared.splits.labelled[:REAL]
-    real, classes = features.of(assembly, pick(assembly.source.train, labelled))
+    real, classes = features.of(
+        assembly, test_batches(pick(assembly.source.train, labelled), TEST_BATCH)
+    )
     mixed, pairs = _mixed(assembly)
     own = np.stack([classes, classes], axis=1)
     nearest = nearest_other(mixed, pairs, real, classes)
