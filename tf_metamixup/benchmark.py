@@ -453,29 +453,15 @@ def _tell(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    try:
-        try:
-            config, plan, path = parse(argv)
-            with job.tensorflow_start():
-                import tensorflow as tf
 
-                tf.config.list_physical_devices("GPU")
-            config = job.canonical(config)
-        except UserError as error:
-            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
-            return job.BAD_FLAGS
-        try:
-            file = Results(path) if path else None
-            result = run(config, plan)
-            print(table(result))
-            if file:
-                file.write(result)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return job.FAILED
-    except KeyboardInterrupt:
-        return 130
-    return job.FINISHED
+    def tell(config: Config, plan: Plan, path: str | None) -> None:
+        file = Results(path) if path else None
+        result = run(config, plan)
+        print(table(result))
+        if file:
+            file.write(result)
+
+    return job.measure(lambda: parse(argv), tell)
 
 
 if __name__ == "__main__":

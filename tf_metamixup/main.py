@@ -8,7 +8,7 @@ import sys
 import tempfile
 import typing
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from absl import flags
 
@@ -260,6 +260,34 @@ def describe(result: dict, run_dir: str) -> str:
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)
+
+
+def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
+    """The exit code of a command that measures something on this machine.
+
+    Args:
+        parse_flags: () -> (settings, ...), told before TensorFlow starts if it fails.
+        run: takes what `parse_flags` gave, its settings in canonical spelling.
+    """
+    try:
+        try:
+            config, *rest = parse_flags()
+            with tensorflow_start():
+                import tensorflow as tf
+
+                tf.config.list_physical_devices("GPU")
+            config = canonical(config)
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return BAD_FLAGS
+        try:
+            run(config, *rest)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+    except KeyboardInterrupt:
+        return 130
+    return FINISHED
 
 
 @contextlib.contextmanager
