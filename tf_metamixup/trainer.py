@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import export as exporting
-from tf_metamixup import loop, methods, policies, replicas
+from tf_metamixup import evaluation, loop, methods, policies, replicas
 from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
 from tf_metamixup.config import OPTIMIZERS
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
-from tf_metamixup.losses import cross_entropy
+from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.methods.method import Method
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
@@ -171,15 +171,24 @@ class Trainer:
             self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
         )
 
-    def evaluate(self, test: Iterable, between=None) -> dict[str, float]:
-        """Test error and loss of the current weights.
+    def evaluate(self, test: Iterable) -> dict[str, float]:
+        """Test error, loss and calibration of the current weights.
+
+        Args:
+            test: finite batches (images, labels).
+
+        Returns:
+            `error` and, with more than 10 classes, `error_top5` in percent; `loss`; `ece`, the
+            expected calibration error in percent.
+        """
+        return self.measure(test).scores
+
+    def measure(self, test: Iterable, between=None) -> Evaluation:
+        """What `evaluate` tells, with the confusion matrix and the confidences it comes from.
 
         Args:
             test: finite batches (images, labels).
             between: called before each batch.
-
-        Returns:
-            `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
         """
         if self._test is None or self._test[0] is not test:
             if isinstance(test, tf.data.Dataset):
@@ -194,14 +203,10 @@ class Trainer:
                 between()
             with _problems_told():
                 batch_sums = self._evaluate(batch["test"])
-            sums = batch_sums if sums is None else sums + batch_sums
+            sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:
             raise UserError("the test set is empty")
-        wrong, wrong_top5, loss, rows = np.asarray(sums)
-        result = {"error": 100 * wrong / rows, "loss": loss / rows}
-        if self.classes > 10:
-            result["error_top5"] = 100 * wrong_top5 / rows
-        return {name: float(value) for name, value in result.items()}
+        return sums.numpy()
 
     def export(self, folder: str | os.PathLike) -> None:
         """Writes a SavedModel; see `tf_metamixup.export`.
@@ -306,12 +311,7 @@ class Trainer:
         def on_replica(batch):
             images, labels, real = batch
             logits = tf.cast(self.network.predict(images), tf.float32)
-            probs = targets(labels, self.classes, logits.dtype)
-            truth = tf.argmax(probs, axis=-1)
-            top = [tf.math.in_top_k(truth, logits, k) for k in (1, min(5, self.classes))]
-            sums = [*(1 - tf.cast(hit, tf.float32) for hit in top), cross_entropy(probs, logits)]
-            sums = [tf.reduce_sum(real * each) for each in (*sums, tf.ones_like(real))]
-            return tf.cast(tf.stack(sums), tf.float64)
+            return evaluation.evaluate(targets(labels, self.classes, logits.dtype), logits, real)
 
         return self.strategy.reduce(
             tf.distribute.ReduceOp.SUM, self.strategy.run(on_replica, (batch,)), axis=None
