@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import export as exporting
 from tf_metamixup import evaluation, loop, methods, policies, replicas
+from tf_metamixup import export as exporting
 from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
 from tf_metamixup.config import OPTIMIZERS
 from tf_metamixup.data.pipeline import DatasetStream, Stream
