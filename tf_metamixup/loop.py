@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import tqdm
 
+from tf_metamixup import __version__
 from tf_metamixup.checkpoints import Progress
 from tf_metamixup.errors import UserError
 from tf_metamixup.evaluation import Evaluation
@@ -377,6 +378,9 @@ def _bar(step: int, steps: int, *, shown: bool) -> tqdm.tqdm:
 def versions() -> dict[str, str]:
     """What this run was made with."""
     packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    return {"python": platform.python_version(), "machine": platform.machine()} | {
-        package: importlib.metadata.version(package) for package in packages
+    return {
+        "tf_metamixup": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{package: importlib.metadata.version(package) for package in packages},
     }

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -15,8 +16,10 @@ from absl import flags
 from tf_metamixup.config import (
     CORRUPT_IMAGES,
     DECAYED,
+    LITERT,
     META_SOURCES,
     MODES,
+    NOT_IDENTITY,
     OPTIMIZERS,
     SCHEDULES,
     Config,
@@ -80,6 +83,8 @@ GROUPS = {
         "default runs/<dataset>-<mode>-<row>-seed<k>",
         "max_steps": "stop after so many steps in all; can be resumed",
         "export": "write a SavedModel at the end",
+        "litert": "make LiteRT models (.tflite) of it and check them against it: none, float32, "
+        "int8 or both",
         "log_every": "steps between two log entries",
         "evaluate_every": "epochs between two evaluations; by default as often as looks at no more "
         "test images than were trained on in between",
@@ -93,6 +98,7 @@ CHOICES = {
     "weight_decay_on": DECAYED,
     "meta_source": META_SOURCES,
     "corrupt_images": CORRUPT_IMAGES,
+    "litert": tuple(LITERT),
 }
 
 
@@ -122,8 +128,19 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
             )
 
 
-def read_flags(values: flags.FlagValues, argv: list[str], about: str) -> None:
+def read_flags(
+    values: flags.FlagValues, argv: list[str], about: str, *, operands: bool = False
+) -> list[str]:
     """Gives `values` what the command line says; `--help` prints `about` and exits.
+
+    Args:
+        values: with flags defined.
+        argv: the command line.
+        about: what the program does.
+        operands: whether there may be more than flags.
+
+    Returns:
+        What is no flag.
 
     Raises:
         UserError: an unknown flag, or a value of another type.
@@ -138,11 +155,12 @@ def read_flags(values: flags.FlagValues, argv: list[str], about: str) -> None:
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot read the flagfile: {error}") from None
-    if rest:
+    if rest and not operands:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
     if values["help"].value:
         print(f"{about}\n{values.get_help()}")
         sys.exit(FINISHED)
+    return rest
 
 
 def config_of(values: flags.FlagValues) -> Config:
@@ -236,6 +254,10 @@ def train(config: Config) -> dict | None:
         class_names=source.classes,
         row_groups=config.row_groups,
     )
+    if config.litert != "none":
+        with workers.together():
+            if workers.chief:
+                _require_litert(trainer, source)
     identity = config.identity()
     result = trainer.fit(
         prepared.labelled,
@@ -258,10 +280,81 @@ def train(config: Config) -> dict | None:
     exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
     with workers.together():
         if workers.chief and config.export and exported:
-            saved_model = RunDirectory(config.run_dir).saved_model
-            if not saved_model.exists():
-                trainer.export(saved_model)
+            folder = RunDirectory(config.run_dir)
+            command = shlex.join(command_of(config))
+            if not folder.saved_model.exists():
+                trainer.export(folder.saved_model, command)
+            # Also of a run that was finished without them, or with another one.
+            there = result.get("litert", {}) if folder.litert.exists() else {}
+            wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
+            if wanted != list(there):
+                result["litert"] = _export_litert(
+                    trainer, wanted, source, prepared, folder, command
+                )
+                folder.write_json("result.json", result)
     return result if workers.chief else None
+
+
+def command_of(config: Config) -> list[str]:
+    """The command line that repeats a run: each setting that is not the default.
+
+    Args:
+        config: canonical, with its data defaults filled in.
+    """
+    default = canonical(Config(dataset=config.dataset, mode=config.mode).with_mode_defaults())
+    words = ["python", "-m", "tf_metamixup.main", f"--dataset={config.dataset}"]
+    words.append(f"--mode={config.mode}")
+    for name, value in dataclasses.asdict(config).items():
+        # How many devices share a run makes no other run of it; the row groups do.
+        if value == getattr(default, name) or name in (*NOT_IDENTITY, "replicas"):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no{name}")
+        else:
+            words.append(f"--{name}={value}")
+    return words
+
+
+def _require_litert(trainer, source) -> None:
+    import tensorflow as tf
+
+    from tf_metamixup import litert
+
+    with tensorflow_start():
+        image = tf.TensorSpec([None, *source.image_shape], tf.uint8)
+        litert.require_convertible(trainer.network, image)
+
+
+def _export_litert(trainer, precisions, source, prepared, folder, command: str) -> dict[str, dict]:
+    """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
+    import numpy as np
+
+    from tf_metamixup import litert
+    from tf_metamixup.data.pipeline import test_batches
+
+    some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
+    tested = litert.spread(np.arange(len(source.test)), litert.TEST_IMAGES)
+    models, checks = {}, {}
+    with tensorflow_start():
+        images = test_batches(source.train.keep(some), 100)
+        images = np.concatenate([x for x, _ in images])
+        batches = test_batches(source.test.keep(tested), 100)
+        for precision in precisions:
+            given = images if precision == "int8" else None
+            models[precision] = litert.convert(folder.saved_model, given)
+            checks[precision] = litert.check(folder.saved_model, models[precision], batches)
+        if "int8" in checks:
+            checks["int8"]["representative_images"] = len(images)
+    litert.write(folder.litert, models, trainer.class_names, trainer.card(command, litert=checks))
+    for precision, check in checks.items():
+        if check["same_class"] < litert.LEAST_SAME_CLASS:
+            warnings.warn(
+                f"{folder.litert}/{precision}.tflite puts only {check['same_class']:.2f} % of "
+                f"{check['images']} test images into the class of the SavedModel; it is kept, and "
+                f"its {litert.CARD} says so",
+                stacklevel=2,
+            )
+    return checks
 
 
 def make_schedule(config: Config, steps: int):
@@ -294,6 +387,11 @@ def describe(result: dict, run_dir: str) -> str:
     ]
     if os.path.isdir(f"{run_dir}/saved_model"):
         lines.append(f"  SavedModel   {run_dir}/saved_model")
+    for precision, check in result.get("litert", {}).items():
+        lines.append(
+            f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "
+            f"{check['same_class']:.2f} % of {check['images']} test images)"
+        )
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)
@@ -301,7 +399,7 @@ def describe(result: dict, run_dir: str) -> str:
 
 @contextlib.contextmanager
 def tensorflow_start():
-    """Hides what TensorFlow prints while it loads and looks for GPUs, unless that fails."""
+    """Hides what TensorFlow prints as it loads, looks for GPUs or converts, unless that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Else every step on a CPU gives its memory back to the kernel and takes it again, which costs
     # as much as the arithmetic (measured: 155 ms against 80 ms for a small network).

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import evaluation, loop, methods, policies, replicas
+from tf_metamixup import card, evaluation, loop, methods, policies, replicas
 from tf_metamixup import export as exporting
 from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
 from tf_metamixup.config import OPTIMIZERS
@@ -126,6 +126,7 @@ class Trainer:
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
+        self._run_dir: str | os.PathLike | None = None
         self._test: tuple[tf.data.Dataset, Any] | None = None
         self._metric_names: list[str] = []
 
@@ -167,6 +168,7 @@ class Trainer:
             UserError: a missing data stream, a run directory of another run, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        self._run_dir = run_dir
         return loop.fit(
             self, self._streams(labelled, unlabelled, meta), test, run_dir, steps=steps, **plan
         )
@@ -208,14 +210,42 @@ class Trainer:
             raise UserError("the test set is empty")
         return sums.numpy()
 
-    def export(self, folder: str | os.PathLike) -> None:
-        """Writes a SavedModel; see `tf_metamixup.export`.
+    def export(self, folder: str | os.PathLike, command: str | None = None) -> None:
+        """Writes a SavedModel with its model card; see `tf_metamixup.export`.
+
+        Args:
+            folder: where it goes.
+            command: repeats the run, for the card.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        spec = self._image or tf.TensorSpec(self.model.input_shape, tf.float32)
-        exporting.export(self.network, folder, spec, self.class_names)
+        exporting.export(self.network, folder, self._stored, self.class_names, self.card(command))
+
+    def card(self, command: str | None = None, litert: dict | None = None) -> str:
+        """The model card of the current weights; see `card.markdown`.
+
+        What `fit` recorded stands on it where these are the weights that it recorded it of.
+        """
+        run = None if self._run_dir is None else card.read_run(self._run_dir)
+        if run is not None and run.result["steps"] != self.steps_taken:
+            run = None
+        shape = ", ".join(map(str, self._stored.shape[1:]))
+        return card.markdown(
+            self.hyper_parameters,
+            classes=self.class_names,
+            image=f"{self._stored.dtype.name} [N, {shape}]",
+            parameters=self.parameters,
+            averaged=self.method.predicts_average,
+            run=run,
+            command=command,
+            litert=litert,
+        )
+
+    @property
+    def _stored(self) -> tf.TensorSpec:
+        """Images as they are stored, as far as is known before `fit`."""
+        return self._image or tf.TensorSpec(self.model.input_shape, tf.float32)
 
     # What `loop` calls.
 

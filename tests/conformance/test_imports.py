@@ -12,8 +12,9 @@ FLOORS = {
     "mixing hypergradient network batch models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
-    "history checkpoints run_directory stopping summaries record export trainer loop": 4,
-    "main benchmark report": 5,
+    "history checkpoints run_directory stopping summaries record export card litert": 4,
+    "trainer loop": 4,
+    "main benchmark report predict": 5,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}

@@ -49,6 +49,10 @@ class InMemory:
     def __len__(self):
         return len(self.labels)
 
+    def keep(self, indices: np.ndarray) -> "InMemory":
+        """The images at `indices`, int [n], in that order, without `ids`."""
+        return InMemory(self.images[indices], self.labels[indices])
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Streamed:
