@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tf_metamixup import benchmark, main
+from tf_metamixup import benchmark, main, predict
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
@@ -41,7 +41,7 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
             main.parse([module, *arguments])
         assert "--dataset" in capsys.readouterr().out
     else:
-        parse = {"main": main.parse, "benchmark": benchmark.parse}[module]
+        parse = {"main": main.parse, "benchmark": benchmark.parse, "predict": predict.parse}[module]
         config = parse([module, *arguments])
         if module == "main":
             main.canonical(config)
