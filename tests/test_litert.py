@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_metamixup import litert
+from tf_metamixup import litert, models
 from tf_metamixup.data import scale
 from tf_metamixup.errors import UserError
 from tf_metamixup.export import export
@@ -76,6 +76,11 @@ def test_a_network_that_cannot_be_converted_is_told_before_it_is_trained():
         litert.require_convertible(Network(model, scale), IMAGE)
     assert "\n" not in str(raised.value)
     assert "--litert" in str(raised.value)
+
+
+def test_a_residual_network_converts():
+    model = models.make("wrn(depth=10, width=1)", (16, 16, 3), 10)
+    litert.require_convertible(Network(model, scale), tf.TensorSpec([None, 16, 16, 3], tf.uint8))
 
 
 def test_a_conversion_to_something_else_is_told(monkeypatch, saved_model):

@@ -160,6 +160,7 @@ def test_the_command_of_a_run_repeats_it(flags):
     assert (python, option, module) == ("python", "-m", "tf_metamixup.main")
     again = main.canonical(main.parse(["main", *arguments])).on_devices(config.replicas)
     assert again.identity() == config.identity()
+    assert not [word for word in arguments if word.startswith(("--data_dir", "--run_dir"))]
 
 
 def test_every_setting_has_a_flag():
