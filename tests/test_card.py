@@ -84,7 +84,7 @@ def test_of_empty_bins_and_pairs_nothing_is_said():
 def test_what_was_not_measured_is_not_told():
     for run in (None, RUN._replace(evaluation=None)):
         text = written(run)
-        assert "Not measured" in text
+        assert "No evaluation" in text
         assert "%" not in text
     assert "Versions" not in written(None)
 
@@ -117,7 +117,7 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     trainer = tiny.trainer("supervised", "none")
     streams = {"labelled": tiny.streams()["labelled"]}
     trainer.export(tmp_path / "untrained")
-    assert "Not measured" in (tmp_path / "untrained" / "README.md").read_text()
+    assert "No evaluation" in (tmp_path / "untrained" / "README.md").read_text()
     result = trainer.fit(**streams, test=tiny.test_set(), steps=2, run_dir=tmp_path / "run")
     trainer.export(tmp_path / "trained", command="make model")
     text = (tmp_path / "trained" / "README.md").read_text()
@@ -127,4 +127,4 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     assert "make model" in text
     batches = trainer.batches(trainer._streams(**streams, unlabelled=None, meta=None), 2)
     trainer.train(batches, 2, 1)
-    assert "Not measured" in trainer.card()
+    assert "No evaluation" in trainer.card()

@@ -1,13 +1,15 @@
 import dataclasses
 import json
+import os
 import re
 import signal
 
 import pytest
 import tensorflow as tf
 
-from tf_metamixup import main
+from tf_metamixup import litert, main
 from tf_metamixup.config import Config
+from tf_metamixup.errors import UserError
 
 
 @pytest.fixture
@@ -121,6 +123,16 @@ def test_a_loss_that_is_not_finite_is_told_with_its_step(run, tmp_path):
     assert "Traceback" not in err
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["test_error"]) == ("failed", None)
+
+
+def test_a_network_that_litert_cannot_convert_is_told_before_it_is_trained(refused, monkeypatch):
+    def refuse(saved_model):
+        os.write(2, b"what the converter says")
+        raise UserError("LiteRT cannot convert this network")
+
+    monkeypatch.setattr(litert, "convert", refuse)
+    message = refused(1, *TINY, "--export", "--litert=int8", "--batch_size=100")
+    assert message == "error: LiteRT cannot convert this network"
 
 
 def test_help_lists_the_flags_by_group(run, capsys):

@@ -120,7 +120,7 @@ def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
 
 def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
     if run is None or run.evaluation is None:
-        return ["## Test", "Not measured: no test set was given to the run that made it."]
+        return ["## Test", "No evaluation of these weights is recorded."]
     evaluation = run.evaluation
     rows = [("error", f"{evaluation.error:.2f} %")]
     if "error_top5" in evaluation.scores:

@@ -217,7 +217,6 @@ def train(config: Config) -> dict | None:
 
     import tf_metamixup as tmm
     from tf_metamixup import data, devices
-    from tf_metamixup.run_directory import RunDirectory
     from tf_metamixup.workers import Workers
 
     if config.deterministic:
@@ -280,18 +279,7 @@ def train(config: Config) -> dict | None:
     exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
     with workers.together():
         if workers.chief and config.export and exported:
-            folder = RunDirectory(config.run_dir)
-            command = shlex.join(command_of(config))
-            if not folder.saved_model.exists():
-                trainer.export(folder.saved_model, command)
-            # Also of a run that was finished without them, or with another one.
-            there = result.get("litert", {}) if folder.litert.exists() else {}
-            wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
-            if wanted != list(there):
-                result["litert"] = _export_litert(
-                    trainer, wanted, source, prepared, folder, command
-                )
-                folder.write_json("result.json", result)
+            _export(config, trainer, source, prepared, result)
     return result if workers.chief else None
 
 
@@ -325,7 +313,22 @@ def _require_litert(trainer, source) -> None:
         litert.require_convertible(trainer.network, image)
 
 
-def _export_litert(trainer, precisions, source, prepared, folder, command: str) -> dict[str, dict]:
+def _export(config: Config, trainer, source, prepared, result: dict) -> None:
+    """Writes what the finished run has not left behind yet; see `export` and `litert`."""
+    from tf_metamixup.run_directory import RunDirectory
+
+    folder = RunDirectory(config.run_dir)
+    command = shlex.join(command_of(config))
+    if not folder.saved_model.exists():
+        trainer.export(folder.saved_model, command)
+    there = result.get("litert", {}) if folder.litert.exists() else {}
+    wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
+    if wanted != list(there):
+        result["litert"] = _export_litert(wanted, trainer, source, prepared, folder, command)
+        folder.write_json("result.json", result)
+
+
+def _export_litert(precisions, trainer, source, prepared, folder, command: str) -> dict[str, dict]:
     """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
     import numpy as np
 
@@ -336,15 +339,14 @@ def _export_litert(trainer, precisions, source, prepared, folder, command: str) 
     tested = litert.spread(np.arange(len(source.test)), litert.TEST_IMAGES)
     models, checks = {}, {}
     with tensorflow_start():
-        images = test_batches(source.train.keep(some), 100)
-        images = np.concatenate([x for x, _ in images])
+        images = np.concatenate([x for x, _ in test_batches(source.train.keep(some), 100)])
         batches = test_batches(source.test.keep(tested), 100)
         for precision in precisions:
             given = images if precision == "int8" else None
             models[precision] = litert.convert(folder.saved_model, given)
             checks[precision] = litert.check(folder.saved_model, models[precision], batches)
-        if "int8" in checks:
-            checks["int8"]["representative_images"] = len(images)
+    if "int8" in checks:
+        checks["int8"]["representative_images"] = len(images)
     litert.write(folder.litert, models, trainer.class_names, trainer.card(command, litert=checks))
     for precision, check in checks.items():
         if check["same_class"] < litert.LEAST_SAME_CLASS:
@@ -409,6 +411,8 @@ def tensorflow_start():
         os.dup2(hidden.fileno(), 2)
         try:
             yield
+        except UserError:  # which says what there is to say
+            raise
         except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())
