@@ -343,8 +343,10 @@ class Trainer:
             logits = tf.cast(self.network.predict(images), tf.float32)
             return evaluation.evaluate(targets(labels, self.classes, logits.dtype), logits, real)
 
-        return self.strategy.reduce(
-            tf.distribute.ReduceOp.SUM, self.strategy.run(on_replica, (batch,)), axis=None
+        # One by one: several workers reduce no structures.
+        return tf.nest.map_structure(
+            lambda each: self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None),
+            self.strategy.run(on_replica, (batch,)),
         )
 
     def _draws(self, step) -> Draws:
