@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def outcome(run_dir: pathlib.Path):
-    """(weights, lambdas, history), to the last bit."""
+    """(weights, what was counted, history), to the last bit."""
     result = json.loads((run_dir / "result.json").read_text())
     assert result["status"] == "finished"
     newest = run_dir / f"checkpoints/step-{result['steps']:010d}/variables"
@@ -18,6 +18,8 @@ def outcome(run_dir: pathlib.Path):
         for name in sorted(reader.get_variable_to_shape_map())
         if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
     }
-    with np.load(run_dir / "lambdas.npz") as arrays:
-        lambdas = {name: array.tobytes() for name, array in arrays.items()}
-    return weights, lambdas, result["history"]
+    counted = {}
+    for name in ("lambdas", "evaluation"):
+        with np.load(run_dir / f"{name}.npz") as arrays:
+            counted |= {f"{name}/{key}": array.tobytes() for key, array in arrays.items()}
+    return weights, counted, result["history"]

@@ -91,7 +91,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_seven_make_two_runs_the_same():
+def test_all_settings_but_eight_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
@@ -99,6 +99,7 @@ def test_all_settings_but_seven_make_two_runs_the_same():
         "evaluate_every",
         "checkpoint_every",
         "export",
+        "litert",
         "data_dir",
     }
     names = {field.name for field in dataclasses.fields(Config)}

@@ -1,4 +1,5 @@
 import functools
+import json
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 import tf_metamixup as tmm
 from tests import tiny
-from tf_metamixup import main
+from tf_metamixup import litert, main
 
 # Runs where only TensorFlow is imported.
 SERVE = """
@@ -45,7 +46,26 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
     monkeypatch.setattr("signal.signal", lambda *_: None)
     assert main.main([*command, "--noexport"]) == 0
     assert not (run_dir / "saved_model").exists()
-    assert main.main(command) == 0
+    with monkeypatch.context() as strict:
+        strict.setattr(litert, "LEAST_SAME_CLASS", 101)
+        with pytest.warns(UserWarning, match=r"int8.tflite puts only [\d.]+ % of 360 test images"):
+            assert main.main([*command, "--litert=int8"]) == 0
+    models = json.loads((run_dir / "result.json").read_text())["litert"]
+    assert models.keys() == {"int8"}
+    assert models["int8"]["same_class"] > 90
+    # A further one can be asked for later, and what was there stays.
+    monkeypatch.setattr(litert, "LEAST_SAME_CLASS", 0)
+    assert main.main([*command, "--litert=float32"]) == 0
+    result = json.loads((run_dir / "result.json").read_text())
+    assert list(result["litert"]) == ["float32", "int8"]
+    assert result["litert"]["float32"]["same_class"] == 100
+    assert result["litert"]["float32"]["saved_model_error"] == pytest.approx(result["test_error"])
+    for kind in ("saved_model", "litert"):
+        card = (run_dir / kind / "README.md").read_text()
+        assert f"| error | {result['test_error']:.2f} % |" in card
+        assert "| labelled training images | 1,337 |" in card
+        assert "--policy=none" in card
+        assert ("`int8.tflite`" in card) == (kind == "litert")
     labels = (run_dir / "saved_model" / "assets" / "labels.txt").read_text()
     assert labels == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
     assert [p.name for p in run_dir.iterdir() if p.name.startswith(".saved")] == []
@@ -83,3 +103,6 @@ def test_a_method_that_predicts_with_the_average_exports_the_average(tmp_path):
     np.testing.assert_allclose(served, trainer.network.predict(images), atol=1e-5)
     own = trainer.model(trainer.network.preprocess(images), training=False)
     assert np.abs(served - own).max() > 1e-3
+    lite = litert.runner(litert.convert(tmp_path / "saved_model"))(image=images.numpy())["logits"]
+    np.testing.assert_allclose(lite, served, atol=1e-5)
+    assert "Its weights are the average" in (tmp_path / "saved_model" / "README.md").read_text()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.history import BINS, Epoch, History
 
 # lambda, lambda before, move, class of x_i, class of x_j, accepted
@@ -13,6 +14,7 @@ ROWS = np.array(
     ],
     np.float32,
 )
+EVALUATION = Evaluation(np.diag([3, 4, 5]), np.ones((15, 3)), np.array(2.0), np.array(12.0))
 
 
 def steps(*ratios):
@@ -99,7 +101,7 @@ def test_a_history_survives_a_checkpoint_in_mid_epoch():
     def first_half():
         history = History(3)
         history.open.add(steps([2.0, 1.0]), ROWS)
-        history.close({"test_error": 50.0})
+        history.close({"test_error": 50.0}, EVALUATION)
         history.open.add(steps([0.1, 1.0]), ROWS[:2])
         return history
 
@@ -113,6 +115,7 @@ def test_a_history_survives_a_checkpoint_in_mid_epoch():
     resumed = second_half(History.from_arrays(3, saved.entries, saved.arrays()))
     assert resumed.entries == whole.entries
     assert [entry["epoch"] for entry in whole.entries] == [1, 2]
+    same(resumed.evaluation._asdict(), EVALUATION._asdict())  # the second epoch had none
     same(resumed.lambdas(), whole.lambdas())
     same(resumed.arrays(), whole.arrays())
 

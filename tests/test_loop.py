@@ -14,6 +14,7 @@ from tests import tiny
 from tf_metamixup import loop
 from tf_metamixup.checkpoints import Checkpoints
 from tf_metamixup.errors import UserError
+from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.record import ChiefRecord
 from tf_metamixup.stopping import Interrupted
 from tf_metamixup.workers import Workers
@@ -66,9 +67,12 @@ class Device:
         losses = np.array(losses)
         return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
 
-    def evaluate(self, test, between=None):
+    def measure(self, test, between=None):
         self._reach("evaluate", self.calls[-1] if self.calls else None)
-        return {"error": float(self.variables[0].numpy()[0]), "loss": 1.0}
+        weight = self.variables[0].numpy()[0]
+        bins = np.zeros((15, 3))
+        bins[7] = 3, weight, 2
+        return Evaluation(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]]), bins, 3.0, 3.0)
 
     def agreement(self, step):
         return 0.5
@@ -83,10 +87,12 @@ def outcome(folder):
     device = Device()
     checkpoints = Checkpoints(folder / "checkpoints", device.variables)
     checkpoints.restore()
-    with np.load(folder / "lambdas.npz") as arrays:
-        lambdas = {name: array.tobytes() for name, array in arrays.items()}
+    counted = {}
+    for name in ("lambdas", "evaluation"):
+        with np.load(folder / f"{name}.npz") as arrays:
+            counted |= {f"{name}/{key}": array.tobytes() for key, array in arrays.items()}
     history = json.loads((folder / "result.json").read_text())["history"]
-    return device.variables[0].numpy().tobytes(), lambdas, history
+    return device.variables[0].numpy().tobytes(), counted, history
 
 
 @pytest.fixture
@@ -131,9 +137,24 @@ def test_a_result_holds_the_keys_of_the_interface(tmp_path):
         *("labels_used", "parameters", "method", "policy", "config", "history"),
     }
     assert result["history"][0].keys() >= {
-        *("epoch", "train_loss", "test_error", "learning_rate", "lambda_mean", "lambda_std"),
+        *("epoch", "train_loss", "test_error", "test_loss", "test_ece", "learning_rate"),
+        *("lambda_mean", "lambda_std"),
         *("lambda_move_mean", "lambda_move_p99"),
     }
+
+
+def last_evaluation(folder):
+    with np.load(folder / "evaluation.npz") as arrays:
+        return Evaluation(**arrays)
+
+
+def test_the_last_evaluation_is_kept(tmp_path):
+    stopped = fit(tmp_path, max_steps=13)
+    assert last_evaluation(tmp_path).scores == {
+        name: stopped[f"test_{name}"] for name in ("error", "loss", "ece")
+    }
+    finished = fit(tmp_path)
+    assert last_evaluation(tmp_path).ece == finished["test_ece"] != stopped["test_ece"]
 
 
 def test_calls_of_other_lengths_give_the_same_outcome(tmp_path, whole):
@@ -152,6 +173,7 @@ def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole)
     fit(tmp_path)
     (tmp_path / "result.json").unlink()
     (tmp_path / "lambdas.npz").unlink()
+    (tmp_path / "evaluation.npz").unlink()
     device = Device()
     assert fit(tmp_path, device=device)["status"] == "finished"
     assert device.calls == ["prepare"]

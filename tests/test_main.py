@@ -1,12 +1,14 @@
 import dataclasses
 import json
+import os
 import re
 import signal
 
 import pytest
 import tensorflow as tf
 
-from tf_metamixup import main
+from tf_metamixup import litert, main
+from tf_metamixup.errors import UserError
 
 
 @pytest.fixture
@@ -52,6 +54,8 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--epochs=0"], ["--epochs=0", "at least 1"]),
         (["--mode=xl"], ["mode", "xl", "sl", "ssl"]),
         (["--export=perhaps"], ["export", "perhaps"]),
+        (["--litert=int4"], ["litert", "int4", "float32", "int8", "both"]),
+        (["--litert=int8", "--noexport"], ["--litert=int8", "--noexport"]),
         (["digits"], ["'digits'", "--name=value"]),
         (["--flagfile=/nowhere.flags"], ["/nowhere.flags"]),
         (["--method=nosuch"], ["'nosuch'", "pseudo_label", "supervised"]),
@@ -120,6 +124,16 @@ def test_a_loss_that_is_not_finite_is_told_with_its_step(run, tmp_path):
     assert (result["status"], result["test_error"]) == ("failed", None)
 
 
+def test_a_network_that_litert_cannot_convert_is_told_before_it_is_trained(refused, monkeypatch):
+    def refuse(saved_model):
+        os.write(2, b"what the converter says")
+        raise UserError("LiteRT cannot convert this network")
+
+    monkeypatch.setattr(litert, "convert", refuse)
+    message = refused(1, *TINY, "--export", "--litert=int8", "--batch_size=100")
+    assert message == "error: LiteRT cannot convert this network"
+
+
 def test_help_lists_the_flags_by_group(run, capsys):
     with pytest.raises(SystemExit) as done:
         run("--help")
@@ -139,6 +153,25 @@ def test_equal_things_are_spelt_alike():
     parsed = main.parse(["main", "--policy=beta(alpha=1)", "--architecture=cnn3( width = 32 )"])
     named = main.parse(["main", "--policy=beta", "--architecture=cnn3"])
     assert main.canonical(parsed).identity() == main.canonical(named).identity()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--policy=beta( 0.5 )", "--seed=4", "--learning_rate=0.05", "--data_dir=/d"],
+        ["--dataset=cifar10", "--mode=ssl", "--include_labelled", "--num_meta=70", "--noflip"],
+        ["--dataset=folder:my photos", "--shift=2", "--batch_size=30", "--replicas=2"],
+    ],
+)
+def test_the_command_of_a_run_repeats_it(flags):
+    config = main.canonical(main.parse(["main", *flags]))
+    config = config.on_devices(config.replicas or 1)
+    config = config.with_data_defaults(classes=10, examples=5000, flip=True)
+    python, option, module, *arguments = main.command_of(config)
+    assert (python, option, module) == ("python", "-m", "tf_metamixup.main")
+    again = main.canonical(main.parse(["main", *arguments])).on_devices(config.replicas)
+    assert again.identity() == config.identity()
+    assert not [word for word in arguments if word.startswith(("--data_dir", "--run_dir"))]
 
 
 def test_every_setting_has_a_flag():

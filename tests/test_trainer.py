@@ -64,13 +64,20 @@ def test_evaluate_counts_every_image_once_on_any_number_of_replicas():
     results = []
     for replicas in (1, 2):
         trainer = tiny.trainer(policy="none", replicas=replicas)
-        results.append(trainer.evaluate(tiny.test_set()))
+        results.append(trainer.measure(tiny.test_set()))
     logits = trainer.network.predict(tf.constant(pixels)).numpy()
     wrong = 100 * np.mean(logits.argmax(axis=1) != labels)
     log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     loss = -np.mean(log_softmax[np.arange(25), labels])
+    confusion = np.zeros((3, 3), int)
+    np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
     for result in results:
-        assert result == pytest.approx({"error": wrong, "loss": loss}, rel=1e-5)
+        assert result.confusion.tolist() == confusion.tolist()
+        assert result.bins[:, 0].sum() == 25
+        assert result.error == pytest.approx(wrong)
+        assert result.loss == pytest.approx(loss, rel=1e-5)
+    assert results[0].ece == pytest.approx(results[1].ece, rel=1e-5)
+    assert trainer.evaluate(tiny.test_set()) == results[1].scores
 
 
 def test_evaluate_tells_top_5_with_more_than_ten_classes():

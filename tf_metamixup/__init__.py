@@ -8,6 +8,7 @@ from typing import Any
 
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
 
+__version__ = "0.1.0"
 __all__ = ["Trainer", "data", "hypergradient", "losses", "methods", "mixing", "models", "policies"]
 
 

@@ -42,6 +42,8 @@ DECAYED = ("all", "kernels")
 META_SOURCES = ("heldout", "train")
 CORRUPT_IMAGES = ("stop", "skip")
 EVALUATED = ("test", "unused")
+# Precisions of LiteRT models by value of --litert.
+LITERT = {"none": (), "float32": ("float32",), "int8": ("int8",), "both": ("float32", "int8")}
 COUNTS = (
     "epochs",
     "batch_size",
@@ -66,6 +68,7 @@ NOT_IDENTITY = (
     "evaluate_every",
     "checkpoint_every",
     "export",
+    "litert",
 )
 
 
@@ -112,6 +115,7 @@ class Config:
             trained on in between. The last epoch always is evaluated.
         checkpoint_every: epochs.
         export: whether a finished run writes a SavedModel.
+        litert: which LiteRT models it makes of it: "none", "float32", "int8" or "both".
     """
 
     dataset: str = "digits"
@@ -148,6 +152,7 @@ class Config:
     evaluate_every: int | None = None
     checkpoint_every: int = 1
     export: bool = True
+    litert: str = "none"
 
     def with_mode_defaults(self) -> "Config":
         """Fills in what the mode and the data set's name decide, and validates.
@@ -207,6 +212,12 @@ class Config:
         _one_of("meta_source", self.meta_source, META_SOURCES)
         _one_of("evaluate_on", self.evaluate_on, EVALUATED)
         _one_of("corrupt_images", self.corrupt_images, CORRUPT_IMAGES)
+        _one_of("litert", self.litert, tuple(LITERT))
+        if self.litert != "none" and not self.export:
+            raise UserError(
+                f"--litert={self.litert} is made of the SavedModel, which --noexport leaves out; "
+                "drop one of them"
+            )
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)

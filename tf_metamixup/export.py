@@ -10,24 +10,28 @@ import tensorflow as tf
 from tf_metamixup.errors import UserError, reason
 from tf_metamixup.network import Network
 
+CARD = "README.md"
+
 
 def export(
     network: Network,
     folder: str | os.PathLike,
     image: tf.TensorSpec,
     class_names: Sequence[str],
+    card: str,
 ) -> None:
     """Writes a SavedModel; an older one at the same place is replaced once it is whole.
 
     Signature `serving_default`: `image` as `image` says -> `logits`, `probabilities` float32
     [N, classes] and `class_id` int64 [N]. All scaling is inside; class names lie in
-    `assets/labels.txt`, one a line.
+    `assets/labels.txt`, one a line, and the model card in `README.md`.
 
     Args:
         network: the network.
         folder: where the SavedModel goes.
         image: shape [None, H, W, C] and type of images as they are stored.
         class_names: one a class.
+        card: of the model, in Markdown.
 
     Raises:
         UserError: the folder cannot be written.
@@ -54,6 +58,7 @@ def export(
         labels.write_text("".join(f"{name}\n" for name in class_names))
         module.labels = tf.saved_model.Asset(str(labels))
         tf.saved_model.save(module, str(draft), signatures={"serving_default": serve})
+        (draft / CARD).write_text(card)
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     except (OSError, tf.errors.OpError) as error:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_metamixup.evaluation import Evaluation
+
 BINS = 50
 # Above this many classes the class-pair table is kept of the last epoch only.
 PAIR_CLASSES = 100
@@ -89,16 +91,19 @@ class History:
     Attributes:
         entries: one object a closed epoch, as in `result.json`.
         open: the epoch under way.
+        evaluation: the last one at an epoch's end; None before the first.
     """
 
     def __init__(self, classes: int):
         self.classes = classes
         self.entries: list[dict[str, Any]] = []
         self.open = Epoch(classes)
+        self.evaluation: Evaluation | None = None
         self._closed: list[Epoch] = []
 
-    def close(self, extra: dict[str, Any]) -> dict[str, Any]:
+    def close(self, extra: dict[str, Any], evaluation: Evaluation | None = None) -> dict[str, Any]:
         """Ends the open epoch; `extra` joins its entry, which is returned."""
+        self.evaluation = evaluation or self.evaluation
         entry = self.preview(extra)
         self.entries.append(entry)
         self.open.lambdas = []
@@ -141,7 +146,9 @@ class History:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything but the entries, for a checkpoint."""
         opened = {f"open_{name}": value for name, value in self.open.arrays().items()}
-        return self.lambdas() | opened
+        evaluated = self.evaluation._asdict() if self.evaluation else {}
+        evaluated = {f"evaluation_{name}": value for name, value in evaluated.items()}
+        return self.lambdas() | opened | evaluated
 
     @classmethod
     def from_arrays(
@@ -164,6 +171,12 @@ class History:
             epoch.before, epoch.after = before, after
             epoch.pair_sum, epoch.pair_count = pairs.get(number, (None, None))
             history._closed.append(epoch)
-        opened = {k.removeprefix("open_"): v for k, v in arrays.items() if k.startswith("open_")}
-        history.open = Epoch.from_arrays(opened)
+        history.open = Epoch.from_arrays(_without_prefix("open_", arrays))
+        if evaluated := _without_prefix("evaluation_", arrays):
+            history.evaluation = Evaluation(**evaluated)
         return history
+
+
+def _without_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose name has the prefix, by the rest of it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

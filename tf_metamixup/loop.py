@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 import numpy as np
 import tqdm
 
+from tf_metamixup import __version__
 from tf_metamixup.checkpoints import Progress
 from tf_metamixup.errors import UserError
+from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.history import History
 from tf_metamixup.record import ChiefRecord, Record
 from tf_metamixup.stopping import Interrupted, Stop, listen
@@ -22,6 +24,8 @@ from tf_metamixup.workers import LostWorkerError
 
 # A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
+# Of an epoch without an evaluation.
+UNMEASURED = {"test_error": None, "test_loss": None, "test_ece": None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,10 +143,11 @@ class _Run:
             if self.step == self.plan.steps:
                 return self._write_result("finished", self.history.entries)
             self._save()
-            entries = self.history.entries
+            entries, evaluation = self.history.entries, None
             if self.step % self.plan.epoch_steps:
-                entries = [*entries, self.history.preview(self._epoch_extra(evaluate=True))]
-            return self._write_result("stopped", entries)
+                extra, evaluation = self._epoch_extra(evaluate=True)
+                entries = [*entries, self.history.preview(extra)]
+            return self._write_result("stopped", entries, evaluation)
         except _NotFiniteError as error:
             self._write_result("failed", self.history.entries, error=str(error))
             raise UserError(str(error)) from None
@@ -216,26 +221,29 @@ class _Run:
         final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
         evaluate = ends or number % self.plan.evaluate_every == 0
-        extra = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
+        measured = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
         with stop.deferred():
-            entry = self.history.close(extra)
+            entry = self.history.close(*measured)
             self.record.epoch(self.step, entry, self.history.last_pairs)
             if final or number % self.plan.checkpoint_every == 0:
                 self._save()
 
-    def _epoch_extra(self, *, evaluate: bool, between=None) -> dict[str, float | None]:
+    def _epoch_extra(
+        self, *, evaluate: bool, between=None
+    ) -> tuple[dict[str, float | None], Evaluation | None]:
         extra: dict[str, float | None] = {"learning_rate": self._learning_rate()}
-        extra |= {"test_error": None, "test_loss": None}
+        extra |= UNMEASURED
+        evaluation = None
         if evaluate:
             if self.test is not None:
-                measured = self.trainer.evaluate(self.test, between)
-                if not math.isfinite(measured["loss"]):
-                    self._diverged(f"the test loss is {measured['loss']} after step {self.step}")
-                extra |= {f"test_{name}": value for name, value in measured.items()}
+                evaluation = self.trainer.measure(self.test, between)
+                if not math.isfinite(evaluation.loss):
+                    self._diverged(f"the test loss is {evaluation.loss} after step {self.step}")
+                extra |= {f"test_{name}": value for name, value in evaluation.scores.items()}
             cosine = self.trainer.agreement(self.step - 1)
             if cosine is not None:
                 extra["meta_gradient_cosine"] = cosine
-        return extra
+        return extra, evaluation
 
     def _learning_rate(self) -> float:
         return float(self.trainer.learning_rate(self.step - 1))
@@ -270,6 +278,11 @@ class _Run:
             self.record.checkpoint(self.step, Progress(state, self.history.arrays()))
             self.saved = self.step
         self.record.lambdas(self.history.lambdas())
+        self._write_evaluation(self.history.evaluation)
+
+    def _write_evaluation(self, evaluation: Evaluation | None) -> None:
+        if evaluation is not None:
+            self.record.evaluation(evaluation._asdict())
 
     def _go_on_from(self, progress: Progress) -> None:
         state = progress.state
@@ -277,8 +290,11 @@ class _Run:
         self.seconds, self.images = state["seconds"], state["images"]
         self.history = History.from_arrays(self.trainer.classes, state["history"], progress.arrays)
 
-    def _write_result(self, status: str, entries: list[dict], **more) -> dict[str, Any]:
-        last = entries[-1] if entries else {"test_error": None, "test_loss": None}
+    def _write_result(
+        self, status: str, entries: list[dict], evaluation: Evaluation | None = None, **more
+    ) -> dict[str, Any]:
+        """The result; `evaluation` where that of the last closed epoch is not the last one."""
+        last = entries[-1] if entries else UNMEASURED
         result = {
             "status": status,
             **{k: v for k, v in last.items() if k.startswith("test_")},
@@ -296,6 +312,7 @@ class _Run:
         }
         unfinished = len(entries) > len(self.history.entries)
         self.record.lambdas(self.history.lambdas(with_open=unfinished))
+        self._write_evaluation(evaluation or self.history.evaluation)
         self.record.result(result)
         return result
 
@@ -361,6 +378,9 @@ def _bar(step: int, steps: int, *, shown: bool) -> tqdm.tqdm:
 def versions() -> dict[str, str]:
     """What this run was made with."""
     packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    return {"python": platform.python_version(), "machine": platform.machine()} | {
-        package: importlib.metadata.version(package) for package in packages
+    return {
+        "tf_metamixup": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{package: importlib.metadata.version(package) for package in packages},
     }

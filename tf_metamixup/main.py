@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -16,8 +17,10 @@ from tf_metamixup.config import (
     CORRUPT_IMAGES,
     DECAYED,
     EVALUATED,
+    LITERT,
     META_SOURCES,
     MODES,
+    NOT_IDENTITY,
     OPTIMIZERS,
     SCHEDULES,
     Config,
@@ -82,6 +85,8 @@ GROUPS = {
         "default runs/<dataset>-<mode>-<row>-seed<k>",
         "max_steps": "stop after so many steps in all; can be resumed",
         "export": "write a SavedModel at the end",
+        "litert": "make LiteRT models (.tflite) of it and check them against it: none, float32, "
+        "int8 or both",
         "log_every": "steps between two log entries",
         "evaluate_every": "epochs between two evaluations; by default as often as looks at no more "
         "test images than were trained on in between",
@@ -96,6 +101,7 @@ CHOICES = {
     "meta_source": META_SOURCES,
     "corrupt_images": CORRUPT_IMAGES,
     "evaluate_on": EVALUATED,
+    "litert": tuple(LITERT),
 }
 
 
@@ -126,18 +132,18 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
 
 
 def read_flags(
-    values: flags.FlagValues, argv: list[str], about: str, *, others: bool = False
+    values: flags.FlagValues, argv: list[str], about: str, *, operands: bool = False
 ) -> list[str]:
     """Gives `values` what the command line says; `--help` prints `about` and exits.
 
     Args:
-        values: has the flags.
-        argv: the command line, the program's name first.
+        values: with flags defined.
+        argv: the command line.
         about: what the program does.
-        others: whether it takes arguments that are no flags.
+        operands: whether there may be more than flags.
 
     Returns:
-        The arguments that are no flags.
+        What is no flag.
 
     Raises:
         UserError: an unknown flag, a value of another type, an argument that is not taken.
@@ -152,7 +158,7 @@ def read_flags(
         raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot read the flagfile: {error}") from None
-    if rest and not others:
+    if rest and not operands:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
     if values["help"].value:
         print(f"{about}\n{values.get_help()}")
@@ -213,13 +219,16 @@ def train(config: Config) -> dict | None:
 
     from tf_metamixup import devices
     from tf_metamixup.assembly import assemble
-    from tf_metamixup.run_directory import RunDirectory
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     assembly = assemble(config, devices.make_strategy(config.replicas))
     config, source, prepared, trainer = assembly
     workers = trainer.workers
+    if config.litert != "none":
+        with workers.together():
+            if workers.chief:
+                _require_litert(trainer, source)
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,
@@ -240,10 +249,84 @@ def train(config: Config) -> dict | None:
     exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
     with workers.together():
         if workers.chief and config.export and exported:
-            saved_model = RunDirectory(config.run_dir).saved_model
-            if not saved_model.exists():
-                trainer.export(saved_model)
+            _export(config, trainer, source, prepared, result)
     return result if workers.chief else None
+
+
+def command_of(config: Config) -> list[str]:
+    """The command line that repeats a run: each setting that is not the default.
+
+    Args:
+        config: canonical, with its data defaults filled in.
+    """
+    default = canonical(Config(dataset=config.dataset, mode=config.mode).with_mode_defaults())
+    words = ["python", "-m", "tf_metamixup.main", f"--dataset={config.dataset}"]
+    words.append(f"--mode={config.mode}")
+    for name, value in dataclasses.asdict(config).items():
+        # How many devices share a run makes no other run of it; the row groups do.
+        if value == getattr(default, name) or name in (*NOT_IDENTITY, "replicas"):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no{name}")
+        else:
+            words.append(f"--{name}={value}")
+    return words
+
+
+def _require_litert(trainer, source) -> None:
+    import tensorflow as tf
+
+    from tf_metamixup import litert
+
+    with tensorflow_start():
+        image = tf.TensorSpec([None, *source.image_shape], tf.uint8)
+        litert.require_convertible(trainer.network, image)
+
+
+def _export(config: Config, trainer, source, prepared, result: dict) -> None:
+    """Writes what the finished run has not left behind yet; see `export` and `litert`."""
+    from tf_metamixup.run_directory import RunDirectory
+
+    folder = RunDirectory(config.run_dir)
+    command = shlex.join(command_of(config))
+    if not folder.saved_model.exists():
+        trainer.export(folder.saved_model, command)
+    there = result.get("litert", {}) if folder.litert.exists() else {}
+    wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
+    if wanted != list(there):
+        result["litert"] = _export_litert(wanted, trainer, source, prepared, folder, command)
+        folder.write_json("result.json", result)
+
+
+def _export_litert(precisions, trainer, source, prepared, folder, command: str) -> dict[str, dict]:
+    """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
+    import numpy as np
+
+    from tf_metamixup import litert
+    from tf_metamixup.data.pipeline import test_batches
+
+    some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
+    tested = litert.spread(np.arange(len(source.test)), litert.TEST_IMAGES)
+    models, checks = {}, {}
+    with tensorflow_start():
+        images = np.concatenate([x for x, _ in test_batches(source.train.keep(some), 100)])
+        batches = test_batches(source.test.keep(tested), 100)
+        for precision in precisions:
+            given = images if precision == "int8" else None
+            models[precision] = litert.convert(folder.saved_model, given)
+            checks[precision] = litert.check(folder.saved_model, models[precision], batches)
+    if "int8" in checks:
+        checks["int8"]["representative_images"] = len(images)
+    litert.write(folder.litert, models, trainer.class_names, trainer.card(command, litert=checks))
+    for precision, check in checks.items():
+        if check["same_class"] < litert.LEAST_SAME_CLASS:
+            warnings.warn(
+                f"{folder.litert}/{precision}.tflite puts only {check['same_class']:.2f} % of "
+                f"{check['images']} test images into the class of the SavedModel; it is kept, and "
+                f"its {litert.CARD} says so",
+                stacklevel=2,
+            )
+    return checks
 
 
 def describe(result: dict, run_dir: str) -> str:
@@ -257,6 +340,11 @@ def describe(result: dict, run_dir: str) -> str:
     ]
     if os.path.isdir(f"{run_dir}/saved_model"):
         lines.append(f"  SavedModel   {run_dir}/saved_model")
+    for precision, check in result.get("litert", {}).items():
+        lines.append(
+            f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "
+            f"{check['same_class']:.2f} % of {check['images']} test images)"
+        )
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)
@@ -292,7 +380,7 @@ def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
 
 @contextlib.contextmanager
 def tensorflow_start():
-    """Hides what TensorFlow prints while it loads and looks for GPUs, unless that fails."""
+    """Hides what TensorFlow prints as it loads, looks for GPUs or converts, unless that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Else every step on a CPU gives its memory back to the kernel and takes it again, which costs
     # as much as the arithmetic (measured: 155 ms against 80 ms for a small network).
@@ -302,6 +390,8 @@ def tensorflow_start():
         os.dup2(hidden.fileno(), 2)
         try:
             yield
+        except UserError:  # which says what there is to say
+            raise
         except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())

@@ -67,6 +67,9 @@ class Record:
     def lambdas(self, arrays: dict[str, np.ndarray]) -> None:
         """Replaces `lambdas.npz`."""
 
+    def evaluation(self, arrays: dict[str, np.ndarray]) -> None:
+        """Replaces `evaluation.npz`."""
+
     def result(self, content: dict[str, Any]) -> None:
         """Replaces `result.json`."""
 
@@ -131,6 +134,10 @@ class ChiefRecord(Record):
     def lambdas(self, arrays):
         """See `Record`."""
         self._folder.write_arrays("lambdas.npz", arrays)
+
+    def evaluation(self, arrays):
+        """See `Record`."""
+        self._folder.write_arrays("evaluation.npz", arrays)
 
     def result(self, content):
         """See `Record`."""

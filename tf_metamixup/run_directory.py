@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.saved_model = self.path / "saved_model"
+        self.litert = self.path / "litert"
         with self._told():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
 
@@ -94,6 +96,22 @@ class RunDirectory:
                 f"cannot read {self.path / name}: {error}; mend or remove it"
             ) from error
         return content
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """The `.npz` file `name`, or None if it is missing.
+
+        Raises:
+            UserError: it is no such file.
+        """
+        try:
+            with np.load(self.path / name, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"cannot read {self.path / name}: {error}; mend or remove it"
+            ) from error
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Replaces the JSON file `name`."""

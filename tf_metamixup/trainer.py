@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup import card, evaluation, loop, methods, policies, replicas
 from tf_metamixup import export as exporting
-from tf_metamixup import loop, methods, policies, replicas
 from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
 from tf_metamixup.config import OPTIMIZERS
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
+from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.kept_features import KeptFeatures
-from tf_metamixup.losses import cross_entropy
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.network import Network
@@ -140,6 +140,7 @@ class Trainer:
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
+        self._run_dir: str | os.PathLike | None = None
         self._test: tuple[tf.data.Dataset, Any] | None = None
         self._metric_names: list[str] = []
 
@@ -183,18 +184,28 @@ class Trainer:
             UserError: a missing data stream, a run directory of another run, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        self._run_dir = run_dir
         streams = self.streams(labelled=labelled, unlabelled=unlabelled, meta=meta)
         return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
 
-    def evaluate(self, test: Iterable, between=None) -> dict[str, float]:
-        """Test error and loss of the current weights.
+    def evaluate(self, test: Iterable) -> dict[str, float]:
+        """Test error, loss and calibration of the current weights.
+
+        Args:
+            test: finite batches (images, labels).
+
+        Returns:
+            `error` and, with more than 10 classes, `error_top5` in percent; `loss`; `ece`, the
+            expected calibration error in percent.
+        """
+        return self.measure(test).scores
+
+    def measure(self, test: Iterable, between=None) -> Evaluation:
+        """What `evaluate` tells, with the confusion matrix and the confidences it comes from.
 
         Args:
             test: finite batches (images, labels).
             between: called before each batch.
-
-        Returns:
-            `error` and, with more than 10 classes, `error_top5` in percent; `loss`.
         """
         if self._test is None or self._test[0] is not test:
             if isinstance(test, tf.data.Dataset):
@@ -209,23 +220,47 @@ class Trainer:
                 between()
             with _problems_told():
                 batch_sums = self._evaluate(batch["test"])
-            sums = batch_sums if sums is None else sums + batch_sums
+            sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:
             raise UserError("the test set is empty")
-        wrong, wrong_top5, loss, rows = np.asarray(sums)
-        result = {"error": 100 * wrong / rows, "loss": loss / rows}
-        if self.classes > 10:
-            result["error_top5"] = 100 * wrong_top5 / rows
-        return {name: float(value) for name, value in result.items()}
+        return sums.numpy()
 
-    def export(self, folder: str | os.PathLike) -> None:
-        """Writes a SavedModel; see `tf_metamixup.export`.
+    def export(self, folder: str | os.PathLike, command: str | None = None) -> None:
+        """Writes a SavedModel with its model card; see `tf_metamixup.export`.
+
+        Args:
+            folder: where it goes.
+            command: repeats the run, for the card.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        spec = self._image or tf.TensorSpec(self.model.input_shape, tf.float32)
-        exporting.export(self.network, folder, spec, self.class_names)
+        exporting.export(self.network, folder, self._stored, self.class_names, self.card(command))
+
+    def card(self, command: str | None = None, litert: dict | None = None) -> str:
+        """The model card of the current weights; see `card.markdown`.
+
+        What `fit` recorded stands on it where these are the weights that it recorded it of.
+        """
+        run = None if self._run_dir is None else card.read_run(self._run_dir)
+        if run is not None and run.result["steps"] != self.steps_taken:
+            run = None
+        shape = ", ".join(map(str, self._stored.shape[1:]))
+        return card.markdown(
+            self.hyper_parameters,
+            classes=self.class_names,
+            image=f"{self._stored.dtype.name} [N, {shape}]",
+            parameters=self.parameters,
+            averaged=self.method.predicts_average,
+            run=run,
+            command=command,
+            litert=litert,
+        )
+
+    @property
+    def _stored(self) -> tf.TensorSpec:
+        """Images as they are stored, as far as is known before `fit`."""
+        return self._image or tf.TensorSpec(self.model.input_shape, tf.float32)
 
     # What `loop` calls.
 
@@ -375,15 +410,12 @@ class Trainer:
         def on_replica(batch):
             images, labels, real = batch
             logits = tf.cast(self.network.predict(images), tf.float32)
-            probs = targets(labels, self.classes, logits.dtype)
-            truth = tf.argmax(probs, axis=-1)
-            top = [tf.math.in_top_k(truth, logits, k) for k in (1, min(5, self.classes))]
-            sums = [*(1 - tf.cast(hit, tf.float32) for hit in top), cross_entropy(probs, logits)]
-            sums = [tf.reduce_sum(real * each) for each in (*sums, tf.ones_like(real))]
-            return tf.cast(tf.stack(sums), tf.float64)
+            return evaluation.evaluate(targets(labels, self.classes, logits.dtype), logits, real)
 
-        return self.strategy.reduce(
-            tf.distribute.ReduceOp.SUM, self.strategy.run(on_replica, (batch,)), axis=None
+        # One by one: several workers reduce no structures.
+        return tf.nest.map_structure(
+            lambda each: self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None),
+            self.strategy.run(on_replica, (batch,)),
         )
 
     def _draws(self, step) -> Draws:

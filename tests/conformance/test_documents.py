@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tf_metamixup import benchmark, main, scale
+from tf_metamixup import benchmark, main, predict, scale
 from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -44,7 +44,8 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
             main.parse([module, *arguments])
         assert "--dataset" in capsys.readouterr().out
     else:
-        parse = {"main": main.parse, "benchmark": benchmark.parse, "scale": scale.parse}[module]
+        known = {"main": main, "benchmark": benchmark, "scale": scale, "predict": predict}
+        parse = known[module].parse
         config = parse([module, *arguments])
         if module == "main":
             main.canonical(config)

@@ -8,14 +8,14 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
     "errors registry config paper rendezvous": 0,
-    "losses schedules replicas randomness": 0,
+    "losses schedules replicas randomness evaluation image_files": 0,
     "mixing hypergradient top network batch kept_features remembered_losses lambda_net": 1,
     "models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
-    "history checkpoints run_directory stopping summaries record export trainer loop "
-    "assembly rebuild": 4,
-    "main benchmark keras_fit scale report figures": 5,
+    "history checkpoints run_directory stopping summaries record export card litert": 4,
+    "trainer loop assembly rebuild": 4,
+    "main benchmark keras_fit scale report predict figures": 5,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}

@@ -83,13 +83,6 @@ def test_augment_works_on_a_batch_of_unknown_size():
     np.testing.assert_array_equal(traced(x), known)
 
 
-def test_resize_keeps_a_plain_image_plain():
-    plain = np.full((2, 6, 9, 1), 77, np.uint8)
-    resized = augment.resize(plain, 4).numpy()
-    assert resized.dtype == np.uint8
-    np.testing.assert_array_equal(resized, np.full((2, 4, 4, 1), 77))
-
-
 def test_the_centre_crop_leaves_out_equal_borders():
     crop = augment.center_crop(jpeg(128, 256), 56).numpy().astype(float)  # short side 64
     assert crop.shape == (56, 56, 3)

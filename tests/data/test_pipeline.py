@@ -61,6 +61,14 @@ def labels(batches):
     return np.concatenate([y for _, y, *_ in batches])
 
 
+def test_kept_images_come_in_the_order_of_their_positions(images):
+    everything = pipeline.test_batches(images, 20)
+    (x, y), *_ = everything.as_numpy_iterator()
+    places = np.array([7, 2, 5])
+    kept = pipeline.test_batches(images.keep(places), 2).as_numpy_iterator()
+    assert_equal(list(kept), [(x[places[:2]], y[places[:2]]), (x[places[2:]], y[places[2:]])])
+
+
 def test_the_kind_of_image_set_decides_the_stream(in_memory, streamed):
     assert isinstance(make(in_memory), pipeline.ArrayStream)
     assert isinstance(make(streamed), pipeline.FileStream)

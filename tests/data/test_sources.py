@@ -340,8 +340,8 @@ def test_the_real_data_sets_are_read(real_data):
     np.testing.assert_array_equal(cifar.train.labels[:5], tf.cast(stored["label"], tf.int64))
 
 
-def test_images_are_picked_in_order_whether_in_memory_or_in_files():
+def test_images_in_memory_are_kept_in_the_order_asked_for():
     pixels = np.arange(5, dtype=np.uint8)[:, None, None, None]
     images = sources.InMemory(pixels, np.arange(5) * 10)
-    picked = sources.pick(images, np.array([3, 1]))
+    picked = images.keep(np.array([3, 1]))
     assert picked.images.flatten().tolist() == [3, 1] and picked.labels.tolist() == [30, 10]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_metamixup import randomness
 from tf_metamixup.errors import UserError
+from tf_metamixup.image_files import resize
 
 # Of an ImageNet crop: He et al. (2016) resize the short side to 256 for a crop of 224.
 _SHORT_SIDE = 256 / 224
@@ -63,12 +64,6 @@ def augment(
 _flip, _shift = flip, shift
 
 
-def resize(images: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes uint8 [..., H, W, C] to [..., size, size, C], with anti-aliasing."""
-    resized = tf.image.resize(images, [size, size], antialias=True)
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
-
-
 def random_crop(encoded: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
     """The random-resized crop of ImageNet training (Szegedy et al., 2015), uint8 [size, size, 3].
 
@@ -106,7 +101,7 @@ def center_crop(encoded: tf.Tensor, size: int) -> tf.Tensor:
 
 def _crop(encoded: tf.Tensor, begin: tf.Tensor, extent: tf.Tensor, size: int) -> tf.Tensor:
     window = tf.concat([begin, extent], 0)
-    return resize(tf.image.decode_and_crop_jpeg(encoded, window, channels=3), size)
+    return resize(tf.image.decode_and_crop_jpeg(encoded, window, channels=3), [size, size])
 
 
 def _reflect(positions: tf.Tensor, size: int) -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_metamixup.config import Config
 from tf_metamixup.data import pipeline, splits
 from tf_metamixup.data.pipeline import Stream
-from tf_metamixup.data.sources import Source, Streamed, pick
+from tf_metamixup.data.sources import Source, Streamed
 from tf_metamixup.errors import UserError
 
 TEST_BATCH = 500
@@ -103,7 +103,7 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         )
     evaluated = source.test
     if config.evaluate_on == "unused":
-        evaluated = pick(source.train, parts.unused(len(source.train), len(source.test)))
+        evaluated = source.train.keep(parts.unused(len(source.train), len(source.test)))
     rows = epoch_steps * config.batch_size * (1 if unlabelled is None else 2)
     return Prepared(
         splits=parts,

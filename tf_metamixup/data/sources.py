@@ -1,21 +1,20 @@
 """Data sets by name: scikit-learn's digits, any TFDS image classification set, or a folder."""
 
-import contextlib
 import dataclasses
 import difflib
 import os
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from PIL import Image
 
+from tf_metamixup import image_files
 from tf_metamixup.data import augment, splits
 from tf_metamixup.errors import UnknownNameError, UserError
 from tf_metamixup.registry import Registry
@@ -49,6 +48,10 @@ class InMemory:
 
     def __len__(self):
         return len(self.labels)
+
+    def keep(self, indices: np.ndarray) -> "InMemory":
+        """The images at `indices`, int [n], in that order, without `ids`."""
+        return InMemory(self.images[indices], self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,13 +116,6 @@ class Kept(Streamed):
         return tf.data.Dataset.range(len(self)).map(lambda i: (kept[i], labels[i]))
 
 
-def pick(images: InMemory | Streamed, indices: np.ndarray) -> InMemory | Streamed:
-    """The images at `indices`, int [n], in memory."""
-    if isinstance(images, Streamed):
-        return images.keep(indices)
-    return InMemory(images.images[indices], images.labels[indices])
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
     """A data set.
@@ -181,7 +177,7 @@ def _digits(size: int | None) -> Source:
     digits = load_digits()
     images = np.round(digits.images[..., None] * (255 / 16)).astype(np.uint8)
     if size not in (None, images.shape[1]):
-        images = augment.resize(images, size).numpy()
+        images = image_files.resize(images, (size, size)).numpy()
     labels = digits.target.astype(np.int64)
     # The same for every run: the constant is no run's seed. 36 of each class are a fifth.
     parts = splits.make(labels, 10, seed=0, num_meta=360)
@@ -210,7 +206,9 @@ def _folder(name: str, root: Path, size: int | None, *, skip: bool) -> Source:
 
     paths = [path for split in files.values() for members in split.values() for path in members]
     problems: list[str] = []
-    headers = {path: header for path in paths if (header := _tried(problems, _header, path))}
+    headers = {
+        path: header for path in paths if (header := _tried(problems, image_files.header, path))
+    }
     if not headers:
         raise UserError(f"{name}: no image can be read; {problems[0]}")
     sizes, modes = zip(*headers.values(), strict=True)
@@ -226,7 +224,7 @@ def _folder(name: str, root: Path, size: int | None, *, skip: bool) -> Source:
         images = np.empty((len(members), *shape), np.uint8)
         read = []
         for path, c in members:
-            pixels = _tried(problems, _image, path, shape) if path in headers else None
+            pixels = _tried(problems, image_files.read, path, shape) if path in headers else None
             if pixels is not None:
                 images[len(read)] = pixels
                 read.append((path.relative_to(root / split).as_posix(), c))
@@ -252,13 +250,9 @@ def _tried(problems: list[str], read, *arguments):
     """What `read` gives, or None and one more of the `problems`."""
     try:
         return read(*arguments)
-    except _UnreadableError as error:
+    except image_files.UnreadableError as error:
         problems.append(str(error))
         return None
-
-
-class _UnreadableError(UserError):
-    """A file that is not the image it should be."""
 
 
 def _image_files(root: Path, split: str) -> dict[str, list[Path]]:
@@ -271,7 +265,7 @@ def _image_files(root: Path, split: str) -> dict[str, list[Path]]:
         )
     files = {
         directory.name: sorted(
-            path for path in directory.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg")
+            path for path in directory.iterdir() if path.suffix.lower() in image_files.SUFFIXES
         )
         for directory in folder.iterdir()
         if directory.is_dir() and not directory.name.startswith(".")
@@ -282,31 +276,6 @@ def _image_files(root: Path, split: str) -> dict[str, list[Path]]:
         if not members:
             raise UserError(f"{folder / label} holds no .png, .jpg or .jpeg image")
     return files
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _UnreadableError(f"cannot read the image {path}: {error}") from error
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """((H, W), mode), without decoding the image."""
-    with _opened(path) as image:
-        size, mode = (image.height, image.width), image.mode
-    if mode[0] in "IF":
-        raise UserError(f"{path}: images of more than 8 bits a channel must be converted to 8 bits")
-    return size, mode
-
-
-def _image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    with _opened(path) as image:
-        pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
-    pixels = pixels.reshape(*pixels.shape[:2], shape[2])
-    return pixels if pixels.shape == shape else augment.resize(pixels, shape[0]).numpy()
 
 
 def _tfds(name: str, root: Path, size: int | None) -> Source:
@@ -469,7 +438,7 @@ def _decode(encoded: tf.Tensor, stored: Iterable[int | None], shape: tuple) -> t
     """uint8 [H, W, C] of one encoded image, resized where `stored` is another shape."""
     image = tf.io.decode_image(encoded, channels=shape[2], expand_animations=False)
     if tuple(stored)[:2] != shape[:2]:
-        image = augment.resize(image, shape[0])
+        image = image_files.resize(image, shape[:2])
     return tf.ensure_shape(image, shape)
 
 

@@ -11,7 +11,6 @@ from scipy.spatial.distance import cdist
 from tf_metamixup.assembly import Assembly
 from tf_metamixup.data.pipeline import test_batches
 from tf_metamixup.data.prepare import TEST_BATCH
-from tf_metamixup.data.sources import pick
 from tf_metamixup.errors import UserError
 from tf_metamixup.figures import features, style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
@@ -52,7 +51,7 @@ def _distances(run: Run) -> tuple[float, float, float]:
     assembly = run.rebuilt
     labelled = assembly.prepared.splits.labelled[:REAL]
     real, classes = features.of(
-        assembly, test_batches(pick(assembly.source.train, labelled), TEST_BATCH)
+        assembly, test_batches(assembly.source.train.keep(labelled), TEST_BATCH)
     )
     mixed, pairs = _mixed(assembly)
     own = np.stack([classes, classes], axis=1)

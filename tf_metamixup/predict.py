@@ -1,0 +1,225 @@
+"""`python -m tf_metamixup.predict SAVED_MODEL IMAGES...`: classes of image files, as JSON lines.
+
+SAVED_MODEL is a folder that a run exported. IMAGES are .png, .jpg or .jpeg files, or folders, which
+stand for all such files below them. Images are converted to grey or colour and resized as those of
+--dataset=folder:DIR are. One line of JSON an image, in their order:
+
+    {"file": ..., "class": ..., "class_id": ..., "probability": ..., "probabilities": {CLASS: ...}}
+
+with the likeliest class first in `probabilities`, or {"file": ..., "error": ...} for what cannot be
+read, which does not stop the rest. Exit code: 0 if every image was classified, 1 if one was not or
+the model cannot be used, 2 for bad flags.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from absl import flags
+
+from tf_metamixup import main as job
+from tf_metamixup.errors import UserError, reason
+
+BATCH = 64
+SIGNATURE = "serving_default"
+OUTPUTS = ("probabilities", "class_id")
+
+
+class Model:
+    """An exported classifier.
+
+    Args:
+        folder: the SavedModel.
+
+    Raises:
+        UserError: it cannot be loaded, or is none of ours.
+
+    Attributes:
+        image_shape: (H, W, C) of the images it takes.
+        classes: their names.
+    """
+
+    def __init__(self, folder: str):
+        import tensorflow as tf
+
+        try:
+            self._loaded = tf.saved_model.load(folder)  # which owns the variables
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise UserError(f"cannot load the SavedModel {folder}: {reason(error)}") from error
+        serve = self._loaded.signatures.get(SIGNATURE)
+        takes = serve.structured_input_signature[1] if serve else {}
+        if takes.keys() != {"image"} or not serve.structured_outputs.keys() >= {*OUTPUTS}:
+            raise UserError(
+                f"the SavedModel {folder} has no signature {SIGNATURE!r} from `image` to "
+                f"{' and '.join(f'`{name}`' for name in OUTPUTS)}, as exports of tf_metamixup have"
+            )
+        self._serve = serve
+        self.image_shape = _image_shape(folder, takes["image"])
+        labels = pathlib.Path(folder) / "assets" / "labels.txt"
+        self.classes = _names(labels, serve.structured_outputs["probabilities"].shape[-1])
+
+    def __call__(self, images: Sequence) -> tuple[Any, Any]:
+        """Of images uint8 [H, W, C]: probabilities [N, classes] and class numbers [N]."""
+        import numpy as np
+        import tensorflow as tf
+
+        outputs = self._serve(image=tf.constant(np.stack(images)))
+        return tuple(outputs[name].numpy() for name in OUTPUTS)
+
+
+def require_saved_model(folder: str) -> None:
+    """Refuses what is none, before TensorFlow is loaded for it.
+
+    Raises:
+        UserError: it has no `saved_model.pb`.
+    """
+    if not os.path.isfile(os.path.join(folder, "saved_model.pb")):
+        raise UserError(
+            f"{folder} is not a SavedModel: it holds no saved_model.pb; give the folder "
+            "saved_model of a finished run"
+        )
+
+
+def _image_shape(folder: str, image) -> tuple[int, int, int]:
+    shape = image.shape[1:].as_list() if image.shape.rank == 4 else [None]
+    if image.dtype.name != "uint8" or None in shape or shape[2] not in (1, 3):
+        raise UserError(
+            f"the SavedModel {folder} takes {image.dtype.name} {image.shape}, and image files are "
+            "uint8 [N, H, W, 1 or 3]; how they became what it takes is not known here"
+        )
+    return tuple(shape)
+
+
+def _names(path: pathlib.Path, count: int) -> list[str]:
+    try:
+        names = path.read_text().removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the class names {path}: {reason(error)}") from None
+    if len(names) != count or len(set(names)) != count:
+        raise UserError(f"{path} must name each of the {count} classes once")
+    return names
+
+
+def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
+    """The image files that `names` stand for; what is no folder stands for itself."""
+    from tf_metamixup.image_files import SUFFIXES
+
+    for path in map(pathlib.Path, names):
+        if not path.is_dir():
+            yield path
+            continue
+        found = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES]
+        yield from found or [path]
+
+
+def predictions(
+    model: Model, paths: Iterable[pathlib.Path], top: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """What is printed of each image.
+
+    Args:
+        model: the classifier.
+        paths: image files.
+        top: how many of the likeliest classes are named; None for all.
+    """
+    paths = iter(paths)
+    while batch := list(itertools.islice(paths, BATCH)):
+        read = [_read(path, model.image_shape) for path in batch]
+        images = [image for image in read if not isinstance(image, str)]
+        found = iter(zip(*model(images), strict=True) if images else ())
+        for path, image in zip(batch, read, strict=True):
+            if isinstance(image, str):
+                yield {"file": str(path), "error": image}
+            else:
+                yield {"file": str(path), **_prediction(model.classes, *next(found), top)}
+
+
+def _prediction(classes: list[str], probabilities, class_id, top: int | None) -> dict[str, Any]:
+    order = (-probabilities).argsort(kind="stable")[:top]
+    return {
+        "class": classes[class_id],
+        "class_id": int(class_id),
+        "probability": float(probabilities[class_id]),
+        "probabilities": {classes[each]: float(probabilities[each]) for each in order},
+    }
+
+
+def _read(path: pathlib.Path, shape: tuple[int, int, int]):
+    """The image, or what is wrong with it."""
+    from tf_metamixup import image_files
+
+    if path.is_dir():
+        return f"the folder {path} holds no {', '.join(image_files.SUFFIXES)} file"
+    try:
+        return image_files.read(path, shape)
+    except UserError as error:
+        return str(error)
+
+
+def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
+    """The SavedModel, the images and --top of a command line.
+
+    Raises:
+        UserError: an unknown flag, or too few arguments.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_integer(
+        "top",
+        None,
+        "likeliest classes that are named",
+        1,
+        flag_values=values,
+        module_name="predict",
+    )
+    operands = job.read_flags(values, argv, __doc__, operands=True)
+    if len(operands) < 2:
+        raise UserError("a SavedModel and images are needed: predict SAVED_MODEL IMAGES...")
+    return operands[0], operands[1:], values["top"].value
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    try:
+        try:
+            folder, names, top = parse(argv)
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return job.BAD_FLAGS
+        try:
+            require_saved_model(folder)
+            # Else a training on the same GPU would find no memory left.
+            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+            with job.tensorflow_start():
+                import tensorflow as tf
+
+                tf.config.list_physical_devices("GPU")
+            model = Model(folder)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return job.FAILED
+        return _tell(predictions(model, files(names), top))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the lines has seen enough; Python would complain once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return job.FAILED
+
+
+def _tell(found: Iterable[dict[str, Any]]) -> int:
+    images = failed = 0
+    for line in found:
+        print(json.dumps(line), flush=True)
+        images += 1
+        failed += "error" in line
+    if failed:
+        print(f"error: {failed} of {images} images could not be read", file=sys.stderr)
+    return job.FAILED if failed else job.FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
