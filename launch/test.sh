@@ -8,4 +8,4 @@ source launch/setup.sh requirements.txt tests/requirements.txt
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 # Two workers: most of a test's time is building graphs, which uses one core.
-"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile -ra --durations=10 "$@"
+"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -ra --durations=10 "$@"
