@@ -73,6 +73,10 @@ GROUPS = {
         "worker of a job (README.md)",
         "deterministic": "use TensorFlow's deterministic operations, so that a GPU repeats every "
         "bit too, at some speed; an operation that has none is an error",
+        "mixed_bfloat16": "compute label guessing and the real step in bfloat16; weights and meta "
+        "stage stay in float32. Not with vat, adamixup and manifold_mixup",
+        "jit": "let TensorFlow's compiler XLA make one program of each step, on one replica; "
+        "results differ by rounding from those without. Meant for GPUs: slower on a CPU",
         "row_groups": "pairs are drawn within so many row groups; by default one a replica",
     },
     "run": {
@@ -180,6 +184,8 @@ def canonical(config: Config) -> Config:
 
     method, policy = methods.make(config.method), policies.make(config.policy)
     policies.check(policy, learned_elsewhere=method.learns_lambda)
+    if config.mixed_bfloat16:
+        methods.check_precision(method)
     return dataclasses.replace(
         config,
         method=str(methods.parse(config.method)),
@@ -235,6 +241,8 @@ def train(config: Config) -> dict | None:
         preprocess=data.scale,
         class_names=source.classes,
         row_groups=config.row_groups,
+        mixed_bfloat16=config.mixed_bfloat16,
+        jit=config.jit,
     )
     identity = config.identity()
     result = trainer.fit(

@@ -2,9 +2,9 @@
 
 A resumed run therefore repeats the numbers of an uninterrupted one, and the replicas of a global
 batch repeat what one device would draw for the whole of it: each draws for all rows and keeps its
-own. Philox is named everywhere, because TensorFlow's default differs between devices, and all that is
-taken from it are bits: what TensorFlow makes of them on a device differs from what its compiler XLA
-makes of them, and neither has all distributions everywhere.
+own. Philox is named everywhere, because TensorFlow's default differs between devices, and all that
+is taken from it are bits: what TensorFlow makes of them differs from what its compiler XLA makes of
+them, and XLA has not all distributions.
 """
 
 import dataclasses

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import export as exporting
-from tf_metamixup import loop, methods, policies, replicas
+from tf_metamixup import loop, methods, policies, precision, replicas
 from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
-from tf_metamixup.config import OPTIMIZERS
+from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
 from tf_metamixup.losses import cross_entropy
@@ -46,10 +47,14 @@ class Trainer:
         class_names: for the export; numbers by default.
         row_groups: pairs are drawn within so many groups of rows; default one a replica. More of
             them on one device repeat what so many replicas do.
+        mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
+            and the meta stage stay as they are.
+        jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
-            regularizers; an unknown name or option.
+            regularizers; an unknown name or option; a method or model that does not go with
+            `mixed_bfloat16`; more than one replica with `jit`.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class Trainer:
         preprocess=None,
         class_names: Sequence[str] | None = None,
         row_groups: int | None = None,
+        mixed_bfloat16: bool = False,
+        jit: bool = False,
     ):
         _check_model(model)
         self.model = model
@@ -86,6 +93,13 @@ class Trainer:
                 f"row_groups={row_groups} must be a multiple of the "
                 f"{self.strategy.num_replicas_in_sync} replicas"
             )
+        twin = None
+        if mixed_bfloat16:
+            methods.check_precision(self.method)
+            twin = precision.twin(model)
+        if jit:
+            check_jit(self.strategy.num_replicas_in_sync)
+        self._jit = jit
         with self.strategy.scope():
             self.network = Network(
                 model,
@@ -93,6 +107,7 @@ class Trainer:
                 self.method.parts(model),
                 self.method.average,
                 self.method.predicts_average,
+                twin,
             )
             self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
@@ -118,11 +133,12 @@ class Trainer:
             "seed": seed,
             "replicas": self.strategy.num_replicas_in_sync,
             "row_groups": groups,
+            "mixed_bfloat16": mixed_bfloat16,
+            "jit": jit,
             "parameters": self.parameters,
         }
         self._epoch_steps = self._steps = 1
-        self._train = tf.function(self._train_steps)
-        self._agree = tf.function(self._replicated_agreement)
+        self._new_graphs()
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
@@ -217,8 +233,7 @@ class Trainer:
     def prepare(self, streams: dict[str, Stream], epoch_steps: int, steps: int) -> None:
         """Fixes what schedules depend on, and takes the probe's batch."""
         self._epoch_steps, self._steps = epoch_steps, steps
-        self._train = tf.function(self._train_steps)
-        self._agree = tf.function(self._replicated_agreement)
+        self._new_graphs()
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
@@ -273,13 +288,19 @@ class Trainer:
 
     # Graphs.
 
+    def _new_graphs(self) -> None:
+        # The data are read and checked outside of what is compiled: XLA drops assertions.
+        step = self._replicated_step
+        self._step = tf.function(step, jit_compile=True) if self._jit else step
+        self._train = tf.function(self._train_steps)
+        self._agree = tf.function(self._replicated_agreement)
+
     def _train_steps(self, iterator, first_step, count):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         for number in tf.range(count):
-            step_metrics, step_rows = self.strategy.run(
-                self._replica_step, (next(iterator), first_step + tf.cast(number, tf.int64))
-            )
+            batch = self.strategy.run(self._prepared, (next(iterator),))
+            step_metrics, step_rows = self._step(batch, first_step + tf.cast(number, tf.int64))
             metrics = metrics.write(
                 number, self.strategy.reduce(tf.distribute.ReduceOp.SUM, step_metrics, axis=None)
             )
@@ -287,15 +308,21 @@ class Trainer:
         # Not stacked: the last batch of a user's data set may be short.
         return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
 
-    def _replica_step(self, raw, step):
-        batch = prepare(raw, self.network, self.classes)
-        report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
-        self._metric_names = list(report.metrics)
-        return tf.stack([tf.stack(list(ratio)) for ratio in report.metrics.values()]), _rows(report)
+    def _prepared(self, raw):
+        return prepare(raw, self.network, self.classes)
+
+    def _replicated_step(self, batch, step):
+        def on_replica(batch, step):
+            report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
+            self._metric_names = list(report.metrics)
+            metrics = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
+            return tf.stack(metrics), _rows(report)
+
+        return self.strategy.run(on_replica, (batch, step))
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):
-            batch = prepare(raw, self.network, self.classes)
+            batch = self._prepared(raw)
             return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
         return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
@@ -385,11 +412,16 @@ class Trainer:
 
 @contextlib.contextmanager
 def _problems_told() -> Iterator[None]:
-    """Raises UserError for what a graph found wrong with the data."""
+    """Raises UserError for what a graph found wrong with the data, or XLA with the model."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
         problem = problem_of(error)
+        if unsupported := re.search(r"unsupported operations .* on XLA_\w+: (\w+)", error.message):
+            problem = (
+                f"jit: XLA cannot compile this step, since it knows no operation "
+                f"{unsupported[1]}; change the layer that uses it, or leave jit out"
+            )
         if problem is None:
             raise
         raise UserError(problem) from None

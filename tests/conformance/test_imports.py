@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
     "errors registry config paper rendezvous": 0,
-    "losses schedules replicas randomness": 0,
+    "losses schedules replicas randomness precision": 0,
     "mixing hypergradient network batch models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
