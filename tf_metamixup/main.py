@@ -76,7 +76,8 @@ GROUPS = {
         "mixed_bfloat16": "compute label guessing and the real step in bfloat16; weights and meta "
         "stage stay in float32. Not with vat, adamixup and manifold_mixup",
         "jit": "let TensorFlow's compiler XLA make one program of each step, on one replica; "
-        "results differ by rounding from those without. Meant for GPUs: slower on a CPU",
+        "results differ by rounding from those without. For GPUs, not measured there; a CPU "
+        "takes about twice as long",
         "row_groups": "pairs are drawn within so many row groups; by default one a replica",
     },
     "run": {
