@@ -67,6 +67,8 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--policy=beta('a')"], ["'a'", "float"]),
         (["--policy=beta("], ["'beta('", "name(option=value, ...)"]),
         (["--policy=fixed(1, 2)"], ["option=value"]),
+        (["--method=vat", "--mixed_bfloat16"], ["Vat", "xi is below what bfloat16 tells apart"]),
+        (["--jit", "--replicas=2"], ["one device", "2 replicas"]),
         (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],
 )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from tf_metamixup.randomness import Draws, fold, permutation, root
 
@@ -45,6 +46,12 @@ def test_beta_draws_have_the_moments_of_beta():
     assert np.var(draws) == pytest.approx(1 / 8, abs=0.005)  # 1 / (4 * (2 alpha + 1))
 
 
+@pytest.mark.parametrize("alpha", [0.3, 0.75, 2.0])
+def test_beta_draws_have_the_distribution_of_beta(alpha):
+    draws = Draws.at(4, tf.constant(0)).beta("lambda", 20_000, alpha, tf.float64)
+    assert stats.kstest(draws, stats.beta(alpha, alpha).cdf).pvalue > 0.01
+
+
 def test_small_alpha_gives_no_nan():
     assert np.isfinite(Draws.at(0, tf.constant(0)).beta("lambda", 10_000, 0.01)).all()
 
@@ -61,3 +68,36 @@ def test_normal_draws_have_the_moments_of_a_normal_and_truncated_ones_its_bounds
     assert np.mean(free) == pytest.approx(0, abs=0.03)
     assert np.std(free) == pytest.approx(1, abs=0.03)
     assert np.abs(free).max() > 3 and np.abs(cut).max() <= 2
+    assert stats.kstest(free, stats.norm.cdf).pvalue > 0.01
+    assert stats.kstest(cut, stats.truncnorm(-2, 2).cdf).pvalue > 0.01
+
+
+def test_uniform_draws_are_tensorflows_own():
+    """So a seed means what it meant when TensorFlow made floats of the bits."""
+    draws = Draws.at(0, tf.constant(0))
+    theirs = tf.random.stateless_uniform([100], fold(draws.seed, "p"), alg="philox")
+    np.testing.assert_array_equal(draws.uniform("p", 100), theirs)
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16, tf.float32, tf.float64])
+def test_uniform_draws_of_any_type_lie_below_one(dtype):
+    draws = tf.cast(Draws.at(0, tf.constant(0)).uniform("p", 4000, dtype=dtype), tf.float64)
+    assert np.min(draws) >= 0 and np.max(draws) < 1
+    assert np.mean(draws) == pytest.approx(0.5, abs=0.02)
+
+
+def test_compiled_by_xla_the_draws_are_the_same():
+    def all_kinds(step):
+        draws = Draws.at(0, step)
+        exact = [draws.uniform("p", 50), draws.integers("p", 50, -2, 3)]
+        exact.append(draws.uniform("p", 50, dtype=tf.float64))
+        return exact, [draws.beta("p", 50, 0.75, tf.float64), draws.normal("p", 50)]
+
+    # The step is an argument, so that nothing is worked out before it is compiled.
+    step = tf.constant(3, tf.int64)
+    exact, near = tf.function(all_kinds)(step)
+    exact_compiled, near_compiled = tf.function(all_kinds, jit_compile=True)(step)
+    for expected, actual in zip(exact, exact_compiled, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    for expected, actual, rtol in zip(near, near_compiled, (1e-12, 1e-5), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=rtol)

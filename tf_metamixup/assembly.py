@@ -75,6 +75,8 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         preprocess=data.scale,
         class_names=source.classes,
         row_groups=config.row_groups,
+        mixed_bfloat16=config.mixed_bfloat16,
+        jit=config.jit,
     )
     return Assembly(config, source, prepared, trainer)
 

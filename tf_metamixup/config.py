@@ -106,6 +106,9 @@ class Config:
             known, of all; None for all GPUs, else 1.
         deterministic: whether the same bits come out on a GPU too, at some speed; on a CPU they
             do in any case.
+        mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
+            and the meta stage stay in float32.
+        jit: whether TensorFlow's compiler XLA makes one program of each step.
         row_groups: pairs are drawn within so many row groups; None for one a replica.
         evaluate_on: the "test" images, or as many "unused" training images, in no part of the run:
             for choices between settings, which must not be made on the test images.
@@ -145,6 +148,8 @@ class Config:
     seed: int = 0
     replicas: int | None = None
     deterministic: bool = False
+    mixed_bfloat16: bool = False
+    jit: bool = False
     row_groups: int | None = None
     evaluate_on: str = "test"
     max_steps: int | None = None
@@ -237,6 +242,8 @@ class Config:
         if self.mode == "sl" and self.include_labelled:
             raise UserError("--include_labelled goes with --mode=ssl")
         replicas = self.replicas or 1
+        if self.jit:
+            check_jit(replicas)
         if self.batch_size % replicas:
             raise UserError(
                 f"--batch_size={self.batch_size} is global and must be divisible by "
@@ -252,6 +259,19 @@ class Config:
         row = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.method}-{self.policy}").strip("_")
         dataset = re.sub(r"[^A-Za-z0-9.]+", "_", self.dataset).strip("_")
         return f"runs/{dataset}-{self.mode}-{row}-seed{self.seed}"
+
+
+def check_jit(replicas: int) -> None:
+    """Refuses to compile steps of more than one replica.
+
+    Raises:
+        UserError: there are more.
+    """
+    if replicas > 1:
+        raise UserError(
+            f"jit compiles a step for one device, since XLA takes no variables of several, and "
+            f"there are {replicas} replicas; use one, or leave jit out"
+        )
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

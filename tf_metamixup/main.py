@@ -78,6 +78,11 @@ GROUPS = {
         "worker of a job (README.md)",
         "deterministic": "use TensorFlow's deterministic operations, so that a GPU repeats every "
         "bit too, at some speed; an operation that has none is an error",
+        "mixed_bfloat16": "compute label guessing and the real step in bfloat16; weights and meta "
+        "stage stay in float32. Not with vat, adamixup and manifold_mixup",
+        "jit": "let TensorFlow's compiler XLA make one program of each step, on one replica; "
+        "results differ by rounding from those without. For GPUs, not measured there; a CPU "
+        "takes about twice as long",
         "row_groups": "pairs are drawn within so many row groups; by default one a replica",
     },
     "run": {
@@ -201,6 +206,8 @@ def canonical(config: Config) -> Config:
 
     method, policy = methods.make(config.method), policies.make(config.policy)
     policies.check(policy, learned_elsewhere=method.learns_lambda)
+    if config.mixed_bfloat16:
+        methods.check_precision(method)
     return dataclasses.replace(
         config,
         method=str(methods.parse(config.method)),

@@ -21,15 +21,18 @@ class Forward:
         state: values of the model's non-trainable variables, by `id` of the variable.
     """
 
-    def __init__(self, network: "Network", theta: Sequence[tf.Tensor], draws: Draws):
+    def __init__(
+        self, network: "Network", model: keras.Model, theta: Sequence[tf.Tensor], draws: Draws
+    ):
         self._network = network
+        self._model = model
         self._theta = list(theta)
         self.draws = draws
         self.state: dict[int, tf.Tensor] = {}
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Logits with batch statistics and this step's dropout masks."""
-        return self._run(self._network.model, x)
+        return self._run(self._model, x)
 
     def part(self, name: str, x):
         """The same of a further part of the network: what it returns for `x`."""
@@ -39,7 +42,8 @@ class Forward:
         """The model at the average of its weights over the steps so far."""
         own = len(self._network.averages)
         averages = [tf.convert_to_tensor(variable) for variable in self._network.averages]
-        return Forward(self._network, [*averages, *self._theta[own:]], self.draws)
+        theta = [*averages, *self._theta[own:]]
+        return Forward(self._network, self._model, theta, self.draws)
 
     def _run(self, model: keras.Model, x):
         outputs, state = self._network.apply(model, self._theta, x, self.draws)
@@ -61,6 +65,8 @@ class Network:
             none. The weights after step t, from 1, count max(1 - d, 1 / t): at first it is their
             plain mean, without the initial weights, so that short runs have a use of it.
         predicts_average: whether evaluation and export use the average.
+        twin: the same model at another precision (see `precision.twin`), which the passes that need
+            not be exact are made with; None makes all with the model.
 
     Attributes:
         trainable: the trainable variables, the model's first: what `theta` are the values of.
@@ -75,8 +81,10 @@ class Network:
         parts: Mapping[str, keras.Model] | None = None,
         average: float | None = None,
         predicts_average: bool = False,
+        twin: keras.Model | None = None,
     ):
         self.model = model
+        self._twin = twin
         self.parts = dict(parts or {})
         self._preprocess = preprocess
         models = [model, *self.parts.values()]
@@ -116,25 +124,34 @@ class Network:
         images = images if self._preprocess is None else self._preprocess(images)
         return tf.cast(images, self.model.compute_dtype)
 
-    def forward(self, theta: Sequence[tf.Tensor], draws: Draws) -> Forward:
-        """The model at `theta` with batch statistics and this step's dropout masks."""
-        return Forward(self, theta, draws)
+    def forward(self, theta: Sequence[tf.Tensor], draws: Draws, *, exact: bool = False) -> Forward:
+        """The model at `theta` with batch statistics and this step's dropout masks.
+
+        Args:
+            theta: values of `trainable`.
+            draws: decide the dropout masks.
+            exact: whether in the precision of the weights, also where there is a twin.
+        """
+        model = self.model if exact or self._twin is None else self._twin
+        return Forward(self, model, theta, draws)
 
     def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
         """(outputs, state after the pass by `id` of the variable), a pure function.
 
         Args:
-            model: the network's model or one of its parts.
+            model: the network's model, its twin or one of its parts.
             theta: values of `trainable`.
             x: its input.
             draws: decide the dropout masks.
         """
-        weights = [theta[self._place[id(v)]] for v in model.trainable_variables]
-        state = [self._value(v, draws) for v in model.non_trainable_variables]
+        # A twin's own variables stand in the same order, and hold nothing.
+        owner = self.model if model is self._twin else model
+        weights = [theta[self._place[id(v)]] for v in owner.trainable_variables]
+        state = [self._value(v, draws) for v in owner.non_trainable_variables]
         outputs, state = model.stateless_call(weights, state, x, training=True)
         return outputs, {
             id(variable): tf.convert_to_tensor(value)
-            for variable, value in zip(model.non_trainable_variables, state, strict=True)
+            for variable, value in zip(owner.non_trainable_variables, state, strict=True)
         }
 
     def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:

@@ -2,16 +2,22 @@
 
 A resumed run therefore repeats the numbers of an uninterrupted one, and the replicas of a global
 batch repeat what one device would draw for the whole of it: each draws for all rows and keeps its
-own. Philox is named where TensorFlow asks, because its default differs between devices; gamma draws
-do not ask.
+own. Philox is named everywhere, because TensorFlow's default differs between devices, and all that
+is taken from it are bits: what TensorFlow makes of them differs from what its compiler XLA makes of
+them, and XLA has not all distributions.
 """
 
 import dataclasses
+import math
 import zlib
 
 import tensorflow as tf
 
 ALGORITHM = "philox"
+
+# Random bits that a uniform draw of a type is made of: those of its mantissa.
+DIGITS = {tf.float16: 10, tf.bfloat16: 7, tf.float32: 23, tf.float64: 52}
+TAIL = math.erfc(math.sqrt(2)) / 2  # a normal draw's probability to lie below -2
 
 # A layer's random seed in one forward pass is [seed of the step, replica * CALLS + number of the
 # call]: `RowDropout` ignores the replica, Keras's own layers draw other numbers on each.
@@ -66,21 +72,25 @@ class Draws:
         return dataclasses.replace(self, piece=0, pieces=1)
 
     def uniform(self, purpose: str, rows, shape=(), dtype=tf.float32) -> tf.Tensor:
-        """U[0, 1), [rows, *shape]; `rows` counts the local rows."""
-        return self._own(
-            rows,
-            tf.random.stateless_uniform(
-                self._all(rows, shape), fold(self.seed, purpose), dtype=dtype, alg=ALGORITHM
-            ),
+        """U[0, 1), [rows, *shape], multiples of 2^-d; `rows` counts the local rows."""
+        digits, bits = DIGITS[dtype], tf.int64 if dtype == tf.float64 else tf.int32
+        drawn = tf.random.stateless_uniform(
+            self._all(rows, shape), fold(self.seed, purpose), None, None, bits, alg=ALGORITHM
         )
+        drawn = tf.bitwise.bitwise_and(drawn, tf.constant(2**digits - 1, bits))
+        return self._own(rows, tf.cast(drawn, dtype) * tf.constant(2.0**-digits, dtype))
 
     def normal(
         self, purpose: str, rows, shape=(), dtype=tf.float32, *, truncated=False
     ) -> tf.Tensor:
-        """N(0, 1), [rows, *shape]; `truncated` redraws what lies beyond two deviations."""
-        draw = tf.random.stateless_truncated_normal if truncated else tf.random.stateless_normal
-        values = draw(self._all(rows, shape), fold(self.seed, purpose), dtype=dtype, alg=ALGORITHM)
-        return self._own(rows, values)
+        """N(0, 1), [rows, *shape]; `truncated` has no mass beyond two deviations."""
+        exact = tf.float64 if dtype == tf.float64 else tf.float32
+        # In the middle of its step, p is never 0.
+        p = self.uniform(purpose, rows, shape, exact) + 2.0 ** -(DIGITS[exact] + 1)
+        if truncated:
+            tail = tf.cast(TAIL, exact)
+            p = tail + (1 - 2 * tail) * p
+        return tf.cast(tf.math.ndtri(p), dtype)
 
     def integers(self, purpose: str, rows, low: int, high: int, shape=()) -> tf.Tensor:
         """Uniform integers in [low, high), int32 [rows, *shape]."""
@@ -92,19 +102,20 @@ class Draws:
         )
 
     def beta(self, purpose: str, rows, alpha: float, dtype=tf.float32) -> tf.Tensor:
-        """Beta(alpha, alpha), [rows], from two gamma draws."""
+        """Beta(alpha, alpha), [rows]: uniform at alpha 1, elsewhere from two uniform draws.
+
+        With w = u^(1 / alpha) and c = cos(2 pi v), r = |c| sqrt((1 - w) / (w + (1 - w) c^2)) is
+        |2 lambda - 1|: (2 lambda - 1) / sqrt(1 - (2 lambda - 1)^2) is Student's t with 2 alpha
+        degrees of freedom over sqrt(2 alpha), which is sqrt(1 / w - 1) c (Bailey 1994).
+        """
         if alpha == 1.0:
             return self.uniform(purpose, rows, dtype=dtype)
-        # In float64 both draws underflow together only for alpha far below any in use.
-        first, second = tf.unstack(
-            tf.random.stateless_gamma(
-                self._all(rows, (2,)), fold(self.seed, purpose), alpha, dtype=tf.float64
-            ),
-            axis=1,
-        )
-        both = first + second
-        value = tf.where(both > 0, tf.math.divide_no_nan(first, both), 0.5)
-        return self._own(rows, tf.cast(value, dtype))
+        u, v = tf.unstack(self.uniform(purpose, rows, (2,), tf.float64), axis=1)
+        w, c = tf.pow(u, 1 / alpha), tf.cos(2 * math.pi * v)
+        # 1 - r^2, so that what is near 0 keeps its digits.
+        rest = tf.math.divide_no_nan(w, w + (1 - w) * c**2)
+        smaller = rest / (2 * (1 + tf.sqrt(1 - rest)))
+        return tf.cast(tf.where(c < 0, smaller, 1 - smaller), dtype)
 
     def _all(self, rows, shape) -> tf.Tensor:
         return tf.concat([[tf.cast(rows, tf.int32) * self.pieces], tf.cast(shape, tf.int32)], 0)

@@ -110,16 +110,16 @@ def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture
 
 
 def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
-    """The training and the meta loss as functions of the weights (eq. 7 and 9)."""
+    """The training and the meta loss as functions of the weights (eq. 7 and 9), exact."""
     network, method = recipe.network, recipe.method
 
     def inner(theta, lam):
         mixture = Mixture(examples, partner, lam)
-        return method.loss(network.forward(theta, draws), mixture, batch, clock)[0]
+        return method.loss(network.forward(theta, draws, exact=True), mixture, batch, clock)[0]
 
     def outer(theta):
         if recipe.kept is None:
-            logits = network.forward(theta, draws)(batch.x_meta)
+            logits = network.forward(theta, draws, exact=True)(batch.x_meta)
         else:
             logits = recipe.kept.logits(theta, batch.x_meta, draws)
         return replicas.global_mean(losses.cross_entropy(batch.y_meta, logits))

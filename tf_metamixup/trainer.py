@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import card, evaluation, loop, methods, policies, replicas
+from tf_metamixup import card, evaluation, loop, methods, policies, precision, replicas
 from tf_metamixup import export as exporting
 from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
-from tf_metamixup.config import OPTIMIZERS
+from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
 from tf_metamixup.evaluation import Evaluation
@@ -56,10 +57,14 @@ class Trainer:
         class_names: for the export; numbers by default.
         row_groups: pairs are drawn within so many groups of rows; default one a replica. More of
             them on one device repeat what so many replicas do.
+        mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
+            and the meta stage stay as they are.
+        jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
-            regularizers; an unknown name or option.
+            regularizers; an unknown name or option; a method or model that does not go with
+            `mixed_bfloat16`; more than one replica with `jit`.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class Trainer:
         preprocess=None,
         class_names: Sequence[str] | None = None,
         row_groups: int | None = None,
+        mixed_bfloat16: bool = False,
+        jit: bool = False,
     ):
         _check_model(model)
         self.model = model
@@ -96,6 +103,13 @@ class Trainer:
                 f"row_groups={row_groups} must be a multiple of the "
                 f"{self.strategy.num_replicas_in_sync} replicas"
             )
+        twin = None
+        if mixed_bfloat16:
+            methods.check_precision(self.method)
+            twin = precision.twin(model)
+        if jit:
+            check_jit(self.strategy.num_replicas_in_sync)
+        self._jit = jit
         with self.strategy.scope():
             self.network = Network(
                 model,
@@ -103,6 +117,7 @@ class Trainer:
                 self.method.parts(model),
                 self.method.average,
                 self.method.predicts_average,
+                twin,
             )
             self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
@@ -130,13 +145,12 @@ class Trainer:
             "seed": seed,
             "replicas": self.strategy.num_replicas_in_sync,
             "row_groups": groups,
+            "mixed_bfloat16": mixed_bfloat16,
+            "jit": jit,
             "parameters": self.parameters,
         }
         self._epoch_steps = self._steps = 1
-        self._train = tf.function(self._train_steps)
-        self._agree = tf.function(self._replicated_agreement)
-        self._lambda_gradient = tf.function(self._gradient_of_lambda)
-        self._mix = tf.function(self._mixture)
+        self._new_graphs()
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
         self._probe = None
         self._image: tf.TensorSpec | None = None
@@ -267,9 +281,7 @@ class Trainer:
     def prepare(self, streams: dict[str, Stream], epoch_steps: int, steps: int) -> None:
         """Fixes what schedules depend on, and takes the probe's batch."""
         self._epoch_steps, self._steps = epoch_steps, steps
-        self._train = tf.function(self._train_steps)
-        self._agree = tf.function(self._replicated_agreement)
-        self._mix = tf.function(self._mixture)
+        self._new_graphs()
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
@@ -341,33 +353,30 @@ class Trainer:
 
     # Graphs.
 
+    def _new_graphs(self) -> None:
+        # The data are read and checked outside of what is compiled: XLA drops assertions.
+        step = self._replicated_step
+        self._step = tf.function(step, jit_compile=True) if self._jit else step
+        self._train = tf.function(self._train_steps)
+        self._agree = tf.function(self._replicated_agreement)
+        self._lambda_gradient = tf.function(self._gradient_of_lambda)
+        self._mix = tf.function(self._mixture)
+
     def _train_steps(self, iterator, first_step, count):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         for number in tf.range(count):
-            step, raw = first_step + tf.cast(number, tf.int64), next(iterator)
+            step = first_step + tf.cast(number, tf.int64)
             self._renew_features(step)
+            batch = self.strategy.run(self._prepared, (next(iterator),))
             if self.policy.every == 1 or step % self.policy.every == 0:
-                step_metrics, step_rows = self._global_step(raw, step, learns=True)
+                step_metrics, step_rows = self._global_step(batch, step, learns=True)
             else:
-                step_metrics, step_rows = self._global_step(raw, step, learns=False)
+                step_metrics, step_rows = self._global_step(batch, step, learns=False)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         # Not stacked: the last batch of a user's data set may be short.
         return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
-
-    def _global_step(self, raw, step, *, learns: bool):
-        recipe = self._recipe._replace(learns=learns)
-
-        def on_replica(raw, step):
-            report = train_step(recipe, self._batch(raw), self.clock(step), self._draws(step))
-            self._metric_names = list(report.metrics)
-            ratios = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
-            return tf.stack(ratios), _rows(report)
-
-        metrics, rows = self.strategy.run(on_replica, (raw, step))
-        metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
-        return metrics, self.workers.gather(rows)
 
     def _renew_features(self, step):
         """Where features are kept and it is their step."""
@@ -378,28 +387,44 @@ class Trainer:
         if self.policy.keeps_features and step % self.policy.refresh == 0:
             self.strategy.run(on_replica, (step,))
 
-    def _gradient_of_lambda(self, raw, step):
-        def on_replica(raw, step):
-            batch = self._batch(raw)
-            return lambda_gradient(self._recipe, batch, self.clock(step), self._draws(step))
-
-        self._renew_features(step)
-        return self.strategy.run(on_replica, (raw, step))
-
-    def _batch(self, raw):
+    def _prepared(self, raw):
         batch = prepare(raw, self.network, self.classes)
         if self._recipe.kept is None:
             return batch
         x_meta, y_meta = self._recipe.kept.rows()
         return batch._replace(x_meta=x_meta, y_meta=y_meta)
 
+    def _global_step(self, batch, step, *, learns: bool):
+        metrics, rows = self._step(batch, step, learns=learns)
+        metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
+        return metrics, self.workers.gather(rows)
+
+    def _replicated_step(self, batch, step, *, learns: bool):
+        recipe = self._recipe._replace(learns=learns)
+
+        def on_replica(batch, step):
+            report = train_step(recipe, batch, self.clock(step), self._draws(step))
+            self._metric_names = list(report.metrics)
+            metrics = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
+            return tf.stack(metrics), _rows(report)
+
+        return self.strategy.run(on_replica, (batch, step))
+
+    def _gradient_of_lambda(self, raw, step):
+        def on_replica(raw, step):
+            batch = self._prepared(raw)
+            return lambda_gradient(self._recipe, batch, self.clock(step), self._draws(step))
+
+        self._renew_features(step)
+        return self.strategy.run(on_replica, (raw, step))
+
     def _mixture(self, raw, step):
         recipe = self._recipe._replace(learns=False)
-        return mixture(recipe, self._batch(raw), self.clock(step), self._draws(step))
+        return mixture(recipe, self._prepared(raw), self.clock(step), self._draws(step))
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):
-            batch = self._batch(raw)
+            batch = self._prepared(raw)
             return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
         return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
@@ -510,11 +535,16 @@ class Trainer:
 
 @contextlib.contextmanager
 def _problems_told() -> Iterator[None]:
-    """Raises UserError for what a graph found wrong with the data."""
+    """Raises UserError for what a graph found wrong with the data, or XLA with the model."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
         problem = problem_of(error)
+        if unsupported := re.search(r"unsupported operations .* on XLA_\w+: (\w+)", error.message):
+            problem = (
+                f"jit: XLA cannot compile this step, since it knows no operation "
+                f"{unsupported[1]}; change the layer that uses it, or leave jit out"
+            )
         if problem is None:
             raise
         raise UserError(problem) from None

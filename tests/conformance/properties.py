@@ -30,9 +30,9 @@ def allowed(method, policy) -> bool:
 class Pair:
     """A trainer on a network with convolution, BatchNorm and dropout, and its data."""
 
-    def __init__(self, method: str, policy: str, replicas: int = 1, norm="synchronized"):
+    def __init__(self, method: str, policy: str, replicas: int = 1, norm="synchronized", **options):
         model = functools.partial(tiny.network, norm=norm, dropout=0.2)
-        self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model)
+        self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model, **options)
         views = self.trainer.method.views
         self.streams = self.trainer.streams(**tiny.streams(views=max(1, views)))
         self.trainer.prepare(self.streams, EPOCH, RUN)
@@ -67,7 +67,7 @@ class Pair:
 
     def _given(self, policy, at):
         trainer, step = self.trainer, tf.constant(at, tf.int64)
-        batch = trainer._batch(next(trainer.batches(self.streams, at)))
+        batch = trainer._prepared(next(trainer.batches(self.streams, at)))
         recipe = trainer._recipe._replace(policy=policy or trainer.policy)
         return recipe, batch, trainer.clock(step), Draws.at(trainer.seed, step)
 

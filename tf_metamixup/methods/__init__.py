@@ -1,7 +1,7 @@
 """Methods: which examples and targets are trained on, and with which loss. One file a method."""
 
 from tf_metamixup import registry
-from tf_metamixup.methods.method import METHODS, Method
+from tf_metamixup.methods.method import METHODS, Method, check_precision
 
 registry.discover(__name__, __path__)
 
@@ -9,4 +9,4 @@ make = METHODS.make
 names = METHODS.names
 parse = METHODS.parse
 
-__all__ = ["METHODS", "Method", "make", "names", "parse"]
+__all__ = ["METHODS", "Method", "check_precision", "make", "names", "parse"]

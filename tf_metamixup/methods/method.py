@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_metamixup import losses, replicas
 from tf_metamixup.batch import Batch
+from tf_metamixup.errors import UserError
 from tf_metamixup.mixing import LABELLED, UNKNOWN, Examples, Lambdas, Mixture, join
 from tf_metamixup.network import Forward
 from tf_metamixup.registry import Registry
@@ -42,6 +43,7 @@ class Method:
         predicts_average: whether it is the average that is evaluated and exported.
         dominant: whether each mixed row must stay mostly itself, lambda >= 1/2.
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
+        needs_exact: why it must not be computed in half precision; empty where it may.
     """
 
     views: ClassVar[int] = 0
@@ -49,6 +51,7 @@ class Method:
     predicts_average: ClassVar[bool] = False
     dominant: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
+    needs_exact: ClassVar[str] = ""
 
     def parts(self, model: keras.Model) -> Mapping[str, keras.Model]:
         """Further Keras models by name, which `examples` and `loss` call as `forward.part(name)`.
@@ -90,6 +93,19 @@ class Method:
         del clock
         each = losses.cross_entropy(mixture.y, forward(mixture.x))
         return over_batch(mixture.examples.weight * each, batch), {}
+
+
+def check_precision(method: Method) -> None:
+    """Refuses a method that does not go with half precision.
+
+    Raises:
+        UserError: with the reason.
+    """
+    reason = method.needs_exact
+    if type(method).parts is not Method.parts:
+        reason = "it calls parts of the network, and only the whole has a twin in half precision"
+    if reason:
+        raise UserError(f"mixed_bfloat16 does not go with method {method}: {reason}")
 
 
 def batch_size(batch: Batch) -> tf.Tensor:

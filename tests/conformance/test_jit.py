@@ -1,0 +1,76 @@
+"""`jit`: every pair compiles on one replica, and a compiled step is the plain one to rounding."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.conformance.pairs import PAIRS
+from tests.conformance.properties import EPOCH, RUN, Pair
+from tf_metamixup.errors import UserError
+
+STEPS = 3
+COMPARED = [("supervised", "meta"), ("pseudo_label(threshold=0.5)", "meta"), ("mixmatch", "beta")]
+
+
+@pytest.mark.parametrize(("method", "policy"), PAIRS)
+def test_every_pair_compiles(method, policy):
+    """To XLA's own language, where what it does not know would be told."""
+    pair = Pair(method, policy, norm="plain", jit=True)
+    trainer = pair.trainer
+    batch = trainer._prepared(trainer._probe)
+    lowered = trainer._step.experimental_get_compiler_ir(batch, tf.constant(0, tf.int64))
+    assert "convolution" in lowered(stage="hlo")
+
+
+@pytest.mark.parametrize(("method", "policy"), COMPARED)
+def test_a_compiled_step_is_the_plain_one_to_rounding(float64, method, policy):
+    """Weights, statistics and momentum after three steps, in float64 to 1e-10."""
+    plain, compiled = (Pair(method, policy, norm="plain", jit=jit) for jit in (False, True))
+    told = [plain.step(at=at) for at in range(STEPS)]
+    _, rows = compiled.train(0, STEPS)
+    lambdas = np.concatenate([report.lambdas.value for report in told])
+    np.testing.assert_allclose(rows[:, 0], lambdas, atol=1e-6)  # told in float32
+    for number, (expected, actual) in enumerate(
+        zip(plain.weights(), compiled.weights(), strict=True)
+    ):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10, err_msg=str(number))
+
+
+def own(images, labels):
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+
+
+def test_data_are_checked_and_a_short_batch_is_trained_on(tmp_path):
+    """XLA drops assertions and compiles for one shape."""
+    pixels, labels = tiny.images(20)  # 8, 8 and 4 rows
+    trainer = tiny.trainer("supervised", "none", row_groups=1, jit=True)
+    streams = trainer._streams(own(pixels, labels), None, None)
+    trainer.prepare(streams, EPOCH, RUN)
+    assert len(trainer.train(trainer.batches(streams, 0), 0, 3)[2]) == 20
+    broken = own(pixels, np.where(np.arange(20) == 19, tiny.CLASSES, labels))
+    with pytest.raises(UserError, match="a label is not one of the 3 classes"):
+        trainer.train(iter(trainer._distribute(trainer._streams(broken, None, None), 0)), 0, 3)
+
+
+def test_a_model_that_xla_does_not_know_is_told():
+    class Shuffled(keras.layers.Layer):
+        def call(self, x):
+            return tf.random.experimental.stateless_shuffle(x, [0, 1])
+
+    def model():
+        image = keras.Input(tiny.SHAPE)
+        features = keras.layers.Flatten()(Shuffled()(image))
+        return keras.Model(image, keras.layers.Dense(tiny.CLASSES)(features))
+
+    pair = tiny.trainer("supervised", "none", model=model, jit=True)
+    streams = pair._streams(**tiny.streams())
+    pair.prepare(streams, EPOCH, RUN)
+    with pytest.raises(UserError, match=r"XLA cannot compile .* no operation StatelessShuffle"):
+        pair.train(pair.batches(streams, 0), 0, 1)
+
+
+def test_several_replicas_are_refused():
+    with pytest.raises(UserError, match=r"one device, .* 2 replicas"):
+        tiny.trainer(replicas=2, jit=True)
