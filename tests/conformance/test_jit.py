@@ -1,4 +1,4 @@
-"""`jit`: every method and policy compiles on one replica, and a compiled step is the plain one to rounding."""
+"""`jit`: methods and policies compile on one replica, and compiled steps are the plain ones."""
 
 import keras
 import numpy as np
