@@ -4,7 +4,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
 begin study 5 "$(cat <<'END'
 Development: Fashion-MNIST, 2,000 images, 4,000 steps, a small network with BatchNorm, judged on
-10,000 training images that no run uses. A run takes 3 to 12 minutes on a CPU core.
+10,000 training images that no run uses. A run takes 3 to 12 minutes on a CPU core. What came out,
+paired by seed:
+
+  python -m tf_metamixup.report runs/study --against="beta(per_sample=True)"
 END
 )" "$@"
 

@@ -1,7 +1,8 @@
-"""`python -m tf_metamixup.report RUNS_DIR [--table=N]`: Markdown of runs and the paper's numbers.
+"""`python -m tf_metamixup.report RUNS_DIR`: Markdown of runs and the paper's numbers.
 
-One line a row of results, seeds taken together; or one of the paper's tables, 1 to 5, with what is
-missing in it. Errors are those of the last epoch, mean ± sample standard deviation over seeds.
+One line a row of results, seeds taken together; with --table=N one of the paper's tables, 1 to 5,
+with what is missing in it; with --against=POLICY the rows against the one with that policy, paired
+by seed. Errors are those of the last epoch, mean ± sample standard deviation over seeds.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from absl import flags
 
 from tf_metamixup import paper
 from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
+from tf_metamixup.errors import UserError
 
 COLUMNS = (
     "data set",
@@ -195,11 +197,30 @@ def _mean(values: list[float | None]) -> str:
     return f"{np.mean(known):.2f}" if known else ""
 
 
+def _compare(policy: str, results: list[dict[str, Any]]) -> int:
+    # Here, since a policy's spelling needs TensorFlow, which a table does not.
+    from tf_metamixup import comparison
+
+    try:
+        print(comparison.against(policy, results))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(argv: list[str]) -> int:
     """Prints the table; returns the exit code."""
     values = flags.FlagValues()
     flags.DEFINE_integer(
         "table", None, "one of the paper's tables", 1, 5, flag_values=values, module_name="report"
+    )
+    flags.DEFINE_string(
+        "against",
+        None,
+        "policy of the row to compare with",
+        flag_values=values,
+        module_name="report",
     )
     flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="report")
     try:
@@ -211,13 +232,18 @@ def main(argv: list[str]) -> int:
         print(f"{__doc__}\n{values.get_help()}")
         return 0
     if len(folders) != 1:
-        print("usage: python -m tf_metamixup.report RUNS_DIR [--table=N]", file=sys.stderr)
+        print(
+            "usage: python -m tf_metamixup.report RUNS_DIR [--table=N | --against=POLICY]",
+            file=sys.stderr,
+        )
         return 2
     results = read(folders[0])
     if not results:
         print(f"error: no result.json with a test error below {folders[0]!r}", file=sys.stderr)
         return 1
-    number = values["table"].value
+    number, policy = values["table"].value, values["against"].value
+    if policy is not None:
+        return _compare(policy, results)
     print(table(results) if number is None else paper_table(number, results))
     return 0
 

@@ -1,0 +1,95 @@
+"""Rows of a study against one of them, paired by seed: differences with 95 % intervals."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from tf_metamixup import policies
+from tf_metamixup.config import NOT_IDENTITY
+from tf_metamixup.errors import UserError
+
+LEVEL = 0.95
+COLUMNS = ("row", "seeds", "error %", "difference", "95 % interval")
+
+
+def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
+    """Markdown, a table a data set: each row's error less that of the reference on the same seeds.
+
+    Pairing by seed takes out what the seed decides for both: the split, the initial weights and the
+    order of the images. Intervals are Student's, of the mean difference; how many were drawn is
+    told, since one of twenty excludes zero where there is no difference.
+
+    Args:
+        policy: of the reference. If several rows have it, the reference is the one of the fewest
+            steps and labels.
+        results: contents of `result.json` of finished runs.
+
+    Raises:
+        UserError: no run has the policy.
+    """
+    policy = str(policies.parse(policy))
+    tables, drawn = [], 0
+    for dataset, rows in _by_dataset(results).items():
+        own = [row for row in rows if _first(row)["policy"] == policy]
+        if not own:
+            continue
+        reference = min(own, key=lambda row: (_first(row)["steps"], _first(row)["labels_used"]))
+        base = {seed: result["test_error"] for seed, result in reference.items()}
+        lines = []
+        for row in sorted(rows, key=lambda row: np.mean([r["test_error"] for r in row.values()])):
+            errors = {seed: result["test_error"] for seed, result in row.items()}
+            seeds = sorted(errors.keys() & base.keys())
+            cells = [_name(row, rows), str(len(errors)), f"{np.mean(list(errors.values())):.2f}"]
+            if row is reference:
+                cells += ["reference", ""]
+            elif len(seeds) < 2:
+                cells += ["fewer than 2 common seeds", ""]
+            else:
+                pair = [errors[seed] for seed in seeds], [base[seed] for seed in seeds]
+                low, high = stats.ttest_rel(*pair).confidence_interval(LEVEL)
+                drawn += 1
+                mean = np.mean(np.subtract(*pair))
+                note = "" if len(seeds) == len(errors) else f" ({len(seeds)} common seeds)"
+                cells += [f"{mean:+.2f}{note}", f"{low:+.2f} to {high:+.2f}"]
+            lines.append(cells)
+        head = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
+        tables.append("\n".join([f"**{dataset}**, less the error of `{policy}`", "", *head]))
+    if not tables:
+        raise UserError(f"no finished run has the policy {policy}")
+    told = f"{drawn} intervals were drawn; where nothing differs, one in twenty excludes zero."
+    return "\n\n".join([*tables, told])
+
+
+def _by_dataset(results) -> dict[str, list[dict[int, dict[str, Any]]]]:
+    """By data set, its rows: the results by seed of runs that differ in nothing else."""
+    rows: dict[str, dict[str, dict]] = defaultdict(lambda: defaultdict(dict))
+    for result in results:
+        if result["status"] != "finished":
+            continue
+        config = result["config"]
+        settings = {k: v for k, v in config.items() if k not in (*NOT_IDENTITY, "seed")}
+        judged = (
+            "unused training images" if config.get("evaluate_on") == "unused" else "test images"
+        )
+        dataset = f"{config.get('dataset', 'own data')}, {judged}"
+        rows[dataset][repr(sorted(settings.items()))][config.get("seed", 0)] = result
+    return {dataset: list(found.values()) for dataset, found in rows.items()}
+
+
+def _first(row: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    return next(iter(row.values()))
+
+
+def _name(row, rows) -> str:
+    """Its policy, and what else the rows of its data set differ in."""
+    configs = [_first(other)["config"] for other in rows]
+    config, parts = _first(row)["config"], [f"`{_first(row)['policy']}`"]
+    for name in sorted(config):
+        if name in (*NOT_IDENTITY, "seed", "policy"):
+            continue
+        if len({repr(other.get(name)) for other in configs}) > 1:
+            parts.append(f"{name} {config[name]}")
+    return ", ".join(parts)
