@@ -106,7 +106,7 @@ def first_step(method, policy, **options):
     before = [np.asarray(v) for v in pair.trainer.model.trainable_variables]
     report = pair.step()
     after = [np.asarray(v) for v in pair.trainer.model.trainable_variables]
-    change = [(old - new).ravel() / 0.1 for old, new in zip(before, after, strict=True)]
+    change = [(old - new).ravel() / properties.RATE for old, new in zip(before, after, strict=True)]
     return np.concatenate(change), pair.weights(), report
 
 
@@ -135,7 +135,7 @@ def test_the_gradient_is_rounded_and_lambda_is_not():
 
 
 def test_a_run_in_bfloat16_on_two_replicas_learns_and_is_resumed(tmp_path):
-    pair = Pair("supervised", "meta", 2, mixed_bfloat16=True, learning_rate=0.02)
+    pair = Pair("supervised", "meta", 2, mixed_bfloat16=True)
     start = pair.weights()
     properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
     pair.reset(start)

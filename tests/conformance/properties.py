@@ -16,6 +16,8 @@ from tf_metamixup.randomness import Draws
 from tf_metamixup.step import agreement, train_step
 
 RUN, EPOCH = 120, 3  # steps
+# With 0.1, one run in twelve of those that learn lambda has not settled by the last step.
+RATE = 0.03
 
 
 def allowed(method, policy) -> bool:
@@ -32,6 +34,7 @@ class Pair:
 
     def __init__(self, method: str, policy: str, replicas: int = 1, norm="synchronized", **options):
         model = functools.partial(tiny.network, norm=norm, dropout=0.2)
+        options = {"learning_rate": RATE} | options
         self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model, **options)
         views = self.trainer.method.views
         self.streams = self.trainer.streams(**tiny.streams(views=max(1, views)))
