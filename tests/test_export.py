@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_metamixup as tmm
 from tests import tiny
-from tf_metamixup import litert, main
+from tf_metamixup import assembly, litert, main
 
 # Runs where only TensorFlow is imported.
 SERVE = """
@@ -38,7 +38,7 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
             super().__init__(*arguments, **options)
             made.append(self)
 
-    monkeypatch.setattr(tmm, "Trainer", Kept, raising=False)
+    monkeypatch.setattr(assembly, "Trainer", Kept)
     run_dir = tmp_path / "run"
     command = ["main", "--policy=none", "--batch_size=100", "--epochs=1", f"--run_dir={run_dir}"]
     command.append("--architecture=cnn3(width=2, batch_norm=True)")
