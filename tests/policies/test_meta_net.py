@@ -62,8 +62,8 @@ def test_over_many_steps_a_pair_gets_the_lambda_that_its_kind_wants(float64):
 
 
 def test_matched_lambdas_are_those_drawn(float64):
-    policy, asked = learner("meta_net(matched=True, learning_rate=0.1)")
-    for _ in range(20):
+    policy, asked = learner("meta_net(matched=True, learning_rate=0.03)")
+    for _ in range(100):
         lambdas = policy(asked, DRAWS)
     np.testing.assert_allclose(np.sort(lambdas.value[:3]), np.sort(lambdas.start[:3]))
     assert np.argmin(lambdas.value[:3]) == 2
