@@ -27,6 +27,7 @@ from tf_metamixup.schedules import Clock
 from tf_metamixup.step import (
     Recipe,
     Report,
+    Sample,
     agreement,
     lambda_gradient,
     mixture,
@@ -138,6 +139,8 @@ class Trainer:
         self._lambda_gradient = tf.function(self._gradient_of_lambda)
         self._mix = tf.function(self._mixture)
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._predict_sample = tf.function(self._probabilities_of, reduce_retracing=True)
+        self._sample: Sample | None = None
         self._probe = None
         self._image: tf.TensorSpec | None = None
         self._run_dir: str | os.PathLike | None = None
@@ -291,11 +294,22 @@ class Trainer:
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
         with _problems_told():
-            metrics, rows = self._train(iterator, *_position(first_step, count))
+            metrics, rows, self._sample = self._train(iterator, *_position(first_step, count))
             metrics = metrics.numpy()  # [count, metrics, 2]
         named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
         loss = named["train_loss"]
         return named, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def sample(self) -> tuple[Sample, np.ndarray] | None:
+        """Some rows that the last step of `train` mixed, as arrays, and what is said of them now.
+
+        The second is the probabilities [n, classes] that the current weights give the mixed images.
+        Of several replicas the rows are those of this worker's first. None before the first step.
+        """
+        if self._sample is None:
+            return None
+        probabilities = self._predict_sample(self._sample).numpy()
+        return Sample(*(each.numpy() for each in self._sample)), probabilities
 
     def learning_rate(self, step) -> tf.Tensor:
         """Eta of `step`."""
@@ -344,17 +358,25 @@ class Trainer:
     def _train_steps(self, iterator, first_step, count):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
+        spec = Sample.spec(self.model.input_shape, self.classes)
+        sample = tf.nest.map_structure(
+            lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
+        )
         for number in tf.range(count):
+            # Carried from step to step, so that the last one's is left and nothing piles up.
+            tf.autograph.experimental.set_loop_options(
+                shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
+            )
             step, raw = first_step + tf.cast(number, tf.int64), next(iterator)
             self._renew_features(step)
             if self.policy.every == 1 or step % self.policy.every == 0:
-                step_metrics, step_rows = self._global_step(raw, step, learns=True)
+                step_metrics, step_rows, sample = self._global_step(raw, step, learns=True)
             else:
-                step_metrics, step_rows = self._global_step(raw, step, learns=False)
+                step_metrics, step_rows, sample = self._global_step(raw, step, learns=False)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         # Not stacked: the last batch of a user's data set may be short.
-        return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
+        return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6]), sample
 
     def _global_step(self, raw, step, *, learns: bool):
         recipe = self._recipe._replace(learns=learns)
@@ -363,11 +385,15 @@ class Trainer:
             report = train_step(recipe, self._batch(raw), self.clock(step), self._draws(step))
             self._metric_names = list(report.metrics)
             ratios = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
-            return tf.stack(ratios), _rows(report)
+            return tf.stack(ratios), _rows(report), report.sample()
 
-        metrics, rows = self.strategy.run(on_replica, (raw, step))
+        metrics, rows, sample = self.strategy.run(on_replica, (raw, step))
         metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
-        return metrics, self.workers.gather(rows)
+        return metrics, self.workers.gather(rows), tf.nest.map_structure(self._first, sample)
+
+    def _first(self, value) -> tf.Tensor:
+        """That of this worker's first replica, of one value per replica."""
+        return self.strategy.experimental_local_results(value)[0]
 
     def _renew_features(self, step):
         """Where features are kept and it is their step."""
@@ -402,9 +428,14 @@ class Trainer:
             batch = self._batch(raw)
             return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
-        return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
-            0
-        ]
+        return self._first(self.strategy.run(on_replica, (raw, step)))
+
+    def _probabilities_of(self, sample):
+        def on_replica(x):
+            logits = self.network.infer(tf.cast(x, self.model.compute_dtype))
+            return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+        return self._first(self.strategy.run(on_replica, (sample.x,)))
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):
