@@ -154,9 +154,8 @@ def mixed_rows(
         written = {"fontsize": 7, "va": "bottom", "transform": None}
         figure.text(
             *(2 * GAP, len(grid) - CAPTION + GAP),
-            "x_i, x_j and their mixture, which the last step trained on; lambda of x_i + the rest of "
-            "x_j;\nwhat the network says of it now. ~: a label that the method guessed; rejected: not "
-            "trained on",
+            "x_i, x_j and their mixture, which the last step trained on: lambda of x_i + the rest "
+            "of x_j;\nwhat the network says of it now. ~: guessed label; rejected: not trained on",
             **written | {"fontsize": 8},
         )
         for number, triple in enumerate(triples):
@@ -166,11 +165,9 @@ def mixed_rows(
             mark = "~" if guessed[number] else ""
             i, j = (mark + _short(names[y[number].argmax()]) for y in labels)
             share = lam[number]
-            told = (
-                f"{share:.2f} of {i} + {1 - share:.2f} of {j}"
-                if accepted[number]
-                else f"rejected {i}"
-            )
+            told = f"{share:.2f} of {i} + {1 - share:.2f} of {j}"
+            if not accepted[number]:
+                told = f"rejected {i}"
             likely = np.argsort(-probabilities[number], kind="stable")[:2]
             says = (f"{_short(names[c])}: {100 * probabilities[number, c]:.0f} %" for c in likely)
             place = left, len(grid) - top + GAP

@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,36 @@ import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams import api_pb2 as hparams_pb2
+from tensorboard.plugins.hparams import summary as hparams_summary
 
 from tf_metamixup.errors import reason
 from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.history import ACCEPTED, LAM, MOVE, START
 from tf_metamixup.step import Sample
 
-# Where a history entry is shown; all else of it goes under `epoch/`.
+# Where a history entry is shown; all else of it goes under `monitors_by_epoch/`. The first page is
+# sorted by tag: errors come first.
 TAGS = {
     "train_loss": "losses/train",
     "test_loss": "losses/test",
     "test_error": "error/test",
     "test_error_top5": "error/test_top5",
-    "test_ece": "calibration/ece",
+    "test_ece": "error/test_ece",
+    "meta_gradient_cosine": "lambda/meta_gradient_cosine",
     "lambda_mean": "lambda/mean",
     "lambda_std": "lambda/std",
     "lambda_move_mean": "lambda/move_mean",
     "lambda_move_p99": "lambda/move_p99",
 }
+# The columns that the page "HParams" has at first.
+COMPARED = ("policy", "method", "dataset", "architecture", "seed")
 # The page "Custom Scalars": charts by heading, and the tags that each one shows.
 LAYOUT = {
     "How well it does": {
         "test error, %": ("error/test", "error/test_top5"),
         "loss": ("losses/train", "losses/test"),
-        "expected calibration error, %": ("calibration/ece",),
+        "expected calibration error, %": ("error/test_ece",),
     },
     "What lambda does": {
         "lambda: mean and standard deviation": ("lambda/mean", "lambda/std"),
@@ -44,19 +50,16 @@ LAYOUT = {
             "lambda/move_p99",
         ),
         "cosine of lambda's gradients from two halves of a meta batch": (
-            "epoch/meta_gradient_cosine",
+            "lambda/meta_gradient_cosine",
         ),
     },
-    "Pseudo-labels": {
-        "threshold, and share of the unlabelled images above it": (
-            "epoch/threshold",
-            "epoch/accepted",
-        ),
-        "accepted labels that are wrong, %": ("epoch/pseudo_label_error",),
-    },
-    "The machine": {
+    "How it goes": {
         "learning rate": ("monitors/learning_rate",),
         "images a second": ("monitors/images_per_second",),
+    },
+    "Pseudo-labels, of methods that make them": {
+        "threshold, and share of the guesses above it": ("monitors/threshold", "monitors/accepted"),
+        "accepted guesses that are wrong, %": ("monitors/pseudo_label_error",),
     },
 }
 
@@ -82,17 +85,9 @@ class Summaries:
         }
         with self._written(0):
             tf.summary.text("configuration", text)
-            # TensorBoard takes the first run's for all below its --logdir.
-            hparams.hparams_config(
-                hparams=[hparams.HParam(name) for name in plain],
-                metrics=[
-                    hparams.Metric(TAGS["test_error"], display_name="test error, %"),
-                    hparams.Metric(TAGS["test_ece"], display_name="calibration error, %"),
-                ],
-            )
+            tf.summary.experimental.write_raw_pb(_experiment(plain).SerializeToString())
             hparams.hparams(plain)
-            layout = custom_scalar.pb(_layout())
-            tf.summary.experimental.write_raw_pb(layout.SerializeToString())
+            tf.summary.experimental.write_raw_pb(custom_scalar.pb(_layout()).SerializeToString())
 
     def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
         """Some steps: scalars by tag, and lambda of the rows [n, 6] before and after the policy."""
@@ -110,7 +105,7 @@ class Summaries:
         with self._written(step):
             for name, value in entry.items():
                 if value is not None and name != "epoch":
-                    tf.summary.scalar(TAGS.get(name, f"epoch/{name}"), value)
+                    tf.summary.scalar(TAGS.get(name, f"monitors_by_epoch/{name}"), value)
 
     def pictures(
         self,
@@ -162,6 +157,19 @@ class Summaries:
                 yield
         except tf.errors.OpError as error:
             warnings.warn(f"TensorBoard events were not written: {reason(error)}", stacklevel=4)
+
+
+def _experiment(settings: Iterable[str]):
+    """Of which settings and scores runs are compared; TensorBoard takes the first run's for all."""
+    known = (hparams_pb2.HParamInfo(name=name, differs=name in COMPARED) for name in settings)
+    scores = {"test_error": "test error, %", "test_ece": "calibration error, %"}
+    return hparams_summary.experiment_pb(
+        list(known),
+        [
+            hparams_pb2.MetricInfo(name=hparams_pb2.MetricName(tag=TAGS[name]), display_name=shown)
+            for name, shown in scores.items()
+        ],
+    )
 
 
 def _layout() -> layout_pb2.Layout:
