@@ -59,6 +59,33 @@ def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
     np.testing.assert_array_equal(classes[mixture.partner], rows[:, 4])
 
 
+@pytest.mark.parametrize(
+    ("method", "replicas"),
+    [(method, replicas) for (method, _), replicas in zip(ROWS, (1, 2), strict=True)],
+)
+def test_a_sample_is_of_the_rows_that_the_last_step_trained_on(method, replicas):
+    trainer = tiny.trainer(method, replicas=replicas)
+    streams = trainer.streams(**tiny.streams())
+    trainer.prepare(streams, epoch_steps=3, steps=6)
+    assert trainer.sample() is None
+    _, _, rows = trainer.train(trainer.batches(streams, 0), 0, 3)
+    before = tiny.weights(trainer)
+    sample, probabilities = trainer.sample()
+    for old, new in zip(before, tiny.weights(trainer), strict=True):
+        np.testing.assert_array_equal(new, old)
+    # The first replica's rows of the last of three steps.
+    last = np.split(np.split(rows, 3)[-1], replicas)[0]
+    np.testing.assert_array_equal(sample.lam, last[:, 0])
+    np.testing.assert_array_equal(sample.y_i.argmax(axis=1), last[:, 3])
+    np.testing.assert_array_equal(sample.y_j.argmax(axis=1), last[:, 4])
+    np.testing.assert_array_equal(sample.accepted, last[:, 5])
+    assert sample.guessed.sum() == (len(last) / 2 if method.startswith("pseudo_label") else 0)
+    lam = sample.lam[:, None, None, None]
+    np.testing.assert_allclose(sample.x, lam * sample.x_i + (1 - lam) * sample.x_j, atol=1e-6)
+    logits = trainer.network.infer(tf.constant(sample.x))
+    np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-6)
+
+
 def test_evaluate_counts_every_image_once_on_any_number_of_replicas():
     pixels, labels = tiny.images(25, seed=1)
     results = []

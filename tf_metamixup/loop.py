@@ -24,6 +24,8 @@ from tf_metamixup.workers import LostWorkerError
 
 # A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
+# Drawn in a run, of each kind; they cost a second and 200 kB.
+PICTURES = 20
 # Of an epoch without an evaluation.
 UNMEASURED = {"test_error": None, "test_loss": None, "test_ece": None}
 
@@ -127,7 +129,7 @@ class _Run:
         result = json.loads(self.workers.from_chief(json.dumps(self.record.finished()).encode()))
         if result:
             return result
-        self.record.begin(self.config)
+        self.record.begin(self.config, self.trainer.class_names)
         try:
             with _bar(self.step, self.plan.steps, shown=self.workers.chief) as bar:
                 try:
@@ -221,12 +223,21 @@ class _Run:
         final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
         evaluate = ends or number % self.plan.evaluate_every == 0
-        measured = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
+        extra, evaluation = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
         with stop.deferred():
-            entry = self.history.close(*measured)
-            self.record.epoch(self.step, entry, self.history.last_pairs)
+            entry = self.history.close(extra, evaluation)
+            self.record.epoch(self.step, entry)
+            if ends or (evaluate and self._worth_a_picture(number)):
+                sample = self.trainer.sample()
+                self.record.pictures(self.step, self.history.last_pairs, evaluation, sample)
             if final or number % self.plan.checkpoint_every == 0:
                 self._save()
+
+    def _worth_a_picture(self, number: int) -> bool:
+        """Whether evaluated epoch `number` is one of about `PICTURES`, evenly over the run."""
+        epochs = -(-self.plan.steps // self.plan.epoch_steps)
+        before = max(0, number - self.plan.evaluate_every)
+        return number * PICTURES // epochs > before * PICTURES // epochs
 
     def _epoch_extra(
         self, *, evaluate: bool, between=None

@@ -6,6 +6,7 @@ import os
 import pathlib
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -52,14 +53,17 @@ class Record:
     def finished(self) -> dict[str, Any] | None:
         """The result of a run that has nothing left to do."""
 
-    def begin(self, settings: dict[str, Any]) -> None:
+    def begin(self, settings: dict[str, Any], class_names: Sequence[str]) -> None:
         """Opens the log."""
 
     def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
         """See `Summaries.interval`."""
 
-    def epoch(self, step: int, entry: dict[str, Any], pairs: tuple[np.ndarray, np.ndarray]) -> None:
+    def epoch(self, step: int, entry: dict[str, Any]) -> None:
         """See `Summaries.epoch`."""
+
+    def pictures(self, step: int, pairs, evaluation, sample) -> None:
+        """See `Summaries.pictures`."""
 
     def checkpoint(self, step: int, progress: Progress) -> None:
         """See `Checkpoints.save`."""
@@ -114,18 +118,22 @@ class ChiefRecord(Record):
         result = self._folder.read("result.json") or {}
         return result if result.get("status") == "finished" else None
 
-    def begin(self, settings):
+    def begin(self, settings, class_names):
         """See `Record`."""
-        self._summaries = Summaries(self._folder.tensorboard)
+        self._summaries = Summaries(self._folder.tensorboard, class_names)
         self._summaries.configuration(settings)
 
     def interval(self, step, scalars, rows):
         """See `Summaries.interval`."""
         self._summaries.interval(step, scalars, rows)
 
-    def epoch(self, step, entry, pairs):
+    def epoch(self, step, entry):
         """See `Summaries.epoch`."""
-        self._summaries.epoch(step, entry, pairs)
+        self._summaries.epoch(step, entry)
+
+    def pictures(self, step, pairs, evaluation, sample):
+        """See `Summaries.pictures`."""
+        self._summaries.pictures(step, pairs, evaluation, sample)
 
     def checkpoint(self, step, progress):
         """See `Checkpoints.save`."""

@@ -16,6 +16,9 @@ from tf_metamixup.randomness import Draws
 from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
 
+# Rows of a sample.
+SAMPLE = 16
+
 
 class Recipe(NamedTuple):
     """What stays the same from step to step.
@@ -52,6 +55,60 @@ class Report(NamedTuple):
     examples: Examples
     partner: tf.Tensor
     lambdas: Lambdas
+
+    def sample(self) -> "Sample":
+        """Rows from all over this replica's, so that labelled and guessed ones are among them."""
+        rows = tf.shape(self.partner)[0]
+        some = tf.minimum(rows, SAMPLE)
+        i = tf.range(some) * rows // some
+        j = tf.gather(self.partner, i)
+        examples = self.examples
+        images, targets = tf.cast(examples.x, tf.float32), tf.cast(examples.y, tf.float32)
+        return Sample(
+            *(tf.gather(images, i), tf.gather(images, j)),
+            *(tf.gather(targets, i), tf.gather(targets, j)),
+            lam=tf.cast(tf.gather(self.lambdas.value, i), tf.float32),
+            accepted=tf.gather(examples.accepted, i),
+            guessed=tf.gather(examples.guessed, i),
+        )
+
+
+class Sample(NamedTuple):
+    """Some mixed rows of a step, for people to look at.
+
+    Attributes:
+        x_i, x_j: the scaled images of a row and of its partner, [n, H, W, C].
+        y_i, y_j: their targets, [n, classes].
+        lam: x_i's share, [n].
+        accepted: whether the row is trained on, [n].
+        guessed: whether the method guessed its target, [n].
+    """
+
+    x_i: tf.Tensor
+    x_j: tf.Tensor
+    y_i: tf.Tensor
+    y_j: tf.Tensor
+    lam: tf.Tensor
+    accepted: tf.Tensor
+    guessed: tf.Tensor
+
+    @classmethod
+    def spec(cls, image_shape: tuple, classes: int) -> "Sample":
+        """What a sample is made of: float32 but for the last two, any number of rows.
+
+        Args:
+            image_shape: (None, H, W, C), of what the model takes.
+            classes: how many there are.
+        """
+        image, target = tf.TensorSpec(image_shape), tf.TensorSpec([None, classes])
+        truth = tf.TensorSpec([None], tf.bool)
+        return cls(image, image, target, target, tf.TensorSpec([None]), truth, truth)
+
+    @property
+    def x(self) -> tf.Tensor:
+        """Mixed by eq. 4, [n, H, W, C]."""
+        lam = self.lam[:, None, None, None]
+        return lam * self.x_i + (1 - lam) * self.x_j
 
 
 def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Report:

@@ -28,6 +28,7 @@ from tf_metamixup.schedules import Clock
 from tf_metamixup.step import (
     Recipe,
     Report,
+    Sample,
     agreement,
     lambda_gradient,
     mixture,
@@ -152,6 +153,8 @@ class Trainer:
         self._epoch_steps = self._steps = 1
         self._new_graphs()
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._predict_sample = tf.function(self._probabilities_of, reduce_retracing=True)
+        self._sample: Sample | None = None
         self._probe = None
         self._image: tf.TensorSpec | None = None
         self._run_dir: str | os.PathLike | None = None
@@ -303,11 +306,22 @@ class Trainer:
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
         with _problems_told():
-            metrics, rows = self._train(iterator, *_position(first_step, count))
+            metrics, rows, self._sample = self._train(iterator, *_position(first_step, count))
             metrics = metrics.numpy()  # [count, metrics, 2]
         named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
         loss = named["train_loss"]
         return named, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def sample(self) -> tuple[Sample, np.ndarray] | None:
+        """Some rows that the last step of `train` mixed, as arrays, and what is said of them now.
+
+        The second is the probabilities [n, classes] that the current weights give the mixed images.
+        Of several replicas the rows are those of this worker's first. None before the first step.
+        """
+        if self._sample is None:
+            return None
+        probabilities = self._predict_sample(self._sample).numpy()
+        return Sample(*(each.numpy() for each in self._sample)), probabilities
 
     def learning_rate(self, step) -> tf.Tensor:
         """Eta of `step`."""
@@ -365,18 +379,26 @@ class Trainer:
     def _train_steps(self, iterator, first_step, count):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
+        spec = Sample.spec(self.model.input_shape, self.classes)
+        sample = tf.nest.map_structure(
+            lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
+        )
         for number in tf.range(count):
+            # Carried from step to step, so that the last one's is left and nothing piles up.
+            tf.autograph.experimental.set_loop_options(
+                shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
+            )
             step = first_step + tf.cast(number, tf.int64)
             self._renew_features(step)
             batch = self.strategy.run(self._prepared, (next(iterator),))
             if self.policy.every == 1 or step % self.policy.every == 0:
-                step_metrics, step_rows = self._global_step(batch, step, learns=True)
+                step_metrics, step_rows, sample = self._global_step(batch, step, learns=True)
             else:
-                step_metrics, step_rows = self._global_step(batch, step, learns=False)
+                step_metrics, step_rows, sample = self._global_step(batch, step, learns=False)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         # Not stacked: the last batch of a user's data set may be short.
-        return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6])
+        return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6]), sample
 
     def _renew_features(self, step):
         """Where features are kept and it is their step."""
@@ -395,9 +417,13 @@ class Trainer:
         return batch._replace(x_meta=x_meta, y_meta=y_meta)
 
     def _global_step(self, batch, step, *, learns: bool):
-        metrics, rows = self._step(batch, step, learns=learns)
+        metrics, rows, sample = self._step(batch, step, learns=learns)
         metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
-        return metrics, self.workers.gather(rows)
+        return metrics, self.workers.gather(rows), tf.nest.map_structure(self._first, sample)
+
+    def _first(self, value) -> tf.Tensor:
+        """That of this worker's first replica, of one value per replica."""
+        return self.strategy.experimental_local_results(value)[0]
 
     def _replicated_step(self, batch, step, *, learns: bool):
         recipe = self._recipe._replace(learns=learns)
@@ -406,7 +432,7 @@ class Trainer:
             report = train_step(recipe, batch, self.clock(step), self._draws(step))
             self._metric_names = list(report.metrics)
             metrics = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
-            return tf.stack(metrics), _rows(report)
+            return tf.stack(metrics), _rows(report), report.sample()
 
         return self.strategy.run(on_replica, (batch, step))
 
@@ -427,9 +453,14 @@ class Trainer:
             batch = self._prepared(raw)
             return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
-        return self.strategy.experimental_local_results(self.strategy.run(on_replica, (raw, step)))[
-            0
-        ]
+        return self._first(self.strategy.run(on_replica, (raw, step)))
+
+    def _probabilities_of(self, sample):
+        def on_replica(x):
+            logits = self.network.infer(tf.cast(x, self.model.compute_dtype))
+            return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+        return self._first(self.strategy.run(on_replica, (sample.x,)))
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):

@@ -13,7 +13,7 @@ FLOORS = {
     "models data devices workers": 1,
     "policies methods": 2,
     "step": 3,
-    "history checkpoints run_directory stopping summaries record export card litert": 4,
+    "history checkpoints run_directory stopping pictures summaries record export card litert": 4,
     "trainer loop assembly rebuild comparison": 4,
     "main benchmark keras_fit scale report predict figures": 5,
 }
@@ -23,7 +23,7 @@ COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}
 BARRED = [
     *(
         (room, "tensorflow")
-        for room in ("errors", "registry", "config", "paper", "rendezvous", "report")
+        for room in ("errors", "registry", "config", "paper", "rendezvous", "report", "pictures")
     ),
     *((room, "keras") for room in ("hypergradient", "mixing", "losses", "policies")),
     ("policies", "tf_metamixup.methods"),
