@@ -86,10 +86,8 @@ def custom_scalar_layouts(events):
 def test_runs_are_compared_by_their_test_error(events):
     content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
     experiment = HParamsPluginData.FromString(content).experiment
-    assert [metric.name.tag for metric in experiment.metric_infos] == [
-        "error/test",
-        "error/test_ece",
-    ]
+    judged = [metric.name.tag for metric in experiment.metric_infos]
+    assert judged == ["error/test", "error/test_ece"]
     first = {info.name: info.differs for info in experiment.hparam_infos}
     assert first == {"policy": True, "flip": False, "epochs": False}
 
@@ -111,7 +109,8 @@ def test_what_is_not_there_is_not_drawn(tmp_path):
     assert not read(tmp_path).Tags()["tensors"]
 
 
-def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path):
-    summaries = Summaries(tmp_path, ["one name for two classes"])
-    with pytest.warns(UserWarning, match="pictures were not drawn"):
+def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "confusion", lambda *_: 1 / 0)
+    summaries = Summaries(tmp_path, ["a", "b"])
+    with pytest.warns(UserWarning, match="pictures were not drawn: ZeroDivisionError"):
         summaries.pictures(3, PAIRS, EVALUATION, None)
