@@ -35,6 +35,23 @@ def test_of_a_model_without_names_the_last_two_layers_with_weights_are_the_top()
     assert body.output_shape == (None, 5)
 
 
+def nested(trainable=True):
+    body = keras.Sequential([keras.Input([4]), *(keras.layers.Dense(n) for n in (5, 6))])
+    body.trainable = trainable
+    return keras.Sequential([keras.Input([4]), body, keras.layers.Dense(3)])
+
+
+def test_a_model_within_the_model_counts_by_its_layers():
+    assert [layer.units for layer in top.layers(nested())] == [6, 3]
+    with pytest.raises(UserError, match="begins within a model in it"):
+        top.cut(nested())
+
+
+def test_a_model_within_the_model_that_is_not_trained_lies_below_the_top():
+    body, head = top.cut(nested(trainable=False))
+    assert body.output_shape == (None, 6) and len(head.trainable_variables) == 2
+
+
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()

@@ -7,14 +7,25 @@ import importlib
 from typing import Any
 
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
+_CLASSES = {"Trainer": "trainer", "MixUpModel": "keras_model"}
 
 __version__ = "0.1.0"
-__all__ = ["Trainer", "data", "hypergradient", "losses", "methods", "mixing", "models", "policies"]
+__all__ = [
+    "MixUpModel",
+    "Trainer",
+    "data",
+    "hypergradient",
+    "losses",
+    "methods",
+    "mixing",
+    "models",
+    "policies",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name == "Trainer":
-        return importlib.import_module(f"{__name__}.trainer").Trainer
+    if name in _CLASSES:
+        return getattr(importlib.import_module(f"{__name__}.{_CLASSES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

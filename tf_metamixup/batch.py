@@ -1,9 +1,13 @@
 """What one training step is given."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_metamixup import replicas
 from tf_metamixup.errors import UserError
 from tf_metamixup.network import Network
 
@@ -65,10 +69,43 @@ def finite(values: tf.Tensor, what: str) -> tf.Tensor:
         return tf.identity(values)
 
 
+def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
+    """This replica's `rows` [n, ...] of a global batch, of which every replica must have as many.
+
+    Raises:
+        tf.errors.InvalidArgumentError: another has more or fewer; see `problem_of`.
+    """
+    count = tf.shape(rows)[0]
+    if replicas.count() == 1:
+        return rows
+    told = f"{_PROBLEM}a batch cannot be dealt evenly to {replicas.count()} replicas; rows:"
+    total = replicas.total(count)
+    dealt = tf.debugging.Assert(total == count * replicas.count(), [told, total])
+    with tf.control_dependencies([dealt] if dealt is not None else []):
+        return tf.identity(rows)
+
+
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
     """What is wrong with the data, in one line, if that is what `error` says."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None
+
+
+@contextlib.contextmanager
+def problems_told() -> Iterator[None]:
+    """Raises UserError for what a graph found wrong with the data, or XLA with the model."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        problem = problem_of(error)
+        if unsupported := re.search(r"unsupported operations .* on XLA_\w+: (\w+)", error.message):
+            problem = (
+                f"jit: XLA cannot compile this step, since it knows no operation "
+                f"{unsupported[1]}; change the layer that uses it, or leave jit out"
+            )
+        if problem is None:
+            raise
+        raise UserError(problem) from None
 
 
 def check_images(name: str, images: tf.TensorSpec, shape: tuple, *, views: bool = False) -> None:

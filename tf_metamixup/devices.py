@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import keras
 import tensorflow as tf
 
 from tf_metamixup import rendezvous
@@ -59,6 +60,12 @@ def local_strategy(replicas: int | None = None) -> tf.distribute.MirroredStrateg
         )
     kind = "GPU" if gpus else "CPU"
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)])
+
+
+def strategy_of(model: keras.Model) -> tf.distribute.Strategy:
+    """That in whose scope the model was built; it has trainable variables."""
+    first = model.trainable_variables[0].value
+    return getattr(first, "distribute_strategy", tf.distribute.get_strategy())
 
 
 def _gpus(replicas: int | None) -> list:

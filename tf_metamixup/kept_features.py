@@ -51,10 +51,20 @@ class KeptFeatures:
         """What a checkpoint holds: a resumed run goes on with features as old as they were."""
         return [self._features]
 
-    def renew(self, draws: Draws) -> None:
-        """Computes the features at the current weights, with batch statistics."""
-        x = self._network.preprocess(self._own(self._images))
-        features, _ = self._network.apply(self._body, self._network.theta, x, draws)
+    def renew(self, draws: Draws, due: bool | tf.Tensor = True) -> None:
+        """Computes the features at the current weights, with batch statistics.
+
+        Args:
+            draws: decide the dropout masks.
+            due: whether they are computed at all; a tensor decides within a graph.
+        """
+
+        def computed():
+            x = self._network.preprocess(self._own(self._images))
+            return self._network.apply(self._body, self._network.theta, x, draws)[0]
+
+        # Replicas may not meet within a condition: they gather and assign in any case.
+        features = computed() if due is True else tf.cond(due, computed, lambda: self.rows()[0])
         if replicas.count() > 1:
             context = tf.distribute.get_replica_context()
             features = context.all_gather(features, axis=0)

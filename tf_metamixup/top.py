@@ -9,9 +9,9 @@ def layers(model: keras.Model) -> list[keras.Layer]:
     """The layers with weights of the top block and the head.
 
     Those named "top_...", "features" and "logits" (see `models`); in a model without a "top_..."
-    layer, the last two layers that have weights.
+    layer, the last two layers that have weights. A model within the model counts by its layers.
     """
-    weighted = [layer for layer in model.layers if layer.trainable_variables]
+    weighted = [layer for layer in _simple(model) if layer.trainable_variables]
     named = [layer for layer in weighted if layer.name.startswith("top_")]
     if not named:
         return weighted[-2:]
@@ -38,6 +38,11 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
             "estimator top_block takes any model"
         ) from error
     head = set(layers(model))
+    if not head <= reads.keys():
+        raise UserError(
+            f"{refused}, which begins within a model in it: make one graph of both, as in "
+            "keras.Model(body.input, keras.layers.Dense(10)(body.output))"
+        )
     # Parts come in an order in which each follows those it reads.
     for part, tensors in reads.items():
         if any(made_by.get(id(tensor)) in head for tensor in tensors):
@@ -55,3 +60,12 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         )
     (features,) = border.values()
     return keras.Model(model.inputs, features), keras.Model(features, model.outputs[0])
+
+
+def _simple(model: keras.Model) -> list[keras.Layer]:
+    """The layers in order, those of models within the model in the place of these."""
+    return [
+        simple
+        for layer in model.layers
+        for simple in (_simple(layer) if getattr(layer, "layers", None) else [layer])
+    ]

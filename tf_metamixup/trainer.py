@@ -1,19 +1,17 @@
 """The device side of training: a Keras model under a strategy, trained and evaluated by graphs."""
 
-import contextlib
 import functools
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import card, evaluation, loop, methods, policies, precision, replicas
+from tf_metamixup import card, devices, evaluation, loop, methods, policies, precision, replicas
 from tf_metamixup import export as exporting
-from tf_metamixup.batch import check_images, check_labels, prepare, problem_of, targets
+from tf_metamixup.batch import check_images, check_labels, prepare, problems_told, targets
 from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
@@ -21,7 +19,7 @@ from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture
-from tf_metamixup.network import Network
+from tf_metamixup.network import Network, check_model
 from tf_metamixup.randomness import Draws
 from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
@@ -86,13 +84,12 @@ class Trainer:
         mixed_bfloat16: bool = False,
         jit: bool = False,
     ):
-        _check_model(model)
+        check_model(model)
         self.model = model
         self.classes = model.output_shape[-1]
         self.class_names = list(class_names or map(str, range(self.classes)))
         self.seed = seed
-        first = model.trainable_variables[0].value
-        self.strategy = getattr(first, "distribute_strategy", tf.distribute.get_strategy())
+        self.strategy = devices.strategy_of(model)
         self.workers = Workers(self.strategy)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
@@ -235,7 +232,7 @@ class Trainer:
         for batch in self._test[1]:
             if between is not None:
                 between()
-            with _problems_told():
+            with problems_told():
                 batch_sums = self._evaluate(batch["test"])
             sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:
@@ -305,7 +302,7 @@ class Trainer:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        with _problems_told():
+        with problems_told():
             metrics, rows, self._sample = self._train(iterator, *_position(first_step, count))
             metrics = metrics.numpy()  # [count, metrics, 2]
         named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
@@ -344,7 +341,7 @@ class Trainer:
         """
         if not self.policy.reads_meta:
             return None
-        with _problems_told():
+        with problems_told():
             cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
         return cosine if np.isfinite(cosine) else None
 
@@ -362,7 +359,7 @@ class Trainer:
             batch: the element of `batches` for this step.
             step: decides pairs, lambda's start and the learning rate.
         """
-        with _problems_told():
+        with problems_told():
             return self._mix(batch, tf.constant(step, tf.int64))
 
     # Graphs.
@@ -564,23 +561,6 @@ class Trainer:
         return self.strategy.distribute_datasets_from_function(dataset)
 
 
-@contextlib.contextmanager
-def _problems_told() -> Iterator[None]:
-    """Raises UserError for what a graph found wrong with the data, or XLA with the model."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        problem = problem_of(error)
-        if unsupported := re.search(r"unsupported operations .* on XLA_\w+: (\w+)", error.message):
-            problem = (
-                f"jit: XLA cannot compile this step, since it knows no operation "
-                f"{unsupported[1]}; change the layer that uses it, or leave jit out"
-            )
-        if problem is None:
-            raise
-        raise UserError(problem) from None
-
-
 def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """As tensors: a Python number would make a graph of its own."""
     return tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
@@ -617,19 +597,3 @@ def _describe(learning_rate) -> Any:
     if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         return {"schedule": type(learning_rate).__name__, **learning_rate.get_config()}
     return learning_rate
-
-
-def _check_model(model) -> None:
-    if not isinstance(model, keras.Model) or not model.built or not model.trainable_variables:
-        raise UserError("Trainer needs a built keras.Model with trainable variables")
-    last = model.layers[-1] if model.layers else None
-    if getattr(last, "activation", None) is keras.activations.softmax:
-        raise UserError(
-            f"the model ends in a softmax (layer {last.name!r}), but the losses take logits; build "
-            "it without one (in keras.applications: classifier_activation=None)"
-        )
-    if model.losses:
-        raise UserError(
-            "the model has losses of its own (regularizers or add_loss), which the step does not "
-            "read; build it without them and use weight_decay"
-        )

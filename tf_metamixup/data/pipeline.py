@@ -83,8 +83,7 @@ class _Sampled(Stream):
             self._numbers = tf.constant(numbers, tf.int64)
 
     def _key(self, number) -> tf.Tensor:
-        """The seed of a pass."""
-        return fold(fold(root(self._seed), self._purpose), number)
+        return _key(self._seed, self._purpose, number)
 
     def _rows(self, of: int) -> int:
         if self.batch_size % of:
@@ -270,6 +269,28 @@ class DatasetStream(Stream):
         """See `Stream.whole`: one pass over the data set."""
         images, labels = zip(*self._dataset, strict=True)
         return tf.concat(images, 0), tf.concat(labels, 0)
+
+
+def order(seed: int, purpose: str, count: int, first: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Which images, int64 [rows], stand at `first` and after it in seeded passes laid end to end.
+
+    What an `ArrayStream` over `count` images reads, as a function within a graph.
+
+    Args:
+        seed: of the run.
+        purpose: as of a stream.
+        count: of the images.
+        first: int64 scalar.
+        rows: int64 scalar, at most `count`.
+    """
+    number, offset = first // count, first % count
+    passes = [permutation(count, _key(seed, purpose, each)) for each in (number, number + 1)]
+    return tf.concat(passes, 0)[offset : offset + rows]
+
+
+def _key(seed: int, purpose: str, number) -> tf.Tensor:
+    """The seed of a pass."""
+    return fold(fold(root(seed), purpose), number)
 
 
 def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Stream:
