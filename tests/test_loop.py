@@ -17,6 +17,7 @@ from tf_metamixup.errors import UserError
 from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.record import ChiefRecord
 from tf_metamixup.stopping import Interrupted
+from tf_metamixup.summaries import Summaries
 from tf_metamixup.workers import Workers
 
 PLAN = {"steps": 25, "epoch_steps": 10, "log_every": 4}
@@ -29,6 +30,7 @@ class Device:
     """
 
     classes = 3
+    class_names = ("a", "b", "c")
     parameters = 4
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
 
@@ -76,6 +78,9 @@ class Device:
 
     def agreement(self, step):
         return 0.5
+
+    def sample(self):
+        return None
 
 
 def fit(run_dir, *, device=None, **plan):
@@ -303,6 +308,26 @@ def test_evaluations_and_checkpoints_come_every_so_many_epochs_and_last(tmp_path
     errors = [entry["test_error"] for entry in result["history"]]
     assert [error is None for error in errors] == [True, False, False]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000025"]
+
+
+def pictured(folder, monkeypatch, **plan):
+    """The epochs after which pictures are drawn."""
+    steps = []
+    draw = lambda _, step, pairs, evaluation, sample: steps.append(step)  # noqa: E731
+    monkeypatch.setattr(Summaries, "pictures", draw)
+    fit(folder, **{"epoch_steps": 2, "evaluate_every": 1, "log_every": 100} | plan)
+    return [step // 2 for step in steps]
+
+
+def test_pictures_are_drawn_about_twenty_times_a_run(tmp_path, monkeypatch):
+    assert pictured(tmp_path / "short", monkeypatch, steps=8) == [1, 2, 3, 4]
+    long = pictured(tmp_path / "long", monkeypatch, steps=100)
+    assert len(long) == 20 and set(np.diff(long)) == {2, 3} and long[-1] == 50
+
+
+def test_pictures_are_drawn_of_evaluated_epochs_only(tmp_path, monkeypatch):
+    drawn = pictured(tmp_path, monkeypatch, steps=100, evaluate_every=7)
+    assert drawn == [7, 14, 21, 28, 35, 42, 49, 50]
 
 
 def test_lost_tensorboard_files_do_not_stop_a_run(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
 def test_every_picture_of_the_readme_is_there():
     linked = set(re.findall(r"!\[[^]]+\]\((.+?)\)", (ROOT / "README.md").read_text()))
     kept = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.png")}
-    assert linked == kept and len(kept) == 7
+    assert linked == kept and len(kept) == 9
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
