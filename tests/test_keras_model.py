@@ -14,7 +14,7 @@ SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PIXELS, LABELS = tiny.images(48)
 PIXELS = PIXELS.astype(np.float32) / 127.5 - 1
 KEEPING = "meta(estimator='top_block_cached', refresh=2)"
-TRAIN, META = (PIXELS[:24], LABELS[:24]), (PIXELS[24:], LABELS[24:])
+TRAIN, META = (PIXELS[:24], LABELS[:24]), (PIXELS[24:44], LABELS[24:44])
 
 
 def batches(rows=8):
@@ -53,7 +53,7 @@ def by_trainer(policy, replicas, steps, rate):
         preprocess=None,
         seed=5,
     )
-    held = ArrayStream(*META, np.arange(24), batch_size=8, seed=5, purpose="meta")
+    held = ArrayStream(*META, np.arange(20), batch_size=8, seed=5, purpose="meta")
     streams = trainer.streams(labelled=batches(), meta=held)
     trainer.prepare(streams, epoch_steps=3, steps=steps)
     trainer.train(trainer.batches(streams, 0), 0, steps)

@@ -54,7 +54,7 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
 def test_every_picture_of_the_readme_is_there():
     linked = set(re.findall(r"!\[[^]]+\]\((.+?)\)", (ROOT / "README.md").read_text()))
     kept = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.png")}
-    assert linked == kept and len(kept) == 9
+    assert linked == kept and len(kept) == 10
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
@@ -129,10 +129,44 @@ assert result["test_error"] < 10, result
 
 
 def test_the_python_examples_of_the_readme_run(tmp_path):
-    blocks = python_blocks("README.md")
-    assert len(blocks) == 2
-    for block in blocks:
-        run(block, tmp_path)
+    _, own, applications, door, served = python_blocks("README.md")
+    # Each of the first three goes on where the one before ended.
+    run(own + applications.replace("steps=200", "steps=1") + door, tmp_path)
+    run(served, tmp_path)
     result = json.loads((tmp_path / "runs" / "mine" / "result.json").read_text())
     assert result["status"] == "finished"
     assert result["test_error"] < 30  # of ten classes
+    assert (tmp_path / "digits.keras").exists()
+
+
+def section(title):
+    """The commands in the bash blocks of a section of the README, (module, arguments)."""
+    text = re.search(rf"^## {title}.*?(?=^## )", (ROOT / "README.md").read_text(), re.S | re.M)[0]
+    for block in re.findall(r"```bash\n(.*?)```", text, re.S):
+        for module, rest in COMMAND.findall(block):
+            yield module, shlex.split(rest)
+
+
+def carry_out(title):
+    """The commands of a section, in one process, on small networks and for an epoch."""
+    small = ["--epochs=1", "--architecture=cnn3(width=2)"]
+    for module, arguments in section(title):
+        if module == "main":
+            main.train(main.canonical(main.parse([module, *arguments, *small])))
+        else:
+            assert {"predict": predict, "figures": figures}[module].main([module, *arguments]) == 0
+
+
+def test_the_tour_of_the_readme_leads_to_its_figure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    carry_out("Five minutes")
+    assert (tmp_path / "figures" / "figure6.png").exists()
+
+
+def test_the_image_folder_of_the_readme_is_trained_on_and_classified(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    run(python_blocks("README.md")[0], tmp_path)
+    carry_out("Your own images")
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line[:1] == "{"]
+    assert len(lines) == len(list(tmp_path.glob("photos/test/digit_3/*.png")))
+    assert all(line["class"].startswith("digit_") for line in lines)
