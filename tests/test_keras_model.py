@@ -108,6 +108,24 @@ def test_callbacks_validation_and_saving_are_those_of_keras(tmp_path):
     np.testing.assert_allclose(model.model(META[0]), saved(META[0]), atol=1e-5)
 
 
+def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path):
+    def fit(epochs, folder):
+        model = compiled("beta", model=tiny.network, optimizer=keras.optimizers.Adam())
+        backup = keras.callbacks.BackupAndRestore(tmp_path / folder, delete_checkpoint=False)
+        model.fit(batches(), epochs=epochs, callbacks=[backup], verbose=0)
+        return model.get_weights()
+
+    whole = fit(2, "whole")
+    fit(1, "stopped")
+    for one, other in zip(whole, fit(2, "stopped"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_optimizer_from_outside_the_scope_is_told():
+    with pytest.raises(UserError, match="scope of the same"):
+        mixing("none", replicas=2, model=tiny.unnamed).compile(keras.optimizers.SGD(), SPARSE)
+
+
 def test_one_hot_labels_train_as_integers_do():
     hot = tf.data.Dataset.from_tensor_slices((TRAIN[0], np.eye(3, dtype=np.int32)[TRAIN[1]]))
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)

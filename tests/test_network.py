@@ -1,11 +1,13 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup import models
+from tf_metamixup.errors import UserError
 from tf_metamixup.models.dropout import RowDropout
-from tf_metamixup.network import Network
+from tf_metamixup.network import Network, check_model
 from tf_metamixup.randomness import Draws
 
 
@@ -156,3 +158,17 @@ def test_the_top_is_named_or_the_last_two_layers_with_weights():
     dense = [keras.layers.Dense(2) for _ in range(3)]
     own = Network(keras.Sequential([keras.Input([2]), *dense]))
     assert own.top == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        ([keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")])], "softmax"),
+        ([keras.layers.Dense(3), keras.layers.Softmax()], "softmax"),
+        ([keras.layers.Reshape([2, 2]), keras.layers.Dense(3)], "add a Dense layer"),
+    ],
+    ids=["softmax within", "softmax layer", "no classifier"],
+)
+def test_a_model_that_returns_no_logits_is_refused(layers, told):
+    with pytest.raises(UserError, match=told):
+        check_model(keras.Sequential([keras.Input([4]), *layers]))

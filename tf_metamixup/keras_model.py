@@ -101,6 +101,13 @@ class MixUpModel(keras.Model):
             UserError: one of these is something else; the model cannot be cut for kept features.
         """
         _check_loss(loss)
+        if isinstance(optimizer, keras.Optimizer):
+            own = getattr(optimizer.iterations.value, "distribute_strategy", None)
+            if own is not getattr(self.model.variables[0].value, "distribute_strategy", None):
+                raise UserError(
+                    "the optimizer and the model were not made in the scope of the same "
+                    "tf.distribute strategy: make and compile both in it"
+                )
         if jit_compile is True:
             raise UserError("jit_compile=True: the step is not compiled by XLA; leave it out")
         if options.get("loss_weights") is not None:
