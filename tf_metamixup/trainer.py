@@ -313,9 +313,10 @@ class Trainer:
         """Some rows that the last step of `train` mixed, as arrays, and what is said of them now.
 
         The second is the probabilities [n, classes] that the current weights give the mixed images.
-        Of several replicas the rows are those of this worker's first. None before the first step.
+        Of several replicas the rows are those of this worker's first. None before the first step,
+        and where the model takes no images [H, W, C].
         """
-        if self._sample is None:
+        if self._sample is None or len(self.model.input_shape) != 4:
             return None
         probabilities = self._predict_sample(self._sample).numpy()
         return Sample(*(each.numpy() for each in self._sample)), probabilities
