@@ -8,11 +8,13 @@ import tensorflow as tf
 from tests import tiny
 from tf_metamixup import methods, mixing, policies
 from tf_metamixup.batch import Batch
+from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
+from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
-from tf_metamixup.step import Recipe, agreement, meta_task, train_step
+from tf_metamixup.step import Recipe, agreement, known, meta_task, train_step
 
 ETA = 0.1
 DRAWS = Draws.at(0, tf.constant(0))
@@ -212,6 +214,68 @@ def test_a_lambda_of_one_is_training_without_mixup(float64):
         train_step(made, batch(), clock(), DRAWS)
     for left, right in zip(mixed.network.theta, plain.network.theta, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def remembering(numbers):
+    """A recipe that remembers ten images, and a batch of those numbered `numbers`."""
+    made = recipe(policy="meta_net")
+    made = made._replace(
+        own=made.policy.build(tiny.CLASSES), remembered=RememberedLosses(10, 0.5, "float64")
+    )
+    return made, batch(soft=True)._replace(numbers=tf.constant(numbers, tf.int64))
+
+
+def test_an_image_is_remembered_with_the_loss_of_the_row_that_it_led(float64):
+    numbers = [7, 1, 3, 0, 9, 5]
+    made, data = remembering(numbers)
+    theta = [tf.identity(w) for w in made.network.theta]
+    report = train_step(made, data, clock(), DRAWS)
+    mixed = Mixture(report.examples, report.partner, report.lambdas.value)
+    logits = made.network.forward(theta, DRAWS)(mixed.x)
+    expected = -tf.reduce_sum(mixed.y * tf.nn.log_softmax(logits), -1)
+    remembered = made.remembered.of(tf.constant(numbers, tf.int64))
+    np.testing.assert_allclose(remembered, expected, rtol=1e-10)
+    np.testing.assert_array_equal(made.remembered.of(tf.constant([2, 4], tf.int64)), [0.5, 0.5])
+
+
+def test_what_is_known_of_a_pair_are_both_targets_both_losses_and_the_progress(float64):
+    made, data = remembering([7, 1, 3, 0, 9, 5])
+    losses = tf.constant([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], tf.float64)
+    made.remembered.remember(data.numbers, losses)
+    forward = made.network.forward(made.network.theta, DRAWS)
+    examples = made.method.examples(forward, data, clock(), 1)
+    partner = tf.constant([1, 2, 3, 4, 5, 0])
+    late = clock()._replace(progress=tf.constant(0.25))
+    told = known(made, examples, partner, late).numpy()
+    np.testing.assert_array_equal(told[:, :3], data.y)
+    np.testing.assert_array_equal(told[:, 3:6], np.roll(data.y, -1, axis=0))
+    np.testing.assert_allclose(told[:, 6], losses)
+    np.testing.assert_allclose(told[:, 7], np.roll(losses, -1))
+    np.testing.assert_array_equal(told[:, 8], np.full(6, 0.25))
+
+
+def test_kept_features_give_the_gradient_of_the_whole_meta_set_through_the_top(float64):
+    x = image = keras.Input(tiny.SHAPE)
+    x = keras.layers.Conv2D(3, 3, activation="tanh")(x)
+    x = keras.layers.Dense(4, activation="tanh", name="top_dense")(keras.layers.Flatten()(x))
+    model = keras.Model(image, keras.layers.Dense(tiny.CLASSES, name="logits")(x))
+    network = Network(model)
+    pixels, labels = tiny.images(15)
+    meta = tf.cast(pixels, tf.float64) / 255
+    kept = KeptFeatures(network, meta, tf.constant(labels), tiny.CLASSES)
+    kept.renew(DRAWS)
+    features, y_meta = kept.rows()
+    policy = policies.make("meta(estimator='top_block_cached')")
+    made = recipe()._replace(network=network, policy=policy, kept=kept)
+    whole = batch(soft=True)._replace(x_meta=meta, y_meta=y_meta)
+    task, _ = task_of(made, whole._replace(x_meta=features))
+    assert task.top == (2, 3, 4, 5)
+    z = made.policy.start(task, DRAWS)
+    gradient = made.policy.gradient(task, z).numpy()
+    plain, _ = task_of(made._replace(kept=None), whole)
+    expected = finite_differences(made, plain, z, places=task.top)
+    assert np.abs(expected).max() > 1e-6
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
 def test_equal_halves_of_the_meta_batch_agree_fully():
