@@ -357,6 +357,15 @@ def describe(result: dict, run_dir: str) -> str:
     return "\n".join(lines)
 
 
+def _settled(config: Config) -> Config:
+    """`config` in canonical spelling; TensorFlow starts here, once the flags have been read."""
+    with tensorflow_start():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")
+    return canonical(config)
+
+
 def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
     """The exit code of a command that measures something on this machine.
 
@@ -367,11 +376,7 @@ def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
     try:
         try:
             config, *rest = parse_flags()
-            with tensorflow_start():
-                import tensorflow as tf
-
-                tf.config.list_physical_devices("GPU")
-            config = canonical(config)
+            config = _settled(config)
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
@@ -419,12 +424,7 @@ def main(argv: list[str]) -> int:
         signal.signal(signum, stop)
     try:
         try:
-            config = parse(argv)
-            with tensorflow_start():
-                import tensorflow as tf
-
-                tf.config.list_physical_devices("GPU")
-            config = canonical(config)
+            config = _settled(parse(argv))
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
