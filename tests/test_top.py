@@ -23,9 +23,26 @@ def test_body_and_head_make_the_model(architecture):
     images = np.random.default_rng(0).normal(size=(2, 16, 16, 1)).astype(np.float32)
     np.testing.assert_allclose(head(body(images)), model(images), rtol=1e-5, atol=1e-6)
     network = Network(model)
-    stepped = {id(network.trainable[place]) for place in network.top}
+    stepped = {id(network.trainable[place]) for place in network.head}
     assert {id(v) for v in head.trainable_variables} == stepped
     assert body.trainable_variables
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_the_head_is_the_part_of_the_top_that_reads_vectors(architecture):
+    model = models.make(architecture, (16, 16, 1), 3)
+    named = {layer.name for layer in top.head(model)}
+    dense = {"logits"} | ({"features"} if "cnn3" in architecture else set())
+    assert named == dense | ({"top_dense"} if "features=2" in architecture else set())
+    assert named < {layer.name for layer in top.layers(model)}
+
+
+def test_a_model_whose_top_reads_no_vectors_has_all_of_it_as_head():
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(2, 3)(keras.layers.Conv2D(2, 3)(image))
+    logits = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 1)(x))
+    model = keras.Model(image, logits)
+    assert top.head(model) == top.layers(model) and len(top.head(model)) == 2
 
 
 def test_of_a_model_without_names_the_last_two_layers_with_weights_are_the_top():

@@ -73,6 +73,7 @@ class Network:
         trainable: the trainable variables, the model's first: what `theta` are the values of.
         averages: one variable for each trainable one of the model; empty without an average.
         top: places in `trainable` of the weights of the top block and the head; see `top.layers`.
+        head: those of the weights of the head alone; see `top.head`.
     """
 
     def __init__(
@@ -91,12 +92,9 @@ class Network:
         models = [model, *self.parts.values()]
         self.trainable = _distinct(v for m in models for v in m.trainable_variables)
         self._place = {id(variable): place for place, variable in enumerate(self.trainable)}
-        self.top = tuple(
-            sorted(
-                self._place[id(weight)]
-                for layer in top.layers(model)
-                for weight in layer.trainable_variables
-            )
+        self.top, self.head = (
+            tuple(sorted(self._place[id(v)] for layer in part for v in layer.trainable_variables))
+            for part in (top.layers(model), top.head(model))
         )
         seeds = {id(v) for m in models for v in m.variables}
         seeds -= {id(w) for m in models for w in m.weights}

@@ -189,7 +189,7 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         accepted=examples.accepted,
         batch_size=batch_size(batch),
         dominant=method.dominant,
-        top=network.top,
+        top=network.top if recipe.kept is None else network.head,
         cell=mixing.cells(examples),
         known=known(recipe, examples, partner, clock),
         own=recipe.own,

@@ -27,7 +27,8 @@ class Task(NamedTuple):
         accepted: bool [N], the rows that are trained on.
         batch_size: the global number of rows that the training loss is divided by.
         dominant: whether each row must stay mostly itself, lambda >= 1/2 (MixMatch).
-        top: which of `theta` are the weights of the top block and the head.
+        top: which of `theta` are the weights of the top block and the head; where features are
+            kept, of the head alone.
         cell: int [N], which rows may change places; see `mixing.cells`.
         known: [N, 2 * classes + 3], what is known of each pair without another pass: the targets of
             x_i and x_j, the losses remembered of both images, and the share of the run that is
