@@ -28,9 +28,23 @@ def test_a_difference_is_that_of_the_same_seeds_with_students_interval():
     told = comparison.against(BETA, row(BETA, [10.0, 12.0, 20.0]) + row("meta", [9.0, 10.5, 19.5]))
     differences = np.array([-1.0, -1.5, -0.5])
     half = stats.t.ppf(0.975, 2) * differences.std(ddof=1) / np.sqrt(3)
-    assert f"| `meta` | 3 | 13.00 | -1.00 | {-1 - half:+.2f} to {-1 + half:+.2f} |" in told
-    assert f"| `{BETA}` | 3 | 14.00 | reference |  |" in told
+    assert (
+        f"| `meta` | 100 | 1 | 3 | 13.00 | -1.00 | {-1 - half:+.2f} to {-1 + half:+.2f} | no |"
+        in told
+    )
+    assert f"| `{BETA}` | 100 | 1 | 3 | 14.00 | reference |  |  |" in told
     assert "1 intervals were drawn" in told
+
+
+def test_rows_are_told_apart_where_the_interval_excludes_zero():
+    apart = row("meta", [9.0, 11.1, 18.9]) + row("none", [11.0, 13.1, 20.9])
+    told = comparison.against(BETA, row(BETA, [10.0, 12.0, 20.0]) + apart)
+    verdicts = {
+        line.split("|")[1].strip(): line.split("|")[-2].strip()
+        for line in told.split("\n")
+        if line.startswith("| `")
+    }
+    assert verdicts == {"`meta`": "lower", f"`{BETA}`": "", "`none`": "higher"}
 
 
 def test_only_common_seeds_are_paired():
@@ -44,8 +58,8 @@ def test_only_common_seeds_are_paired():
 def test_rows_say_what_else_they_differ_in_and_the_shortest_is_the_reference():
     runs = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)
     told = comparison.against(BETA, runs)
-    assert f"| `{BETA}`, epochs 1 | 2 | 12.75 | reference |" in told
-    assert f"| `{BETA}`, epochs 4 | 2 | 10.50 | -2.25 |" in told
+    assert f"| `{BETA}`, epochs 1 | 100 | 1 | 2 | 12.75 | reference |" in told
+    assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | -2.25 |" in told
 
 
 def test_choices_and_test_images_are_apart():

@@ -109,6 +109,6 @@ def test_one_tensor_may_be_made_of_two_branches():
     assert len(body.trainable_variables) == 4 and len(head.trainable_variables) == 2
 
 
-def test_the_tiny_network_is_all_top():
-    body, head = top.cut(tiny.network())
-    assert not body.trainable_variables and len(head.trainable_variables) == 4
+def test_a_linear_model_is_all_head():
+    body, head = top.cut(tiny.unnamed())
+    assert not body.trainable_variables and len(head.trainable_variables) == 2

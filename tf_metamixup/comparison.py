@@ -12,7 +12,10 @@ from tf_metamixup.config import NOT_IDENTITY
 from tf_metamixup.errors import UserError
 
 LEVEL = 0.95
-COLUMNS = ("row", "seeds", "error %", "difference", "95 % interval")
+COLUMNS = (
+    *("row", "labels used", "steps", "seeds", "error %"),
+    *("difference", "95 % interval", "told apart"),
+)
 
 
 def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
@@ -42,18 +45,22 @@ def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
         for row in sorted(rows, key=lambda row: np.mean([r["test_error"] for r in row.values()])):
             errors = {seed: result["test_error"] for seed, result in row.items()}
             seeds = sorted(errors.keys() & base.keys())
-            cells = [_name(row, rows), str(len(errors)), f"{np.mean(list(errors.values())):.2f}"]
+            cells = [
+                *(_name(row, rows), str(_first(row)["labels_used"]), str(_first(row)["steps"])),
+                *(str(len(errors)), f"{np.mean(list(errors.values())):.2f}"),
+            ]
             if row is reference:
-                cells += ["reference", ""]
+                cells += ["reference", "", ""]
             elif len(seeds) < 2:
-                cells += ["fewer than 2 common seeds", ""]
+                cells += ["fewer than 2 common seeds", "", ""]
             else:
                 pair = [errors[seed] for seed in seeds], [base[seed] for seed in seeds]
                 low, high = stats.ttest_rel(*pair).confidence_interval(LEVEL)
                 drawn += 1
                 mean = np.mean(np.subtract(*pair))
                 note = "" if len(seeds) == len(errors) else f" ({len(seeds)} common seeds)"
-                cells += [f"{mean:+.2f}{note}", f"{low:+.2f} to {high:+.2f}"]
+                apart = "lower" if high < 0 else "higher" if low > 0 else "no"
+                cells += [f"{mean:+.2f}{note}", f"{low:+.2f} to {high:+.2f}", apart]
             lines.append(cells)
         head = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
         tables.append("\n".join([f"**{dataset}**, less the error of `{policy}`", "", *head]))

@@ -1,13 +1,14 @@
-"""`python -m tf_metamixup.report RUNS_DIR`: Markdown of runs and the paper's numbers.
+"""`python -m tf_metamixup.report RUNS_DIR...`: Markdown of runs and the paper's numbers.
 
 One line a row of results, seeds taken together; with --table=N one of the paper's tables, 1 to 5,
 with what is missing in it; with --against=POLICY the rows against the one with that policy, paired
 by seed. Errors are those of the last epoch, mean ± sample standard deviation over seeds.
+
+--keep=DIR also writes what was read to DIR/results.jsonl, which is read like the runs it came from.
 """
 
 import dataclasses
 import json
-import pathlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from tf_metamixup import paper
+from tf_metamixup import paper, results
 from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
 from tf_metamixup.errors import UserError
 
@@ -39,21 +40,7 @@ COLUMNS = (
 FREE = {*NOT_IDENTITY, "seed", "replicas", "row_groups"}
 
 
-def read(folder: str) -> list[dict[str, Any]]:
-    """Every `result.json` below `folder` of a run that did not fail and was evaluated."""
-    found = []
-    for path in sorted(pathlib.Path(folder).expanduser().rglob("result.json")):
-        try:
-            result = json.loads(path.read_text())
-        except ValueError:
-            print(f"warning: {path} is not JSON and is left out", file=sys.stderr)
-            continue
-        if result["status"] != "failed" and result["test_error"] is not None:
-            found.append(result)
-    return found
-
-
-def table(results: Iterable[dict[str, Any]]) -> str:
+def table(runs: Iterable[dict[str, Any]]) -> str:
     """Markdown: a line for each set of settings that differ in no more than the seed.
 
     A column that is empty in all lines is left out.
@@ -62,7 +49,7 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     a number of the paper whose protocol was another.
     """
     rows = defaultdict(list)
-    for result in results:
+    for result in runs:
         settings = {k: v for k, v in result["config"].items() if k not in (*NOT_IDENTITY, "seed")}
         rows[json.dumps(settings, sort_keys=True)].append(result)
     ordered = sorted(rows.values(), key=lambda row: (_dataset(row), np.mean(_errors(row))))
@@ -93,10 +80,10 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     return _markdown([[cells[n] for n in shown] for cells in (COLUMNS, *lines)])
 
 
-def paper_table(number: int, results: list[dict[str, Any]]) -> str:
+def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
     """The paper's table `number`: our error, its number of seeds and the paper's in each cell."""
     cells = [cell for cell in paper.cells() if cell.table == number]
-    configs = [result["config"] for result in results]
+    configs = [result["config"] for result in runs]
     columns = list(dict.fromkeys(cell.column for cell in cells))
     lines = [["row", *columns]]
     missing = 0
@@ -104,9 +91,9 @@ def paper_table(number: int, results: list[dict[str, Any]]) -> str:
         texts = {column: "" for column in columns}
         for cell in (cell for cell in cells if cell.row == row):
             own = [
-                results[n]
+                runs[n]
                 for n in paper.belonging(cell, configs)
-                if results[n]["status"] == "finished" and not departures(configs[n])
+                if runs[n]["status"] == "finished" and not departures(configs[n])
             ]
             errors = [r[cell.metric] for r in own if r.get(cell.metric) is not None]
             missing += not errors
@@ -197,32 +184,23 @@ def _mean(values: list[float | None]) -> str:
     return f"{np.mean(known):.2f}" if known else ""
 
 
-def _compare(policy: str, results: list[dict[str, Any]]) -> int:
-    # Here, since a policy's spelling needs TensorFlow, which a table does not.
-    from tf_metamixup import comparison
+def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
+    if policy is not None:
+        # Here, since a policy's spelling needs TensorFlow, which a table does not.
+        from tf_metamixup import comparison
 
-    try:
-        print(comparison.against(policy, results))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return comparison.against(policy, runs)
+    return table(runs) if number is None else paper_table(number, runs)
 
 
 def main(argv: list[str]) -> int:
     """Prints the table; returns the exit code."""
     values = flags.FlagValues()
-    flags.DEFINE_integer(
-        "table", None, "one of the paper's tables", 1, 5, flag_values=values, module_name="report"
-    )
-    flags.DEFINE_string(
-        "against",
-        None,
-        "policy of the row to compare with",
-        flag_values=values,
-        module_name="report",
-    )
-    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="report")
+    common = {"flag_values": values, "module_name": "report"}
+    flags.DEFINE_integer("table", None, "one of the paper's tables", 1, 5, **common)
+    flags.DEFINE_string("against", None, "policy of the row to compare with", **common)
+    flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
+    flags.DEFINE_boolean("help", False, "show this", **common)
     try:
         _, *folders = values(argv)
     except flags.Error as error:
@@ -231,20 +209,24 @@ def main(argv: list[str]) -> int:
     if values["help"].value:
         print(f"{__doc__}\n{values.get_help()}")
         return 0
-    if len(folders) != 1:
+    if not folders:
         print(
-            "usage: python -m tf_metamixup.report RUNS_DIR [--table=N | --against=POLICY]",
+            "usage: python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY] "
+            "[--keep=DIR]",
             file=sys.stderr,
         )
         return 2
-    results = read(folders[0])
-    if not results:
-        print(f"error: no result.json with a test error below {folders[0]!r}", file=sys.stderr)
+    found = results.read(folders)
+    if not found:
+        print(f"error: no result with a test error below {', '.join(folders)}", file=sys.stderr)
         return 1
-    number, policy = values["table"].value, values["against"].value
-    if policy is not None:
-        return _compare(policy, results)
-    print(table(results) if number is None else paper_table(number, results))
+    try:
+        print(_told(found, values["table"].value, values["against"].value))
+        if values["keep"].value is not None:
+            results.keep(found, values["keep"].value)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

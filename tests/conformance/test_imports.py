@@ -14,7 +14,7 @@ FLOORS = {
     "policies methods": 2,
     "step": 3,
     "history checkpoints run_directory stopping pictures summaries record export card litert": 4,
-    "trainer loop assembly rebuild comparison keras_model": 4,
+    "trainer loop assembly rebuild comparison results keras_model": 4,
     "main benchmark keras_fit scale report predict figures": 5,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
@@ -23,7 +23,16 @@ COMMANDS = {room for room, floor in FLOOR.items() if floor == 5}
 BARRED = [
     *(
         (room, "tensorflow")
-        for room in ("errors", "registry", "config", "paper", "rendezvous", "report", "pictures")
+        for room in (
+            "errors",
+            "registry",
+            "config",
+            "paper",
+            "rendezvous",
+            "report",
+            "results",
+            "pictures",
+        )
     ),
     *((room, "keras") for room in ("hypergradient", "mixing", "losses", "policies")),
     ("policies", "tf_metamixup.methods"),
