@@ -1,6 +1,8 @@
 # Sourced by scripts that print commands, one a cell and seed, and run nothing.
 #
-# `begin NAME SEEDS TEXT "$@"` reads the options; `cell MODE DATA ROW [FLAG...]` prints a cell.
+# `begin NAME SEEDS TEXT "$@"` reads the options; `cell MODE DATA ROW [FLAG...]` prints a cell, and
+# its seeds begin with $first. Runs that have finished are not printed again.
+first=0
 
 begin() {
     study="$1"
@@ -15,7 +17,8 @@ begin() {
 usage: bash launch/$study.sh [--seeds=N] [--FLAG=VALUE...]
 
 Prints one command for each cell and seed (default: $seeds seeds, from 0) and runs nothing. Other
-flags are added to every command. To run all, one after the other, and see what came out:
+flags are added to every command. Runs that lie finished in runs/$study are left out, and told on
+stderr. To run all, one after the other, and see what came out:
 
   bash launch/$study.sh | bash
   python -m tf_metamixup.report runs/$study
@@ -41,18 +44,23 @@ END
 }
 
 cell() {
-    local mode="$1" data="$2" row="$3" seed name flag
+    local mode="$1" data="$2" row="$3" seed name flag folder
     shift 3
     name="$data-$row"
     for flag in "$@"; do
         name+="-${flag#*=}"
     done
     name="${name//[^A-Za-z0-9_.-]/_}"
-    for ((seed = 0; seed < seeds; seed++)); do
+    for ((seed = first; seed < first + seeds; seed++)); do
+        folder="runs/$study/$name-seed$seed"
+        if grep -qs '^ "status": "finished"' "$folder/result.json"; then
+            echo "finished: $folder" >&2
+            continue
+        fi
         printf '%s -m %s' python tf_metamixup.main
         printf ' %q' "--flagfile=flags/$mode.flags" "--flagfile=flags/data/$data.flags" \
             "--flagfile=flags/row/$row.flags" "$@" "--seed=$seed" \
-            "--run_dir=runs/$study/$name-seed$seed" ${more[@]+"${more[@]}"}
+            "--run_dir=$folder" ${more[@]+"${more[@]}"}
         echo
     done
 }

@@ -23,6 +23,7 @@ gradients are those at the learning rate of training.
 import dataclasses
 import json
 import logging
+import math
 import os
 import pathlib
 import statistics
@@ -44,11 +45,9 @@ ESTIMATORS = {
     REFERENCE: "meta",
     "vjp": "meta(estimator='vjp')",
     "top_block": "meta(estimator='top_block')",
-    "top_block_cached": "meta(estimator='top_block_cached', refresh=10)",
+    "top_block_cached": "meta(estimator='top_block_cached')",
     "meta_net": "meta_net(every=10)",
 }
-# What is done at some steps only comes back after so many.
-PERIOD = 10
 
 # Side and channels that an architecture usually sees.
 USUAL_INPUT = {"cnn3": (28, 1), "resnet50": (100, 3)}
@@ -82,7 +81,7 @@ class Plan:
     steps: int = 200
     rounds: int = 3
     seconds: float = 2.0
-    batches: int = 20
+    batches: int = 25
 
 
 def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
@@ -137,9 +136,9 @@ class Subject:
     def __init__(self, trainer, streams: dict, step: int, plan: Plan):
         self._trainer, self._step, self._streams = trainer, step, streams
         self._bare = _Held(next(trainer.batches(streams, step)))
-        self._period = (
-            1 if trainer.policy.every == 1 and not trainer.policy.keeps_features else PERIOD
-        )
+        policy = trainer.policy
+        # What is done at some steps only comes back after so many.
+        self._period = math.lcm(policy.every, policy.refresh if policy.keeps_features else 1)
         first, second = (self._seconds(self._bare, self._period) for _ in range(2))
         self.trace_seconds = self._period * (first - second)
         periods = max(1, round(plan.seconds / SLICES / second / self._period))

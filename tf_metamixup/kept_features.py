@@ -1,8 +1,8 @@
-"""The whole meta set at every step: features below the top block, kept and now and then renewed.
+"""The whole meta set at every step: features below the head, kept and now and then renewed.
 
-When the virtual step touches the top block alone, what the body makes of the meta images does not
-depend on it. It is computed once every few steps, and the meta loss of each step is that of the top
-block on all the features kept: less noise than a small batch, and no pass through the body.
+When the virtual step touches the head alone, what the body makes of the meta images does not depend
+on it. It is computed once every few steps, and the meta loss of each step is that of the head on
+all the features kept: less noise than a small batch, and no pass through the body.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tf_metamixup.randomness import Draws
 
 
 class KeptFeatures:
-    """What the layers below the top block make of the meta images.
+    """What the layers below the head make of the meta images.
 
     Every replica holds all of them and computes the loss of an equal share.
 
@@ -77,7 +77,7 @@ class KeptFeatures:
         return self._own(tf.convert_to_tensor(self._features)), y
 
     def logits(self, theta: Sequence[tf.Tensor], features: tf.Tensor, draws: Draws) -> tf.Tensor:
-        """[m, classes] of the top block at `theta`, in training mode; changes nothing."""
+        """[m, classes] of the head at `theta`, in training mode; changes nothing."""
         return self._network.apply(self._head, theta, features, draws)[0]
 
     def _own(self, values: tf.Tensor) -> tf.Tensor:

@@ -23,9 +23,9 @@ class Learned(Policy):
     Attributes:
         estimator: of the gradient. "nested": two tapes, eq. 7 and 9 as they stand. "vjp": the same
             number by a vector-Jacobian product. "top_block": the virtual step touches the weights
-            of the top block and the head alone (see `top`). "top_block_cached": so does this one,
-            and the meta loss is that of the whole meta set, whose features below the top block are
-            kept (see `kept_features`).
+            of the top block and the head alone (see `top`). "top_block_cached": it touches those of
+            the head alone, and the meta loss is that of the whole meta set, whose features below
+            the head are kept (see `kept_features`).
         refresh: with "top_block_cached": the features are computed every so many steps.
         matched: lambda's histogram stays that of its start: what is learned decides only which row
             gets which of the logits drawn, the largest where it would have the largest. A meta loss
@@ -35,7 +35,7 @@ class Learned(Policy):
     """
 
     estimator: str = "nested"
-    refresh: int = 10
+    refresh: int = 25
     matched: bool = False
     alpha: float = 1.0
     name: ClassVar[str]
