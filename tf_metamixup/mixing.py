@@ -113,10 +113,12 @@ def cells(examples: Examples) -> tf.Tensor:
     return (group * streams + examples.stream) * 2 + tf.cast(examples.accepted, tf.int32)
 
 
-def order(cell: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """The rows, int32 [N], sorted by cell [N] and then by key [N]."""
-    by_key = tf.argsort(key, stable=True)
-    return tf.gather(by_key, tf.argsort(tf.gather(cell, by_key), stable=True))
+def order(*keys: tf.Tensor) -> tf.Tensor:
+    """The rows, int32 [N], sorted by the first key [N], those alike by the second, and so on."""
+    rows = tf.range(tf.shape(keys[0])[0])
+    for key in reversed(keys):
+        rows = tf.gather(rows, tf.argsort(tf.gather(key, rows), stable=True))
+    return rows
 
 
 def shuffled(cell: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:

@@ -28,9 +28,8 @@ class Learned(Policy):
             the head are kept (see `kept_features`).
         refresh: with "top_block_cached": the features are computed every so many steps.
         matched: lambda's histogram stays that of its start: what is learned decides only which row
-            gets which of the logits drawn, the largest where it would have the largest. A meta loss
-            after one step is lowered by mixing less, whatever mixing is good for later; so this
-            cannot be learned.
+            gets which of the lambdas drawn. A meta loss after one step is lowered by mixing less,
+            whatever mixing is good for later; so this cannot be learned.
         alpha: u ~ Beta(alpha, alpha), one a row, drawn anew each step; the paper does not say.
     """
 
@@ -91,9 +90,12 @@ def logit(u: tf.Tensor) -> tf.Tensor:
     return tf.math.log(u) - tf.math.log1p(-u)
 
 
-def match(drawn: tf.Tensor, learned: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:
-    """The values `drawn` [N] in the order of `learned` [N] within each cell [N]."""
-    rows = mixing.order(cell, learned)[:, None]
+def match(drawn: tf.Tensor, wanted: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:
+    """The values `drawn` [N] in the order of `wanted` [N] within each cell [N].
+
+    Rows that want the same stay in the order that they were drawn in.
+    """
+    rows = mixing.order(cell, wanted, drawn)[:, None]
     return tf.scatter_nd(rows, tf.gather(drawn, mixing.order(cell, drawn)), tf.shape(drawn))
 
 

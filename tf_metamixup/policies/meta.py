@@ -17,6 +17,11 @@ from tf_metamixup.randomness import Draws
 class Meta(Learned):
     """MetaMixUp: one gradient step on lambda's logits against the meta loss (eq. 7 to 11).
 
+    With `matched` no step is made: the lambdas drawn are dealt out by the slope of the meta loss in
+    lambda, the largest to the row whose slope is the lowest. Of all ways to deal them out this one
+    lowers the linearised meta loss the most (the rearrangement inequality). Of `step_size` only the
+    sign counts then.
+
     Attributes:
         step_size: the paper's alpha in eq. 10; negative learns the wrong way, as a control.
         gradient_scale: what the gradient is multiplied by. "mean": 1, the literal eq. 10, with
@@ -49,11 +54,13 @@ class Meta(Learned):
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Alg. 1 lines 2 to 6."""
         z = self.start(task, draws)
-        move = -self.step_size * self.scale(self.gradient(task, z), task)
-        if task.dominant:
-            move = tf.abs(z + move) - z if self.reflect else tf.maximum(move, -z)
+        gradient = self.gradient(task, z)
         if self.matched:
-            move = match(z, z + move, task.cell) - z
+            move = match(z, -self.step_size * self.slope(gradient, z), task.cell) - z
+        else:
+            move = -self.step_size * self.scale(gradient, task)
+            if task.dominant:
+                move = tf.abs(z + move) - z if self.reflect else tf.maximum(move, -z)
         lambdas = Lambdas(tf.sigmoid(z + move), self.lam(z), move)
         if self.shuffle:
             rows = mixing.shuffled(task.cell, draws, "shuffle")
@@ -69,6 +76,11 @@ class Meta(Learned):
     def lam(self, z: tf.Tensor) -> tf.Tensor:
         """See `Learned`."""
         return z if self.parametrisation == "raw" else super().lam(z)
+
+    def slope(self, gradient: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """The gradient [N] with respect to lambda, of that with respect to z."""
+        lam = self.lam(z)
+        return gradient if self.parametrisation == "raw" else gradient / (lam * (1 - lam))
 
     def scale(self, gradient: tf.Tensor, task: Task) -> tf.Tensor:
         """`gradient` [N] times what `gradient_scale` says; a zero gradient stays zero."""
