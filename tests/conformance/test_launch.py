@@ -1,5 +1,6 @@
 """The scripts that print commands: all parse, and a table's commands are the paper's cells."""
 
+import collections
 import json
 import os
 import pathlib
@@ -94,6 +95,42 @@ def test_the_fashion_study_has_nine_rows_of_2000_steps_and_falls_a_sixth_of_the_
         if "decay" in config.method and "pseudo" in config.method:
             assert round(config.epochs / 6) == 7 and "period=7" in config.method
     assert len(launch("fashion_ssl").stdout.splitlines()) == 27
+
+
+def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = list(configs("study"))
+    chosen = [config for config in made if config.evaluate_on == "unused"]
+    certified = [config for config in made if config.evaluate_on == "test"]
+    assert {config.seed for config in chosen} == set(range(5))
+    assert {config.seed for config in certified} == set(range(100, 110))
+    steps = {"fashion_mnist": 2000, "cifar10": 5000}
+    for config in made:
+        images = config.train_examples + (config.num_meta if config.meta_source == "train" else 0)
+        taken = images // config.batch_size * config.epochs
+        longer = config.policy == "beta(per_sample=True)" and config.epochs > 200
+        assert config.train_examples == steps[config.dataset]
+        assert 3990 <= taken <= 4000 or (longer and config.seed >= 100)
+        assert config.architecture == "cnn3(batch_norm=True, width=16)"
+    seeds = collections.Counter(
+        (config.dataset, config.policy, config.epochs, config.meta_source) for config in certified
+    )
+    assert set(seeds.values()) == {5, 10}
+    policies = {config.policy for config in certified}
+    for part in ("shuffle=True", "step_size=-1.0", "estimator='vjp'"):
+        assert any(part in policy for policy in policies)
+
+
+def test_a_run_that_has_finished_is_told_and_not_printed_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, *others = launch("study").stdout.splitlines()
+    folder = tmp_path / re.search(r"--run_dir=(\S+)", first)[1]
+    folder.mkdir(parents=True)
+    for status, printed in (("stopped", [first, *others]), ("finished", others)):
+        (folder / "result.json").write_text(json.dumps({"status": status}, indent=1))
+        told = launch("study")
+        assert told.stdout.splitlines() == printed
+    assert told.stderr == f"finished: {folder.relative_to(tmp_path)}\n"
 
 
 FIGURES = ("figure2", "figure3", "figure4", "figure5", "figure6", "figure7", "proposition1")
