@@ -121,6 +121,20 @@ def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeyp
         assert any(part in policy for policy in policies)
 
 
+def test_the_full_study_is_by_the_papers_protocol_and_says_how_many_steps_it_takes(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    told = launch("study_full", "--help").stdout
+    made = list(configs("study_full", "--seeds=1"))
+    assert {(c.dataset, c.architecture) for c in made} == {
+        ("fashion_mnist", "cnn3"),
+        ("cifar10", "wrn_28_10"),
+    }
+    for config in made:
+        assert departures(settings(config)).keys() <= {"meta_source"}
+        left = SIZES[config.dataset][0] - (config.num_meta if config.meta_source != "train" else 0)
+        assert f"{left // config.batch_size * config.epochs:,}" in told
+
+
 def test_a_run_that_has_finished_is_told_and_not_printed_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, *others = launch("study").stdout.splitlines()
