@@ -18,6 +18,7 @@ most="$seeds"
 given=(${more[@]+"${more[@]}"})
 
 beta="--policy=beta(per_sample=True)"
+u_shaped="--policy=beta(0.5, per_sample=True)"
 cached="estimator='top_block_cached'"
 small=(--batch_size=100 --noexport --evaluate_every=50 --checkpoint_every=50
     "--architecture=cnn3(width=16, batch_norm=True)")
@@ -30,29 +31,38 @@ rows() {
     more=("$@" "${small[@]}" ${given[@]+"${given[@]}"})
 }
 
-rows 0 5 --evaluate_on=unused --train_examples=2000 --epochs=200
-cell sl fashion_mnist baseline
-cell sl fashion_mnist mixup "$beta"
-cell sl fashion_mnist mixup "--policy=beta(0.5, per_sample=True)"
-cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')"
-cell sl fashion_mnist metamixup "--policy=meta($cached)"
-cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5)"
-cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)"
-cell sl fashion_mnist metamixup "--policy=meta($cached, matched=True)"
-cell sl fashion_mnist metamixup "--policy=meta($cached, matched=True, alpha=0.5)"
-cell sl fashion_mnist metamixup "--policy=meta_net($cached, matched=True)"
+rows 0 5 --evaluate_on=unused --train_examples=2000
+cell sl fashion_mnist baseline --epochs=200
+cell sl fashion_mnist mixup "$beta" --epochs=200
+cell sl fashion_mnist mixup "$u_shaped" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5, matched=True)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5, matched=True, step_size=-1.0)" \
+    --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta_net($cached, matched=True)" --epochs=200
+cell sl fashion_mnist mixup "$beta" --epochs=133 --meta_source=train
+cell sl fashion_mnist mixup "$u_shaped" --epochs=133 --meta_source=train
+cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=133 --meta_source=train
 
 rows 100 10 --train_examples=2000
 cell sl fashion_mnist baseline --epochs=200
 cell sl fashion_mnist mixup "$beta" --epochs=200
+cell sl fashion_mnist mixup "$u_shaped" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=200
+# Equal cost.
 cell sl fashion_mnist mixup "$beta" --epochs=440
-# Of 3,000 images: 3,990 steps.
+# Equal labels: the meta images are trained on as well, 30 steps an epoch and 3,990 in all.
 cell sl fashion_mnist mixup "$beta" --epochs=133 --meta_source=train
-rows 100 5 --train_examples=2000 --epochs=200
-cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')"
-cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)"
-cell sl fashion_mnist metamixup "--policy=meta($cached, step_size=-1.0)"
+cell sl fashion_mnist mixup "$u_shaped" --epochs=133 --meta_source=train
+cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=133 --meta_source=train
+rows 100 5 --train_examples=2000
+cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, step_size=-1.0)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=133 --meta_source=train
 
 rows 100 5 --train_examples=5000 --epochs=80
 cell sl cifar10 baseline
