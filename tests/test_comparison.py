@@ -62,6 +62,21 @@ def test_rows_say_what_else_they_differ_in_and_the_shortest_is_the_reference():
     assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | -2.25 |" in told
 
 
+def test_a_row_can_be_named_as_the_table_names_it():
+    runs = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)
+    told = comparison.against(f"{BETA}, epochs 4", runs)
+    assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | reference |" in told
+    assert "| 12.75 | +2.25 |" in told
+
+
+def test_of_several_rows_of_a_policy_the_one_of_fewer_labels_is_the_reference():
+    more = [r | {"labels_used": 300} for r in row(BETA, [10.0, 11.0], meta_source="train")]
+    few = [r | {"steps": 9} for r in row(BETA, [12.0, 13.5], meta_source="heldout")]
+    assert "meta_source heldout | 100 | 9 | 2 | 12.75 | reference" in comparison.against(
+        BETA, more + few
+    )
+
+
 def test_choices_and_test_images_are_apart():
     runs = row(BETA, [10.0, 11.0]) + row(BETA, [20.0, 21.0], evaluate_on="unused")
     told = comparison.against(BETA, runs)

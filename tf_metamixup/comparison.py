@@ -18,7 +18,7 @@ COLUMNS = (
 )
 
 
-def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
+def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     """Markdown, a table a data set: each row's error less that of the reference on the same seeds.
 
     Pairing by seed takes out what the seed decides for both: the split, the initial weights and the
@@ -26,21 +26,24 @@ def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
     told, since one of twenty excludes zero where there is no difference.
 
     Args:
-        policy: of the reference. If several rows have it, the reference is the one of the fewest
-            steps and labels.
+        reference: a row as the table names it, or its policy. If several rows have the policy, the
+            reference is the one of the fewest labels and steps.
         results: contents of `result.json` of finished runs.
 
     Raises:
-        UserError: no run has the policy.
+        UserError: there is no such row.
     """
-    policy = str(policies.parse(policy))
+    by_dataset = _by_dataset(results)
     tables, drawn = [], 0
-    for dataset, rows in _by_dataset(results).items():
-        own = [row for row in rows if _first(row)["policy"] == policy]
+    for dataset, rows in by_dataset.items():
+        own = [row for row in rows if _plain_name(row, rows) == reference]
+        if not own and not _is_named(reference, by_dataset):
+            policy = str(policies.parse(reference))
+            own = [row for row in rows if _first(row)["policy"] == policy]
         if not own:
             continue
-        reference = min(own, key=lambda row: (_first(row)["steps"], _first(row)["labels_used"]))
-        base = {seed: result["test_error"] for seed, result in reference.items()}
+        chosen = min(own, key=lambda row: (_first(row)["labels_used"], _first(row)["steps"]))
+        base = {seed: result["test_error"] for seed, result in chosen.items()}
         lines = []
         for row in sorted(rows, key=lambda row: np.mean([r["test_error"] for r in row.values()])):
             errors = {seed: result["test_error"] for seed, result in row.items()}
@@ -49,7 +52,7 @@ def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
                 *(_name(row, rows), str(_first(row)["labels_used"]), str(_first(row)["steps"])),
                 *(str(len(errors)), f"{np.mean(list(errors.values())):.2f}"),
             ]
-            if row is reference:
+            if row is chosen:
                 cells += ["reference", "", ""]
             elif len(seeds) < 2:
                 cells += ["fewer than 2 common seeds", "", ""]
@@ -63,9 +66,11 @@ def against(policy: str, results: Sequence[dict[str, Any]]) -> str:
                 cells += [f"{mean:+.2f}{note}", f"{low:+.2f} to {high:+.2f}", apart]
             lines.append(cells)
         head = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
-        tables.append("\n".join([f"**{dataset}**, less the error of `{policy}`", "", *head]))
+        tables.append(
+            "\n".join([f"**{dataset}**, less the error of {_name(chosen, rows)}", "", *head])
+        )
     if not tables:
-        raise UserError(f"no finished run has the policy {policy}")
+        raise UserError(f"no finished run has the policy {reference}")
     told = f"{drawn} intervals were drawn; where nothing differs, one in twenty excludes zero."
     return "\n\n".join([*tables, told])
 
@@ -88,6 +93,14 @@ def _by_dataset(results) -> dict[str, list[dict[int, dict[str, Any]]]]:
 
 def _first(row: dict[int, dict[str, Any]]) -> dict[str, Any]:
     return next(iter(row.values()))
+
+
+def _is_named(text: str, by_dataset) -> bool:
+    return any(_plain_name(row, rows) == text for rows in by_dataset.values() for row in rows)
+
+
+def _plain_name(row, rows) -> str:
+    return _name(row, rows).replace("`", "")
 
 
 def _name(row, rows) -> str:

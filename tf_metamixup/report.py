@@ -1,8 +1,9 @@
 """`python -m tf_metamixup.report RUNS_DIR...`: Markdown of runs and the paper's numbers.
 
 One line a row of results, seeds taken together; with --table=N one of the paper's tables, 1 to 5,
-with what is missing in it; with --against=POLICY the rows against the one with that policy, paired
-by seed. Errors are those of the last epoch, mean ± sample standard deviation over seeds.
+with what is missing in it; with --against=POLICY the rows against the one with that policy, or that
+this table names so, paired by seed. Errors are those of the last epoch, mean ± sample standard
+deviation over seeds.
 
 --keep=DIR also writes what was read to DIR/results.jsonl, which is read like the runs it came from.
 """
@@ -198,7 +199,7 @@ def main(argv: list[str]) -> int:
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "report"}
     flags.DEFINE_integer("table", None, "one of the paper's tables", 1, 5, **common)
-    flags.DEFINE_string("against", None, "policy of the row to compare with", **common)
+    flags.DEFINE_string("against", None, "policy or name of the row to compare with", **common)
     flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
     flags.DEFINE_boolean("help", False, "show this", **common)
     try:
