@@ -25,6 +25,7 @@ MORE = [
     ("supervised", "meta(estimator='top_block')"),
     ("supervised", "meta(estimator='top_block_cached', refresh=2)"),
     ("supervised", "meta(shuffle=True)"),
+    (AT_THIS_SIZE["mixmatch"], "meta(matched=True)"),
     ("supervised", "meta_net(every=2, estimator='top_block_cached', matched=True, refresh=4)"),
 ]
 # In 120 steps.
