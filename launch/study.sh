@@ -35,6 +35,7 @@ rows 0 5 --evaluate_on=unused --train_examples=2000
 cell sl fashion_mnist baseline --epochs=200
 cell sl fashion_mnist mixup "$beta" --epochs=200
 cell sl fashion_mnist mixup "$u_shaped" --epochs=200
+cell sl fashion_mnist mixup "--policy=beta(0.3, per_sample=True)" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5)" --epochs=200

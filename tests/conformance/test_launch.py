@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.conformance.test_documents import ROOT
-from tf_metamixup import main, paper
-from tf_metamixup.report import departures
+from tf_metamixup import main, paper, results
+from tf_metamixup.report import FREE, departures
 
 TABLES = (1, 2, 3, 4, 5)
 # Training images and classes.
@@ -119,6 +119,19 @@ def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeyp
     policies = {config.policy for config in certified}
     for part in ("shuffle=True", "step_size=-1.0", "estimator='vjp'"):
         assert any(part in policy for policy in policies)
+
+
+def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def identity(config):
+        return {k: v for k, v in config.items() if k not in FREE or k == "seed"}
+
+    cells = [identity(settings(config)) for config in configs("study")]
+    kept = results.read([str(ROOT / "docs" / "study")])
+    assert kept
+    for each in kept:
+        assert each["status"] == "finished" and identity(each["config"]) in cells
 
 
 def test_the_full_study_is_by_the_papers_protocol_and_says_how_many_steps_it_takes(monkeypatch):
