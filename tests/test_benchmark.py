@@ -93,12 +93,15 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
     class Played:
         peak_mib, trace_seconds = 1.0, 2.0
 
-        def __init__(self, *seconds):
-            self.slice = iter(seconds).__next__
+        def __init__(self, *seconds, slices=2):
+            self.slice, self.slices = iter(seconds).__next__, slices
 
     result = benchmark.costs(
-        Played(1, 1, 5, 15, 2, 2), {"nested": Played(3, 5, 30, 30, 10, 10)}, rounds=3
+        Played(1, 1, 5, 15, 2, 2),
+        {"nested": Played(3, 5, 30, 30, 10, 10), "slow": Played(8, 20, 6, slices=1)},
+        rounds=3,
     )
+    assert result["estimators"]["slow"]["ratio_range"] == [2, 8]
     assert result["plain"]["seconds"] == 2
     assert result["estimators"]["nested"]["seconds"] == 10
     assert result["estimators"]["nested"]["ratio"] == 4

@@ -59,7 +59,7 @@ FLAGS = (
     *("architecture", "batch_size", "learning_rate", "seed"),
 )
 
-SLICES = 5  # of a round
+SLICES = 5  # of a round, at most
 FEED_ROUNDS = 5
 # More than the pipeline keeps ready: after so many steps it gives batches as fast as it makes them.
 DRAIN = 8
@@ -141,8 +141,10 @@ class Subject:
         self._period = math.lcm(policy.every, policy.refresh if policy.keeps_features else 1)
         first, second = (self._seconds(self._bare, self._period) for _ in range(2))
         self.trace_seconds = self._period * (first - second)
-        periods = max(1, round(plan.seconds / SLICES / second / self._period))
-        self.count = periods * self._period
+        # Of a step that is slow and does something seldom, a slice is long: a round has fewer.
+        periods = max(1, round(plan.seconds / second / self._period))
+        self.slices = min(SLICES, periods)
+        self.count = periods // self.slices * self._period
         self.peak_mib = self._peak_mib()
 
     def slice(self) -> float:
@@ -154,8 +156,8 @@ class Subject:
         fed_slice = self.fed()
 
         def one() -> float:
-            bare = self._seconds(self._bare, SLICES * self.count)
-            return bare / fed_slice(SLICES * self.count)
+            bare = self._seconds(self._bare, self.slices * self.count)
+            return bare / fed_slice(self.slices * self.count)
 
         return [one() for _ in range(FEED_ROUNDS)]
 
@@ -369,8 +371,12 @@ def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[s
 
 def one_round(subjects: dict[str, Subject]) -> dict[str, float]:
     """Seconds a step, by subject."""
-    slices = [{name: subject.slice() for name, subject in subjects.items()} for _ in range(SLICES)]
-    return {name: statistics.mean(seconds[name] for seconds in slices) for name in subjects}
+    seconds = {name: [] for name in subjects}
+    for number in range(SLICES):
+        for name, subject in subjects.items():
+            if number < subject.slices:
+                seconds[name].append(subject.slice())
+    return {name: statistics.mean(slices) for name, slices in seconds.items()}
 
 
 def _median(what: str, values: list[float]) -> dict[str, Any]:
@@ -387,7 +393,7 @@ def beside_keras(plain: Subject, fit) -> dict[str, Any]:
     """Images/s of our plain loop over those of Keras's `fit`, both with their pipelines."""
     ours = plain.fed()
     fit(DRAIN)  # builds the graph
-    steps = SLICES * plain.count
+    steps = plain.slices * plain.count
     rounds = [fit(steps) / ours(steps) for _ in range(FEED_ROUNDS)]
     return {"ratio": statistics.median(rounds), "rounds": rounds}
 
