@@ -278,6 +278,15 @@ def test_kept_features_give_the_gradient_of_the_whole_meta_set_through_the_top(f
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
+def test_where_features_are_kept_the_head_alone_is_stepped():
+    made = recipe()
+    assert made.network.top == (0, 1, 2, 3) and made.network.head == (2, 3)
+    pixels, labels = tiny.images(6)
+    meta = tf.cast(pixels, tf.float32) / 255
+    kept = KeptFeatures(made.network, meta, tf.constant(labels), tiny.CLASSES)
+    assert task_of(made._replace(kept=kept), batch(tf.float32))[0].top == (2, 3)
+
+
 def test_equal_halves_of_the_meta_batch_agree_fully():
     made = recipe()
     data = batch(tf.float32)
