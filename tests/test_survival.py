@@ -40,11 +40,11 @@ def survivor(run_dir, *fault):
 
 
 def finish(run_dir):
-    """Runs the rest; the step after which it began to count."""
+    """Runs the rest; the steps after which it told something, none where all had been taken."""
     with survivor(run_dir) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    return int(out.split()[0])
+    return [int(step) for step in out.split()]
 
 
 def wait_for_step(process, step):
@@ -116,6 +116,13 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
     assert weights == whole[0]
 
 
+def test_a_run_killed_before_its_result_is_written_takes_no_step_more(tmp_path, whole):
+    finish(tmp_path)
+    (tmp_path / "result.json").unlink()
+    assert finish(tmp_path) == []
+    assert outcome(tmp_path) == whole
+
+
 @pytest.mark.parametrize("damage", ["truncated", "a flipped bit"])
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(killed, whole, damage):
     data = next((killed / f"checkpoints/step-{2 * EPOCH_STEPS:010d}").glob("variables.data-*"))
@@ -176,7 +183,7 @@ def test_a_run_terminated_in_mid_epoch_saves_at_once_and_ends_bit_identical(tmp_
     first, last = checkpoints(tmp_path)
     assert first == EPOCH_STEPS
     assert reached <= last < 2 * EPOCH_STEPS
-    assert finish(tmp_path) == last + 1
+    assert finish(tmp_path)[0] == last + 1
     assert outcome(tmp_path) == whole
 
 
