@@ -3,6 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import tiny
+from tf_metamixup import kept_features
 from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
@@ -59,3 +60,17 @@ def test_renewing_leaves_the_network_as_it_was():
     features.renew(DRAWS)
     for old, new in zip(before, made.variables, strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def test_more_pixels_than_go_at_once_are_computed_in_passes_of_about_the_same_size(monkeypatch):
+    made = network()
+    monkeypatch.setattr(kept_features, "PIXELS_A_PASS", 5 * 36)
+    features, images, _ = kept(made)
+    features.renew(DRAWS)
+    rows, _ = features.rows()
+    # 12 images, at most 5 at once; each pass is normalised by its own statistics, as a batch is.
+    parts = [made.forward(made.theta, DRAWS)(images[at : at + 4]) for at in (0, 4, 8)]
+    logits = features.logits(made.theta, rows, DRAWS)
+    np.testing.assert_allclose(logits, np.concatenate(parts), rtol=1e-5, atol=1e-6)
+    whole = made.forward(made.theta, DRAWS)(images)
+    assert np.abs(logits - whole).max() > 0.01

@@ -15,6 +15,9 @@ from tf_metamixup.batch import targets
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 
+# Images of so many pixels together go through the body at once: 4,096 of 32 by 32, 83 of 224 by 224.
+PIXELS_A_PASS = 2**22
+
 
 class KeptFeatures:
     """What the layers below the head make of the meta images.
@@ -36,6 +39,9 @@ class KeptFeatures:
         self._body, self._head = top.cut(network.model)
         self._share = len(images) // replicas.count()
         self._images, self._labels, self._classes = images, labels, classes
+        height, width = images.shape[1:3]
+        passes = -(-self._share * height * width // PIXELS_A_PASS)
+        self._rows_a_pass = -(-self._share // passes)
         features = self._body.outputs[0]
         self._features = keras.Variable(
             tf.zeros([self._share * replicas.count(), *features.shape[1:]], features.dtype),
@@ -52,7 +58,7 @@ class KeptFeatures:
         return [self._features]
 
     def renew(self, draws: Draws, due: bool | tf.Tensor = True) -> None:
-        """Computes the features at the current weights, with batch statistics.
+        """Computes the features at the current weights, with the statistics of each pass.
 
         Args:
             draws: decide the dropout masks.
@@ -60,8 +66,14 @@ class KeptFeatures:
         """
 
         def computed():
-            x = self._network.preprocess(self._own(self._images))
-            return self._network.apply(self._body, self._network.theta, x, draws)[0]
+            images, parts = self._own(self._images), []
+            for first in range(0, self._share, self._rows_a_pass):
+                # One after the other: side by side they would need the memory of all at once.
+                with tf.control_dependencies(parts[-1:]):
+                    part = images[first : first + self._rows_a_pass]
+                    x = self._network.preprocess(part)
+                    parts.append(self._network.apply(self._body, self._network.theta, x, draws)[0])
+            return tf.concat(parts, axis=0)
 
         # Replicas may not meet within a condition: they gather and assign in any case.
         features = computed() if due is True else tf.cond(due, computed, lambda: self.rows()[0])
