@@ -58,7 +58,10 @@ class KeptFeatures:
         return [self._features]
 
     def renew(self, draws: Draws, due: bool | tf.Tensor = True) -> None:
-        """Computes the features at the current weights, with the statistics of each pass.
+        """Computes the features at the current weights, with the batch statistics of each pass.
+
+        A pass is over a part of each replica's share: where one is not enough, replicas differ from
+        one device also with synchronized BatchNorm.
 
         Args:
             draws: decide the dropout masks.
