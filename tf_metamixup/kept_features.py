@@ -15,7 +15,7 @@ from tf_metamixup.batch import targets
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 
-# Images of so many pixels together go through the body at once: 4,096 of 32 by 32, 83 of 224 by 224.
+# So many pixels go through the body at once: 4,096 images of 32 by 32, 83 of 224 by 224.
 PIXELS_A_PASS = 2**22
 
 
