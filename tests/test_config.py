@@ -12,7 +12,11 @@ def config(**settings):
 
 def test_the_modes_have_the_papers_defaults():
     sl = config(dataset="cifar10")
-    assert (sl.method, sl.policy, sl.architecture) == ("supervised", "meta", "preact_resnet18")
+    assert (sl.method, sl.policy, sl.architecture) == (
+        "supervised",
+        "meta(estimator='nested')",
+        "preact_resnet18",
+    )
     assert (sl.epochs, sl.batch_size, sl.schedule, sl.shift) == (600, 128, "cosine", 0)
     ssl = config(dataset="cifar10", mode="ssl")
     assert (ssl.method, ssl.architecture) == ("pseudo_label(decay=0.05)", "wrn_28_2")
@@ -58,7 +62,7 @@ def test_the_data_decide_the_meta_set_and_the_labels(
 
 
 def test_the_default_run_directory_names_data_mode_row_and_seed():
-    assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta-seed3"
+    assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta_estimator_nested-seed3"
     named = config(dataset="folder:../a b", mode="ssl", policy="beta(1.0)").run_dir
     assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_-beta_1.0-seed0"
 

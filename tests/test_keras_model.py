@@ -62,7 +62,7 @@ def by_trainer(policy, replicas, steps, rate):
 
 @pytest.mark.parametrize(
     ("policy", "replicas", "together"),
-    [("meta", 1, 1), (KEEPING, 1, 4), (KEEPING, 2, 1)],
+    [(tiny.EXACT, 1, 1), (KEEPING, 1, 4), (KEEPING, 2, 1)],
 )
 def test_fit_takes_the_steps_of_the_trainer(policy, replicas, together):
     def rate():

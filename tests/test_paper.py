@@ -47,11 +47,11 @@ def test_numbers_stand_in_their_place(table, row, column, error, spread):
     [
         ("sl", "supervised", "none", "Baseline"),
         ("ssl", "supervised", "none", "Supervised-Only"),
-        ("ssl", "pseudo_label(decay=0.05, period=5)", "meta", "MetaMixUp + APL"),
+        ("ssl", "pseudo_label(decay=0.05, period=5)", paper.META, "MetaMixUp + APL"),
         ("ssl", "vat(entropy=0.06, epsilon=1.0)", "none", "VAT + EM"),
-        ("ssl", "mixmatch(ramp=0.4)", "meta(alpha=0.75)", "MixMatch + MetaMixUp"),
+        ("ssl", "mixmatch(ramp=0.4)", "meta(alpha=0.75, estimator='nested')", "MixMatch + MetaMixUp"),
         ("ssl", "mixmatch(temperature=1.0)", "none", None),
-        ("sl", "supervised", "meta(step_size=5.0)", None),
+        ("sl", "supervised", "meta", None),
     ],
 )
 def test_a_pair_has_the_papers_name_at_any_size_of_run(mode, method, policy, name):

@@ -112,7 +112,7 @@ def first_step(method, policy, **options):
 
 @pytest.mark.parametrize(
     ("method", "policy"),
-    [("supervised", "meta"), ("mean_teacher", "none")],
+    [("supervised", tiny.EXACT), ("mean_teacher", "none")],
 )
 def test_with_a_twin_at_full_precision_a_step_is_the_plain_one(monkeypatch, method, policy):
     _, plain, _ = first_step(method, policy)
@@ -124,8 +124,8 @@ def test_with_a_twin_at_full_precision_a_step_is_the_plain_one(monkeypatch, meth
 
 
 def test_the_gradient_is_rounded_and_lambda_is_not():
-    gradient, plain, report = first_step("supervised", "meta")
-    rounded, mixed, report_mixed = first_step("supervised", "meta", mixed_bfloat16=True)
+    gradient, plain, report = first_step("supervised", tiny.EXACT)
+    rounded, mixed, report_mixed = first_step("supervised", tiny.EXACT, mixed_bfloat16=True)
     error = np.linalg.norm(rounded - gradient) / np.linalg.norm(gradient)
     assert RESOLUTION / 16 < error < 4 * RESOLUTION
     assert report.lambdas.move.numpy().any()
@@ -135,7 +135,7 @@ def test_the_gradient_is_rounded_and_lambda_is_not():
 
 
 def test_a_run_in_bfloat16_on_two_replicas_learns_and_is_resumed(tmp_path):
-    pair = Pair("supervised", "meta", 2, mixed_bfloat16=True)
+    pair = Pair("supervised", tiny.EXACT, 2, mixed_bfloat16=True)
     start = pair.weights()
     properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
     pair.reset(start)

@@ -38,7 +38,7 @@ def batch(dtype=tf.float64, rows=6, soft=False):
     return Batch(x(rows), y, x(rows, 1), labels, x(rows), tf.roll(y, 1, axis=0))
 
 
-def recipe(method="supervised", policy="meta", *, norm=None, dropout=0.0):
+def recipe(method="supervised", policy=tiny.EXACT, *, norm=None, dropout=0.0):
     model = tiny.network(norm=norm, dropout=dropout)
     optimizer = keras.optimizers.SGD(ETA, momentum=0.9)
     optimizer.build(model.trainable_variables)
@@ -84,7 +84,9 @@ def finite_differences(recipe, task, z, step=1e-5, places=None):
 @pytest.mark.parametrize("method", ["supervised", "pseudo_label(threshold=0.3)"])
 @pytest.mark.parametrize("parametrisation", ["logit", "raw"])
 def test_lambda_gradient_equals_finite_differences(float64, method, parametrisation):
-    made = recipe(method, f"meta(parametrisation='{parametrisation}')", dropout=0.3)
+    made = recipe(
+        method, f"meta(estimator='nested', parametrisation='{parametrisation}')", dropout=0.3
+    )
     task, _ = task_of(made, batch(soft=True))
     z = made.policy.start(task, DRAWS)
     gradient = made.policy.gradient(task, z).numpy()

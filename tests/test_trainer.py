@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tf_metamixup.errors import UserError
 
-ROWS = [("supervised", "meta"), ("pseudo_label(threshold=0.6)", "meta")]
+ROWS = [("supervised", tiny.EXACT), ("pseudo_label(threshold=0.6)", tiny.EXACT)]
 
 
 def five_steps(method, policy, replicas, model):

@@ -90,8 +90,8 @@ def test_a_lost_worker_is_told_and_other_errors_are_not_taken_for_one():
 
 
 PAIRS = [
-    ("supervised", "meta"),
-    ("pseudo_label(threshold=0.6)", "meta"),
+    ("supervised", tiny.EXACT),
+    ("pseudo_label(threshold=0.6)", tiny.EXACT),
     ("mixmatch(coefficient=1.0)", "beta(0.75, per_sample=True)"),
     ("adamixup", "none"),
 ]

@@ -11,6 +11,8 @@ from tf_metamixup.data import ArrayStream, scale
 from tf_metamixup.models.dropout import RowDropout
 
 CLASSES = 3
+# MetaMixUp as the paper has it.
+EXACT = "meta(estimator='nested')"
 SHAPE = (6, 6, 1)
 
 

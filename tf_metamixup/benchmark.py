@@ -42,7 +42,7 @@ PLAIN = "beta"
 REFERENCE = "nested"
 # Estimator of lambda's gradient -> the policy that uses it.
 ESTIMATORS = {
-    REFERENCE: "meta",
+    REFERENCE: "meta(estimator='nested')",
     "vjp": "meta(estimator='vjp')",
     "top_block": "meta(estimator='top_block')",
     "top_block_cached": "meta(estimator='top_block_cached')",

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+from tests import tiny
 from tests.conformance.properties import allowed
 from tf_metamixup import methods, policies
 
@@ -28,10 +29,10 @@ MORE = [
     (AT_THIS_SIZE["mixmatch"], "meta(matched=True)"),
     ("supervised", "meta_net(every=2, estimator='top_block_cached', matched=True, refresh=4)"),
 ]
-# In 120 steps.
-QUICKLY = {"meta_net": "meta_net(every=2, learning_rate=0.05)"}
+# Policies as they are tested with every method.
+USUAL = {"meta": tiny.EXACT, "meta_net": "meta_net(every=2, learning_rate=0.05)"}
 PAIRS = [
-    (AT_THIS_SIZE.get(method, method), QUICKLY.get(policy, policy))
+    (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
     if policy != "fixed" and allowed(methods.make(method), policy)

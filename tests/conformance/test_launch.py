@@ -168,7 +168,7 @@ def test_the_runs_of_a_figure_are_by_the_papers_protocol_and_can_be_compared(nam
     monkeypatch.chdir(ROOT)
     made = [settings(config) for config in configs(name, "--seeds=1")]
     rows = {config["policy"] for config in made}
-    assert "meta" in rows and ("beta" in rows or name in ("figure3", "figure7"))
+    assert paper.META in rows and ("beta" in rows or name in ("figure3", "figure7"))
     free = {"num_meta", "train_examples"} if name == "figure3" else set()
     for config in made:
         assert departures(config).keys() <= free
@@ -197,7 +197,7 @@ def test_the_small_figures_have_runs_for_every_figure(monkeypatch):
     monkeypatch.chdir(ROOT)
     made = list(configs("figures_small", "--seeds=1"))
     pairs = {(config.dataset, config.policy) for config in made}
-    assert {(d, p) for d in ("fashion_mnist", "digits") for p in ("beta", "meta")} <= pairs
+    assert {(d, p) for d in ("fashion_mnist", "digits") for p in ("beta", paper.META)} <= pairs
     assert len({config.num_meta for config in made if config.dataset == "digits"}) == 5
     assert any("features=2" in config.architecture for config in made)
 

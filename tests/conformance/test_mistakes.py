@@ -5,6 +5,7 @@ import types
 import pytest
 import tensorflow as tf
 
+from tests import tiny
 from tests.conformance import properties
 from tests.conformance.properties import Pair
 from tf_metamixup import losses, trainer
@@ -44,7 +45,7 @@ def test_an_unsquashed_lambda_is_noticed(monkeypatch):
 
     monkeypatch.setattr(Meta, "__call__", unsquashed)
     with pytest.raises(AssertionError):
-        properties.lambda_lies_where_it_must(Pair("supervised", "meta"))
+        properties.lambda_lies_where_it_must(Pair("supervised", tiny.EXACT))
 
 
 def test_a_lambda_inside_the_tape_is_noticed(monkeypatch):
@@ -82,7 +83,7 @@ def test_a_meta_stage_that_commits_is_noticed(monkeypatch):
         forward._network.commit(forward.state, tf.constant(0))
         return outputs
 
-    pair = Pair("supervised", "meta")
+    pair = Pair("supervised", tiny.EXACT)
     monkeypatch.setattr(Forward, "_run", committing)
     with pytest.raises(AssertionError):
         properties.the_meta_stage_changes_nothing(pair)
