@@ -49,7 +49,12 @@ def test_numbers_stand_in_their_place(table, row, column, error, spread):
         ("ssl", "supervised", "none", "Supervised-Only"),
         ("ssl", "pseudo_label(decay=0.05, period=5)", paper.META, "MetaMixUp + APL"),
         ("ssl", "vat(entropy=0.06, epsilon=1.0)", "none", "VAT + EM"),
-        ("ssl", "mixmatch(ramp=0.4)", "meta(alpha=0.75, estimator='nested')", "MixMatch + MetaMixUp"),
+        (
+            "ssl",
+            "mixmatch(ramp=0.4)",
+            "meta(alpha=0.75, estimator='nested')",
+            "MixMatch + MetaMixUp",
+        ),
         ("ssl", "mixmatch(temperature=1.0)", "none", None),
         ("sl", "supervised", "meta", None),
     ],

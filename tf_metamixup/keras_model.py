@@ -190,8 +190,6 @@ class MixUpModel(keras.Model):
                 "trained on"
             )
         if isinstance(meta, tf.data.Dataset):
-            if meta.cardinality() == tf.data.INFINITE_CARDINALITY:
-                raise UserError("the `meta` data repeats for ever; it must be one pass")
             images, labels = DatasetStream(meta).whole()
         else:
             images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)

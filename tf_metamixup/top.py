@@ -37,7 +37,10 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     Raises:
         UserError: the model is no graph of layers, or cannot be cut so.
     """
-    refused = f"estimator top_block_cached cannot cut the model {model.name!r} below its head"
+    refused = (
+        "estimator top_block_cached, the default of policy meta, cannot cut the model "
+        f"{model.name!r} below its head"
+    )
     try:
         # Of a functional model all that its graph is made of, also what is no layer, such as `+`.
         parts = getattr(model, "operations", model.layers)
@@ -46,7 +49,7 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     except (AttributeError, ValueError) as error:
         raise UserError(
             f"{refused}: it must be a functional or sequential model that uses each layer once; "
-            "estimator top_block takes any model"
+            "meta(estimator='top_block') takes any model"
         ) from error
     upper = set(head(model))
     if not upper <= reads.keys():
@@ -67,7 +70,7 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     if len(border) != 1:
         raise UserError(
             f"{refused}: the head reads {len(border)} tensors of the layers below, and it must be "
-            "one; estimator top_block takes any model"
+            "one; meta(estimator='top_block') takes any model"
         )
     (features,) = border.values()
     return keras.Model(model.inputs, features), keras.Model(features, model.outputs[0])

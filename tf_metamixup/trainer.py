@@ -184,7 +184,8 @@ class Trainer:
                 resumed run skips what it has seen, so its order should be a function of a seed.
             unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C],
                 optionally with true labels to watch; for methods that want them.
-            meta: batches like `labelled`, for policies that learn.
+            meta: batches like `labelled`, for policies that learn; one pass, of which those that
+                keep features (`meta` by default) take all into memory.
             test: finite batches (images, labels), evaluated at epoch ends.
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.

@@ -242,3 +242,13 @@ def test_a_user_batch_that_cannot_be_dealt_says_so():
     stream = pipeline.DatasetStream(tf.data.Dataset.range(5).batch(3))
     with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be dealt in 3 equal pieces"):
         take(stream, 2, owned=range(3), of=3)
+
+
+def test_the_whole_of_a_user_data_set_is_one_pass_which_must_end_and_hold_something():
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(5), -np.arange(5))).batch(2)
+    x, y = pipeline.DatasetStream(dataset).whole()
+    assert (x.numpy().tolist(), y.numpy().tolist()) == ([0, 1, 2, 3, 4], [0, -1, -2, -3, -4])
+    with pytest.raises(UserError, match="repeats for ever"):
+        pipeline.DatasetStream(dataset.repeat()).whole()
+    with pytest.raises(UserError, match="is empty"):
+        pipeline.DatasetStream(dataset.take(0)).whole()

@@ -266,8 +266,20 @@ class DatasetStream(Stream):
         return batches.skip(first_step).map(deal).unbatch().prefetch(4)
 
     def whole(self):
-        """See `Stream.whole`: one pass over the data set."""
-        images, labels = zip(*self._dataset, strict=True)
+        """See `Stream.whole`: one pass over the data set.
+
+        Raises:
+            UserError: it has no end, or nothing in it.
+        """
+        if self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise UserError(
+                "data that is kept in memory, as a meta set is, must be one pass, and this data "
+                "set repeats for ever: leave out repeat()"
+            )
+        batches = list(self._dataset)
+        if not batches:
+            raise UserError("a data set that is to be kept in memory, as a meta set is, is empty")
+        images, labels = zip(*batches, strict=True)
         return tf.concat(images, 0), tf.concat(labels, 0)
 
 
