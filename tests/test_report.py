@@ -1,10 +1,12 @@
 import dataclasses
 import json
 
-from tf_metamixup import main, report
+from tf_metamixup import main, paper, report
 
 
-def result(error, *, policy="meta", seed=0, steps=10, status="finished", dataset="digits", **entry):
+def result(
+    error, *, policy=paper.META, seed=0, steps=10, status="finished", dataset="digits", **entry
+):
     return {
         "status": status,
         "test_error": error,
@@ -46,7 +48,7 @@ def test_seeds_are_taken_together_with_mean_and_sample_deviation():
         "architecture": "`cnn3`",
         "row": "MetaMixUp",
         "method": "`supervised`",
-        "policy": "`meta`",
+        "policy": f"`{paper.META}`",
         "labels used": "200",
         "steps": "10",
         "test error %": "6.00 ± 2.00",

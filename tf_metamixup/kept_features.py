@@ -5,6 +5,7 @@ on it. It is computed once every few steps, and the meta loss of each step is th
 all the features kept: less noise than a small batch, and no pass through the body.
 """
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -39,8 +40,8 @@ class KeptFeatures:
         self._body, self._head = top.cut(network.model)
         self._share = len(images) // replicas.count()
         self._images, self._labels, self._classes = images, labels, classes
-        height, width = images.shape[1:3]
-        passes = -(-self._share * height * width // PIXELS_A_PASS)
+        # A user's rows need not be images.
+        passes = -(-self._share * math.prod(images.shape[1:3]) // PIXELS_A_PASS)
         self._rows_a_pass = -(-self._share // passes)
         features = self._body.outputs[0]
         self._features = keras.Variable(

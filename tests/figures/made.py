@@ -2,10 +2,11 @@
 
 import pathlib
 
+from tf_metamixup import paper
 from tf_metamixup.figures.runs import Run
 
 
-def run(*, policy="meta", method="supervised", error=5.0, lambdas=None, history=(), **config):
+def run(*, policy=paper.META, method="supervised", error=5.0, lambdas=None, history=(), **config):
     """A finished run; `config` joins or replaces its settings."""
     config = {
         **{"mode": "sl", "dataset": "digits", "epochs": 2, "seed": 0, "run_dir": "there"},
