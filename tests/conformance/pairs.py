@@ -22,15 +22,17 @@ FIXED = "fixed(0.9)"
 MORE = [
     ("supervised", FIXED),
     ("adamixup(discriminator=False)", "none"),
+    ("supervised", tiny.EXACT),
+    (AT_THIS_SIZE["pseudo_label"], tiny.EXACT),
+    (AT_THIS_SIZE["mixmatch"], "meta(alpha=0.75, estimator='nested')"),
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(estimator='top_block')"),
-    ("supervised", "meta(estimator='top_block_cached', refresh=2)"),
     ("supervised", "meta(shuffle=True)"),
     (AT_THIS_SIZE["mixmatch"], "meta(matched=True)"),
     ("supervised", "meta_net(every=2, estimator='top_block_cached', matched=True, refresh=4)"),
 ]
-# Policies as they are tested with every method.
-USUAL = {"meta": tiny.EXACT, "meta_net": "meta_net(every=2, learning_rate=0.05)"}
+# Policies as they are tested with every method, in few steps.
+USUAL = {"meta": "meta(refresh=2)", "meta_net": "meta_net(every=2, learning_rate=0.05)"}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
