@@ -131,3 +131,17 @@ def test_grey_images_reach_an_architecture_of_colour_images_in_three_channels():
 def test_the_cosine_with_a_zero_vector_is_zero():
     assert benchmark.cosine([0, 0], [1, 2]) == 0
     assert benchmark.cosine([2, 0], [3, 0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        (["--batch_size=128"], 0.1),
+        (["--batch_size=16"], 0.0125),
+        (["--batch_size=512"], 0.1),
+        (["--batch_size=16", "--learning_rate=0.1"], 0.1),
+    ],
+)
+def test_a_small_batch_is_trained_at_a_lower_rate_unless_one_is_given(given, rate):
+    config, *_ = benchmark.parse(["benchmark", *given])
+    assert config.learning_rate == pytest.approx(rate)
