@@ -39,6 +39,7 @@ from absl import flags
 from tf_metamixup import main as job
 from tf_metamixup.config import Config
 from tf_metamixup.errors import UserError
+from tf_metamixup.whole_file import replacing
 
 PLAIN = "beta"
 REFERENCE = "nested"
@@ -121,20 +122,20 @@ class Results:
 
     def __init__(self, path: str):
         self._path = pathlib.Path(path).expanduser()
-        self._draft = self._path.with_name(f".{self._path.name}.draft")
+        probe = self._path.with_name(f".{self._path.name}.probe")
         try:
             if self._path.is_dir():
                 raise IsADirectoryError(None, "it is a folder")
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._draft.touch()
-            self._draft.unlink()
+            probe.touch()
+            probe.unlink()
         except OSError as error:
             raise UserError(f"cannot write --json={path}: {error.strerror}") from error
 
     def write(self, content: dict[str, Any]) -> None:
         """Replaces the file."""
-        self._draft.write_text(json.dumps(content, indent=1))
-        self._draft.replace(self._path)
+        with replacing(self._path) as file:
+            file.write(json.dumps(content, indent=1).encode())
 
 
 class Subject:

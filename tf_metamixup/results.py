@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_metamixup.config import NOT_IDENTITY
 from tf_metamixup.errors import UserError
+from tf_metamixup.whole_file import replacing
 
 KEPT = "results.jsonl"
 
@@ -35,11 +36,10 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
         UserError: it cannot be written.
     """
     path = pathlib.Path(folder).expanduser() / KEPT
-    draft = path.with_name(f".{KEPT}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text("".join(f"{text}\n" for text in sorted(map(line, results))))
-        draft.replace(path)
+        with replacing(path) as file:
+            file.writelines(f"{text}\n".encode() for text in sorted(map(line, results)))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tf_metamixup.errors import UserError
+from tf_metamixup.whole_file import replacing
 
 
 class RunDirectory:
@@ -125,16 +126,8 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def _replacing(self, name: str):
-        draft = self.path / f".{name}.draft"
-        with self._told():
-            try:
-                with draft.open("wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                draft.replace(self.path / name)
-            finally:
-                draft.unlink(missing_ok=True)
+        with self._told(), replacing(self.path / name) as file:
+            yield file
 
     @contextlib.contextmanager
     def _told(self):
