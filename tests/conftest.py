@@ -67,5 +67,5 @@ def finished_mixup(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_pair(finished_mixup):
-    """A folder with the run directories `beta` and `meta` of a MixUp and a MetaMixUp run."""
+    """A folder with the run directories `beta` and `meta` of two finished runs."""
     return finished("meta", finished_mixup.parent).parent

@@ -1,9 +1,11 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup import kept_features
+from tf_metamixup.errors import UserError
 from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
@@ -74,3 +76,39 @@ def test_more_pixels_than_go_at_once_are_computed_in_passes_of_about_the_same_si
     np.testing.assert_allclose(logits, np.concatenate(parts), rtol=1e-5, atol=1e-6)
     whole = made.forward(made.theta, DRAWS)(images)
     assert np.abs(logits - whole).max() > 0.01
+
+
+@pytest.mark.parametrize("due", [False, True])
+def test_features_are_computed_when_they_are_due_and_when_there_are_none(due):
+    made = network()
+    features, *_ = kept(made)
+    features.renew(DRAWS, due=tf.constant(False))
+    before = np.array(features.rows()[0])
+    assert before.any()
+    kernel = made.trainable[0]
+    kernel.assign(-kernel)
+    features.renew(DRAWS, due=tf.constant(due))
+    assert np.array_equal(features.rows()[0], before) != due
+
+
+def test_what_is_restored_keeps_its_labels_whatever_order_the_meta_set_is_read_in():
+    made = network()
+    first, images, labels = kept(made)
+    first.renew(DRAWS)
+    images = tf.cast(images, tf.float32)
+    again = KeptFeatures(made, images[::-1], tf.constant(labels[::-1]), tiny.CLASSES)
+    for variable, saved in zip(again.variables, first.variables, strict=True):
+        variable.assign(saved)
+    for restored, expected in zip(again.rows(), first.rows(), strict=True):
+        np.testing.assert_array_equal(restored, expected)
+
+
+def test_pixels_that_are_no_numbers_and_a_meta_set_too_small_are_told():
+    made = network()
+    images, labels = tiny.images(4)
+    images = images.astype(np.float32)
+    images[2, 0, 0] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a pixel is NaN"):
+        KeptFeatures(made, tf.constant(images), tf.constant(labels), tiny.CLASSES).renew(DRAWS)
+    with pytest.raises(UserError, match="fewer images than there are replicas"):
+        KeptFeatures(made, tf.constant(images[:0]), tf.constant(labels[:0]), tiny.CLASSES)

@@ -108,9 +108,11 @@ def test_callbacks_validation_and_saving_are_those_of_keras(tmp_path):
     np.testing.assert_allclose(model.model(META[0]), saved(META[0]), atol=1e-5)
 
 
-def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("policy", ["beta", "meta(refresh=4)"])
+def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path, policy):
+    # The backup is of step 3, which goes on with the features of step 0.
     def fit(epochs, folder):
-        model = compiled("beta", model=tiny.network, optimizer=keras.optimizers.Adam())
+        model = compiled(policy, model=tiny.network, optimizer=keras.optimizers.Adam())
         backup = keras.callbacks.BackupAndRestore(tmp_path / folder, delete_checkpoint=False)
         model.fit(batches(), epochs=epochs, callbacks=[backup], verbose=0)
         return model.get_weights()

@@ -135,7 +135,7 @@ def test_the_gradient_is_rounded_and_lambda_is_not():
 
 
 def test_a_run_in_bfloat16_on_two_replicas_learns_and_is_resumed(tmp_path):
-    pair = Pair("supervised", tiny.EXACT, 2, mixed_bfloat16=True)
+    pair = Pair("supervised", "meta(refresh=2)", 2, mixed_bfloat16=True)
     start = pair.weights()
     properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
     pair.reset(start)

@@ -33,6 +33,13 @@ def test_the_rebuilt_network_has_the_recorded_error_and_loss(run):
     assert assembly.trainer.steps_taken == assembly.steps == 6
 
 
+def test_what_a_policy_keeps_of_the_meta_set_is_there_again(finished_pair):
+    run = finished_pair / "meta"
+    trainer = rebuild(run, result_of(run)).trainer
+    features, labels = trainer._recipe.kept.rows()
+    assert features.numpy().any() and (labels.numpy().sum(axis=1) == 1).all()
+
+
 def test_a_run_of_two_replicas_is_rebuilt_on_one_device_with_their_row_groups(run):
     result = result_of(run)
     result["config"] |= {"replicas": 2, "row_groups": 2}

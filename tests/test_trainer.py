@@ -45,7 +45,7 @@ def test_two_replicas_equal_one_device_in_float32(method, policy, norm):
 
 
 def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
-    trainer = tiny.trainer()
+    trainer = tiny.trainer(policy=tiny.EXACT)
     streams = trainer.streams(**tiny.streams())
     trainer.prepare(streams, epoch_steps=3, steps=6)
     before = tiny.weights(trainer)

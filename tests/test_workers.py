@@ -91,6 +91,7 @@ def test_a_lost_worker_is_told_and_other_errors_are_not_taken_for_one():
 
 PAIRS = [
     ("supervised", tiny.EXACT),
+    ("supervised", "meta(refresh=2)"),
     ("pseudo_label(threshold=0.6)", tiny.EXACT),
     ("mixmatch(coefficient=1.0)", "beta(0.75, per_sample=True)"),
     ("adamixup", "none"),

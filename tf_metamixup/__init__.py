@@ -9,7 +9,7 @@ from typing import Any
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
 _CLASSES = {"Trainer": "trainer", "MixUpModel": "keras_model"}
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "MixUpModel",
     "Trainer",

@@ -55,6 +55,15 @@ def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
     return finite(tf.cast(labels, dtype), "a label")
 
 
+def pixels(images: tf.Tensor, network: Network) -> tf.Tensor:
+    """`images` [n, ...] as the network takes them.
+
+    Raises:
+        tf.errors.InvalidArgumentError: they are not numbers; see `problem_of`.
+    """
+    return network.preprocess(finite(images, "a pixel") if images.dtype.is_floating else images)
+
+
 def finite(values: tf.Tensor, what: str) -> tf.Tensor:
     """`values`, which must be numbers.
 
@@ -151,19 +160,16 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
     """The streams' elements, `(images, labels)` or `(images, labels, numbers)` by stream name."""
 
-    def pixels(images):
-        return network.preprocess(finite(images, "a pixel") if images.dtype.is_floating else images)
-
     def ready(images, labels):
         # Losses are worked out in the weights' precision, whatever the layers compute in.
-        return pixels(images), targets(labels, classes, network.model.variable_dtype)
+        return pixels(images, network), targets(labels, classes, network.model.variable_dtype)
 
     images, labels, *numbers = raw["labelled"]
     batch = Batch(*ready(images, labels), numbers=numbers[0] if numbers else None)
     if "unlabelled" in raw:
         u, u_labels, *numbers = raw["unlabelled"]
         batch = batch._replace(
-            u=pixels(u), u_labels=u_labels, u_numbers=numbers[0] if numbers else None
+            u=pixels(u, network), u_labels=u_labels, u_numbers=numbers[0] if numbers else None
         )
     if "meta" in raw:
         x_meta, y_meta = ready(*raw["meta"][:2])

@@ -12,11 +12,13 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup import replicas, top
-from tf_metamixup.batch import targets
+from tf_metamixup.batch import pixels, targets
+from tf_metamixup.errors import UserError
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 
-# So many pixels go through the body at once: 4,096 images of 32 by 32, 83 of 224 by 224.
+# About so many pixels go through the body at once: 4,096 images of 32 by 32, 84 of 224 by 224. The
+# graph holds a copy of the body for each pass.
 PIXELS_A_PASS = 2**22
 
 
@@ -32,31 +34,30 @@ class KeptFeatures:
         classes: their number.
 
     Raises:
-        UserError: the model cannot be cut.
+        UserError: the model cannot be cut, or there are fewer images than replicas.
     """
 
     def __init__(self, network: Network, images: tf.Tensor, labels: tf.Tensor, classes: int):
         self._network = network
         self._body, self._head = top.cut(network.model)
         self._share = len(images) // replicas.count()
-        self._images, self._labels, self._classes = images, labels, classes
+        if not self._share:
+            raise UserError("the meta set has fewer images than there are replicas or row groups")
+        self._images, self._given_labels, self._classes = images, labels, classes
         # A user's rows need not be images.
         passes = -(-self._share * math.prod(images.shape[1:3]) // PIXELS_A_PASS)
         self._rows_a_pass = -(-self._share // passes)
-        features = self._body.outputs[0]
-        self._features = keras.Variable(
-            tf.zeros([self._share * replicas.count(), *features.shape[1:]], features.dtype),
-            dtype=features.dtype,
-            trainable=False,
-            # Every replica computes the same.
-            aggregation="only_first_replica",
-            name="kept_features",
-        )
+        count, features = self._share * replicas.count(), self._body.outputs[0]
+        dtype = network.model.variable_dtype
+        self._features = _variable("features", [count, *features.shape[1:]], features.dtype)
+        # Beside the features, since a data set that is read again may come in another order.
+        self._labels = _variable("labels", [count, classes], dtype)
+        self._there = _variable("there", [], "bool")
 
     @property
     def variables(self) -> list[keras.Variable]:
         """What a checkpoint holds: a resumed run goes on with features as old as they were."""
-        return [self._features]
+        return [self._features, self._labels, self._there]
 
     def renew(self, draws: Draws, due: bool | tf.Tensor = True) -> None:
         """Computes the features at the current weights, with the batch statistics of each pass.
@@ -66,7 +67,7 @@ class KeptFeatures:
 
         Args:
             draws: decide the dropout masks.
-            due: whether they are computed at all; a tensor decides within a graph.
+            due: whether they are computed if there are any; a tensor decides within a graph.
         """
 
         def computed():
@@ -75,22 +76,31 @@ class KeptFeatures:
                 # One after the other: side by side they would need the memory of all at once.
                 with tf.control_dependencies(parts[-1:]):
                     part = images[first : first + self._rows_a_pass]
-                    x = self._network.preprocess(part)
+                    x = pixels(part, self._network)
                     parts.append(self._network.apply(self._body, self._network.theta, x, draws)[0])
-            return tf.concat(parts, axis=0)
+            y = targets(self._given_labels, self._classes, self._labels.dtype)
+            return tf.concat(parts, axis=0), y
+
+        def as_they_are():
+            return self.rows()[0], tf.convert_to_tensor(self._labels)
 
         # Replicas may not meet within a condition: they gather and assign in any case.
-        features = computed() if due is True else tf.cond(due, computed, lambda: self.rows()[0])
+        if due is True:
+            features, y = computed()
+        else:
+            there = tf.convert_to_tensor(self._there)
+            features, y = tf.cond(due | ~there, computed, as_they_are)
         if replicas.count() > 1:
             context = tf.distribute.get_replica_context()
             features = context.all_gather(features, axis=0)
         self._features.assign(features)
+        self._labels.assign(y)
+        self._there.assign(True)
 
     def rows(self) -> tuple[tf.Tensor, tf.Tensor]:
         """This replica's (features [m, ...], target probabilities [m, classes])."""
-        labels = self._own(self._labels)
-        y = targets(labels, self._classes, self._network.model.variable_dtype)
-        return self._own(tf.convert_to_tensor(self._features)), y
+        features, y = (tf.convert_to_tensor(each) for each in (self._features, self._labels))
+        return self._own(features), self._own(y)
 
     def logits(self, theta: Sequence[tf.Tensor], features: tf.Tensor, draws: Draws) -> tf.Tensor:
         """[m, classes] of the head at `theta`, in training mode; changes nothing."""
@@ -99,3 +109,14 @@ class KeptFeatures:
     def _own(self, values: tf.Tensor) -> tf.Tensor:
         first = tf.cast(replicas.index(), tf.int32) * self._share
         return values[first : first + self._share]
+
+
+def _variable(name: str, shape: Sequence[int], dtype) -> keras.Variable:
+    return keras.Variable(
+        tf.zeros(shape, dtype),
+        dtype=dtype,
+        trainable=False,
+        # Every replica computes the same.
+        aggregation="only_first_replica",
+        name=f"kept_{name}",
+    )

@@ -51,8 +51,9 @@ class MixUpModel(keras.Model):
             `tmm.policies.names()`. One that learns from past steps (`meta_net`) is refused.
         method: the same; see `tmm.methods.names()`. One that takes unlabelled images is refused.
         meta: held-out images for policies that learn: a pair of arrays (images, labels), or a
-            finite `tf.data.Dataset` of batches. All of it is kept in memory. A step reads as many
-            as its batch has rows, in seeded passes over all of them.
+            finite `tf.data.Dataset` of batches. All of it is kept in memory. A policy that keeps
+            features (`meta` by default) uses all of it at every step; of another, a step reads as
+            many as its batch has rows, in seeded passes over all of them.
         seed: of everything drawn while training.
 
     Raises:
@@ -81,6 +82,7 @@ class MixUpModel(keras.Model):
             self._classes = model.output_shape[-1]
             self._meta = self._read_meta(meta) if policy.reads_meta else None
             self._watched = _Watched()
+            self._kept = None
             self.built = True
 
     def compile(
@@ -181,6 +183,17 @@ class MixUpModel(keras.Model):
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
         """Saves the model given, without the optimizer."""
         self.model.save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_own_variables(self, store) -> None:
+        """What is kept of the meta set: `BackupAndRestore` goes on with features as old as here."""
+        for place, variable in enumerate(self._kept.variables if self._kept else []):
+            store[str(place)] = np.asarray(variable)
+
+    def load_own_variables(self, store) -> None:
+        """See `save_own_variables`; where nothing was kept, the next step computes it."""
+        for place, variable in enumerate(self._kept.variables if self._kept else []):
+            if str(place) in store:
+                variable.assign(np.asarray(store[str(place)]))
 
     def _read_meta(self, meta) -> tuple[tf.Tensor, tf.Tensor]:
         """All (images, labels)."""

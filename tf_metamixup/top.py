@@ -49,7 +49,7 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     except (AttributeError, ValueError) as error:
         raise UserError(
             f"{refused}: it must be a functional or sequential model that uses each layer once; "
-            "meta(estimator='top_block') takes any model"
+            "estimator='top_block' takes any model"
         ) from error
     upper = set(head(model))
     if not upper <= reads.keys():
@@ -70,7 +70,7 @@ def cut(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     if len(border) != 1:
         raise UserError(
             f"{refused}: the head reads {len(border)} tensors of the layers below, and it must be "
-            "one; meta(estimator='top_block') takes any model"
+            "one; estimator='top_block' takes any model"
         )
     (features,) = border.values()
     return keras.Model(model.inputs, features), keras.Model(features, model.outputs[0])

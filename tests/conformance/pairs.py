@@ -25,6 +25,9 @@ MORE = [
     ("supervised", tiny.EXACT),
     (AT_THIS_SIZE["pseudo_label"], tiny.EXACT),
     (AT_THIS_SIZE["mixmatch"], "meta(alpha=0.75, estimator='nested')"),
+    # Their passes have second derivatives of their own.
+    (AT_THIS_SIZE["vat"], tiny.EXACT),
+    ("manifold_mixup", tiny.EXACT),
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(estimator='top_block')"),
     ("supervised", "meta(shuffle=True)"),

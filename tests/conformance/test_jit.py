@@ -15,6 +15,7 @@ STEPS = 3
 EACH = [pair for pair in PAIRS if pair[0] == "supervised" or pair[1] in (USUAL["meta"], "none")]
 COMPARED = [
     ("supervised", tiny.EXACT),
+    ("supervised", "meta(refresh=2)"),
     ("pseudo_label(threshold=0.5)", tiny.EXACT),
     ("mixmatch", "beta"),
 ]

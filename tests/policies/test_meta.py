@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.policies.by_hand import DRAWS, ETA, task
-from tf_metamixup import policies
+from tf_metamixup import paper, policies
 from tf_metamixup.errors import UserError
 from tf_metamixup.policies.learned import EDGE
 from tf_metamixup.randomness import Draws
@@ -123,3 +123,8 @@ def test_a_shuffle_keeps_the_learned_lambdas_but_not_their_rows():
 def test_values_out_of_range_are_told(text):
     with pytest.raises(UserError, match="must"):
         policies.make(text)
+
+
+def test_the_default_is_what_development_chose_and_the_paper_is_written_out():
+    assert str(policies.parse("meta(estimator='top_block_cached')")) == "meta"
+    assert str(policies.parse(paper.META)) == paper.META == "meta(estimator='nested')"

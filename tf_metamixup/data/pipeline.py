@@ -269,7 +269,7 @@ class DatasetStream(Stream):
         """See `Stream.whole`: one pass over the data set.
 
         Raises:
-            UserError: it has no end, or nothing in it.
+            UserError: it is known to have no end, or has nothing in it.
         """
         if self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise UserError(

@@ -18,9 +18,10 @@ class MixMatch(Consistency):
 
     A row is mostly itself (lambda >= 1/2), so labelled rows keep the cross-entropy and guessed ones
     the squared error. Policy `none` is the "MixMatch w/o MixUp" of Table III, `beta(0.75,
-    per_sample=True)` is MixMatch, `meta(alpha=0.75)` MixMatch + MetaMixUp. The average of the
-    weights is what is evaluated and exported. One pass over all rows stands in for the interleaved
-    batches of the code, whose authors call the two alike (google-research/mixmatch#7).
+    per_sample=True)` is MixMatch, `meta(alpha=0.75, estimator='nested')` MixMatch + MetaMixUp. The
+    average of the weights is what is evaluated and exported. One pass over all rows stands in for
+    the interleaved batches of the code, whose authors call the two alike
+    (google-research/mixmatch#7).
 
     Attributes:
         coefficient: lambda_U: 75 for CIFAR-10, 250 for SVHN.
