@@ -76,6 +76,7 @@ def task(pull=(1.0, -1.0, 1.0, -1.0), dominant=True):
         accepted=tf.fill([len(pull)], True),
         batch_size=tf.constant(len(pull)),
         dominant=dominant,
+        top=(0,),
     )
 
 
@@ -103,7 +104,7 @@ def test_reflecting_gives_rows_that_cross_half_more_of_themselves():
     reflected = policies.make("meta(step_size=50.0, reflect=True)")(
         task(), Draws.at(0, tf.constant(0))
     )
-    assert (reflected.value.numpy() > 0.5).all()
+    assert (reflected.value.numpy() > 0.5).all() and reflected.move.numpy().all()
 
 
 @pytest.mark.parametrize(
