@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 import tf_metamixup as tmm
+from tf_metamixup import paper
 from tf_metamixup.data import ArrayStream, scale
 from tf_metamixup.models.dropout import RowDropout
 
 CLASSES = 3
-# MetaMixUp as the paper has it.
-EXACT = "meta(estimator='nested')"
+EXACT = paper.META
 SHAPE = (6, 6, 1)
 
 

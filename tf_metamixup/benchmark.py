@@ -39,13 +39,14 @@ from absl import flags
 from tf_metamixup import main as job
 from tf_metamixup.config import Config
 from tf_metamixup.errors import UserError
+from tf_metamixup.paper import META
 from tf_metamixup.whole_file import replacing
 
 PLAIN = "beta"
 REFERENCE = "nested"
 # Estimator of lambda's gradient -> the policy that uses it.
 ESTIMATORS = {
-    REFERENCE: "meta(estimator='nested')",
+    REFERENCE: META,
     "vjp": "meta(estimator='vjp')",
     "top_block": "meta(estimator='top_block')",
     "top_block_cached": "meta(estimator='top_block_cached')",

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from tf_metamixup.errors import UserError
+from tf_metamixup.paper import META
 
 MODES = ("sl", "ssl")
 
@@ -12,7 +13,7 @@ MODES = ("sl", "ssl")
 BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",
-        "policy": "meta(estimator='nested')",  # eq. 7 and 9 as they stand
+        "policy": META,  # eq. 7 and 9 as they stand
         "epochs": 600,  # "number of epochs as 600"
         "batch_size": 128,  # "batch size as 128"
         "schedule": "cosine",  # "followed by cosine annealing"
@@ -22,7 +23,7 @@ BY_MODE: dict[str, dict[str, Any]] = {
     },
     "ssl": {
         "method": "pseudo_label(decay=0.05)",  # "we set sigma_d = 0.05"
-        "policy": "meta(estimator='nested')",  # eq. 7 and 9 as they stand
+        "policy": META,  # eq. 7 and 9 as they stand
         "epochs": 200,  # "200 epochs"
         "batch_size": 100,  # "batch size 100"
         "schedule": "steps",  # "divided by 10 after 60, 120 and 180 epochs"

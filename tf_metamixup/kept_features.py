@@ -75,8 +75,7 @@ class KeptFeatures:
             for first in range(0, self._share, self._rows_a_pass):
                 # One after the other: side by side they would need the memory of all at once.
                 with tf.control_dependencies(parts[-1:]):
-                    part = images[first : first + self._rows_a_pass]
-                    x = pixels(part, self._network)
+                    x = pixels(images[first : first + self._rows_a_pass], self._network)
                     parts.append(self._network.apply(self._body, self._network.theta, x, draws)[0])
             y = targets(self._given_labels, self._classes, self._labels.dtype)
             return tf.concat(parts, axis=0), y

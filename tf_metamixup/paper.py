@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-# Rows as (method, policy), in canonical spelling. The paper's gradient is the exact one.
+# MetaMixUp as the paper has it: the exact gradient.
 META = "meta(estimator='nested')"
+# Rows as (method, policy), in canonical spelling.
 SUPERVISED = {
     "Baseline": ("supervised", "none"),
     "MixUp": ("supervised", "beta"),
