@@ -83,6 +83,14 @@ def test_choices_and_test_images_are_apart():
     assert "**digits, test images**" in told and "**digits, unused training images**" in told
 
 
+def test_a_policy_that_is_the_whole_name_of_a_row_elsewhere_is_still_found_by_policy():
+    lone = row(BETA, [30.0, 31.0], dataset="cifar10")
+    pair = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)
+    told = comparison.against(BETA, lone + pair)
+    assert "**cifar10, test images**" in told
+    assert f"| `{BETA}`, epochs 1 | 100 | 1 | 2 | 12.75 | reference |" in told
+
+
 def test_unfinished_runs_are_left_out_and_a_policy_that_is_not_there_is_told():
     runs = [r | {"status": "stopped"} for r in row("meta", [9.0, 9.0])]
     with pytest.raises(UserError, match="no finished run has the policy meta"):

@@ -34,12 +34,12 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
         UserError: there is no such row.
     """
     by_dataset = _by_dataset(results)
+    # A row's name need not be spelt like a policy, and need not be one in every data set.
+    policy = reference if _is_named(reference, by_dataset) else str(policies.parse(reference))
     tables, drawn = [], 0
     for dataset, rows in by_dataset.items():
         own = [row for row in rows if _plain_name(row, rows) == reference]
-        if not own and not _is_named(reference, by_dataset):
-            policy = str(policies.parse(reference))
-            own = [row for row in rows if _first(row)["policy"] == policy]
+        own = own or [row for row in rows if _first(row)["policy"] == policy]
         if not own:
             continue
         chosen = min(own, key=lambda row: (_first(row)["labels_used"], _first(row)["steps"]))

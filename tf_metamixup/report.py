@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from tf_metamixup import main as job
 from tf_metamixup import paper, results
 from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
 from tf_metamixup.errors import UserError
@@ -188,7 +189,8 @@ def _mean(values: list[float | None]) -> str:
 def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
-        from tf_metamixup import comparison
+        with job.tensorflow_start():
+            from tf_metamixup import comparison
 
         return comparison.against(policy, runs)
     return table(runs) if number is None else paper_table(number, runs)
