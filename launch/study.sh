@@ -53,6 +53,7 @@ cell sl fashion_mnist baseline --epochs=200
 cell sl fashion_mnist mixup "$beta" --epochs=200
 cell sl fashion_mnist mixup "$u_shaped" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=200
+cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=200
 # Equal cost.
 cell sl fashion_mnist mixup "$beta" --epochs=440
 # Equal labels: the meta images are trained on as well, 30 steps an epoch and 3,990 in all.
@@ -61,12 +62,14 @@ cell sl fashion_mnist mixup "$u_shaped" --epochs=133 --meta_source=train
 cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=133 --meta_source=train
 rows 100 5 --train_examples=2000
 cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')" --epochs=200
-cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached, step_size=-1.0)" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=133 --meta_source=train
 
-rows 100 5 --train_examples=5000 --epochs=80
-cell sl cifar10 baseline
-cell sl cifar10 mixup "$beta"
-cell sl cifar10 metamixup "--policy=meta($cached)"
-cell sl cifar10 metamixup "--policy=meta($cached, shuffle=True)"
+rows 100 5 --train_examples=5000
+cell sl cifar10 baseline --epochs=80
+cell sl cifar10 mixup "$beta" --epochs=80
+cell sl cifar10 mixup "$u_shaped" --epochs=80
+cell sl cifar10 metamixup "--policy=meta($cached)" --epochs=80
+cell sl cifar10 metamixup "--policy=meta($cached, shuffle=True)" --epochs=80
+# Equal labels: 60 steps an epoch and 3,960 in all.
+cell sl cifar10 mixup "$beta" --epochs=66 --meta_source=train
