@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 from tf_metamixup import main, paper, report
 
@@ -140,6 +142,17 @@ def test_failed_runs_and_broken_files_are_left_out(tmp_path, capsys):
     told = capsys.readouterr()
     assert "4.00" in told.out and "90" not in told.out
     assert "broken" in told.err
+
+
+def test_a_comparison_is_printed_without_what_tensorflow_says_as_it_starts(tmp_path):
+    for seed, error in enumerate((4.0, 5.5)):
+        folder = tmp_path / f"run{seed}"
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps(result(error, policy="beta", seed=seed)))
+    command = [sys.executable, "-m", "tf_metamixup.report", tmp_path, "--against=beta(1)"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| `beta` | 200 | 10 | 2 | 4.75 | reference |" in done.stdout
 
 
 def test_help_tells_the_usage(capsys):

@@ -104,13 +104,21 @@ def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeyp
     certified = [config for config in made if config.evaluate_on == "test"]
     assert {config.seed for config in chosen} == set(range(5))
     assert {config.seed for config in certified} == set(range(100, 110))
-    steps = {"fashion_mnist": 2000, "cifar10": 5000}
+    examples = {"fashion_mnist": 2000, "cifar10": 5000}
+    steps = {
+        ("fashion_mnist", "heldout"): 4000,
+        ("fashion_mnist", "train"): 3990,
+        ("cifar10", "heldout"): 4000,
+        ("cifar10", "train"): 3960,
+    }
     for config in made:
         images = config.train_examples + (config.num_meta if config.meta_source == "train" else 0)
         taken = images // config.batch_size * config.epochs
         longer = config.policy == "beta(per_sample=True)" and config.epochs == 440
-        assert config.train_examples == steps[config.dataset]
-        assert 3960 <= taken <= 4000 or (longer and config.seed >= 100)
+        row = config.dataset, config.meta_source
+        assert config.train_examples == examples[config.dataset]
+        expected = 8800 if longer and config.seed >= 100 else steps[row]
+        assert taken == expected
         assert config.architecture == "cnn3(batch_norm=True, width=16)"
     seeds = collections.Counter(
         (config.dataset, config.policy, config.epochs, config.meta_source) for config in certified
