@@ -13,7 +13,7 @@ from tf_metamixup.errors import UserError
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PIXELS, LABELS = tiny.images(48)
 PIXELS = PIXELS.astype(np.float32) / 127.5 - 1
-KEEPING = "meta(estimator='top_block_cached', refresh=2)"
+KEEPING = "meta(refresh=2)"
 TRAIN, META = (PIXELS[:24], LABELS[:24]), (PIXELS[24:44], LABELS[24:44])
 
 
@@ -172,7 +172,6 @@ def softmax():
     ("made", "told"),
     [
         ({"method": "pseudo_label"}, "takes unlabelled images .* tmm.Trainer"),
-        ({"policy": "meta_net"}, "remembers images"),
         ({"policy": "metta"}, "meta"),
         ({"meta": None}, "needs `meta`"),
         ({"meta": (META[0][:, 1:], META[1])}, r"\[rows, 6, 6, 1\]"),

@@ -16,7 +16,6 @@ def examples(weight, stream, groups=1):
         weight=tf.constant(weight, tf.float32),
         stream=tf.constant(stream, tf.int32),
         truth=tf.fill([n], tf.constant(mixing.LABELLED, tf.int64)),
-        image=tf.fill([n], tf.constant(mixing.UNKNOWN, tf.int64)),
         groups=groups,
     )
 

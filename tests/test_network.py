@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_metamixup import models
 from tf_metamixup.errors import UserError
 from tf_metamixup.models.dropout import RowDropout
 from tf_metamixup.network import Network, check_model
@@ -147,17 +146,6 @@ def test_parts_share_the_models_weights_and_bring_their_own():
     assert forward.part("head", hidden).shape == (4, 2)
     own = {id(v) for v in (*model.variables, *head.variables)}
     assert {id(v) for v in network.variables} == own
-
-
-def test_the_top_is_named_or_the_last_two_layers_with_weights():
-    named = Network(models.make("cnn3(width=2, batch_norm=True)", (8, 8, 1), 3))
-    paths = [named.trainable[place].path for place in named.top]
-    layers = {path.split("/")[-2] for path in paths}
-    assert layers == {"top_conv", "top_bn", "features", "logits"}
-    assert len(paths) == 1 + 2 + 2 + 2
-    dense = [keras.layers.Dense(2) for _ in range(3)]
-    own = Network(keras.Sequential([keras.Input([2]), *dense]))
-    assert own.top == (2, 3, 4, 5)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,12 @@ import tensorflow as tf
 from tests import tiny
 from tf_metamixup import methods, mixing, policies
 from tf_metamixup.batch import Batch
-from tf_metamixup.kept_features import KeptFeatures
+from tf_metamixup.feature_cache import FeatureCache
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
-from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
-from tf_metamixup.step import Recipe, agreement, known, meta_task, train_step
+from tf_metamixup.step import Recipe, agreement, meta_task, train_step
 
 ETA = 0.1
 DRAWS = Draws.at(0, tf.constant(0))
@@ -70,7 +69,7 @@ def finite_differences(recipe, task, z, step=1e-5, places=None):
     def meta_loss(z):
         with tf.GradientTape() as tape:
             tape.watch(task.theta)
-            loss = task.inner(task.theta, recipe.policy.lam(z))
+            loss = task.inner(task.theta, recipe.policy.initial_lambda(z))
         gradients = tape.gradient(loss, task.theta)
         theta = list(task.theta)
         for place in places:
@@ -88,7 +87,7 @@ def test_lambda_gradient_equals_finite_differences(float64, method, parametrisat
         method, f"meta(estimator='nested', parametrisation='{parametrisation}')", dropout=0.3
     )
     task, _ = task_of(made, batch(soft=True))
-    z = made.policy.start(task, DRAWS)
+    z = made.policy.initial_logits(task, DRAWS)
     gradient = made.policy.gradient(task, z).numpy()
     expected = finite_differences(made, task, z)
     assert np.abs(expected).max() > 1e-6
@@ -103,31 +102,18 @@ def test_vjp_gives_the_gradient_of_nested(float64, method):
         made = recipe(method, f"meta(estimator='{estimator}')", norm="plain", dropout=0.3)
         data = batch(soft=True)
         task, _ = task_of(made, data._replace(u=tf.repeat(data.u, views, axis=1)))
-        gradients.append(made.policy.gradient(task, made.policy.start(task, DRAWS)).numpy())
+        gradients.append(
+            made.policy.gradient(task, made.policy.initial_logits(task, DRAWS)).numpy()
+        )
     assert np.abs(gradients[0]).max() > 1e-6
     np.testing.assert_allclose(*gradients, rtol=1e-10, atol=1e-14)
-
-
-def test_top_block_is_the_gradient_through_a_step_of_the_top_alone(float64):
-    made = recipe("supervised", "meta(estimator='top_block')")
-    task, _ = task_of(made, batch(soft=True))
-    # The dense layer is all but the convolution; the tiny network has no "top_" layer, so both of
-    # its layers would be the top.
-    assert task.top == (0, 1, 2, 3)
-    task = task._replace(top=(2, 3))
-    z = made.policy.start(task, DRAWS)
-    gradient = made.policy.gradient(task, z).numpy()
-    expected = finite_differences(made, task, z, places=task.top)
-    exact = finite_differences(made, task, z)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
-    assert np.abs(gradient - exact).max() > 1e-3 * np.abs(exact).max()
 
 
 def test_lambda_gradient_with_batch_norm_is_as_exact_as_its_moments(float64):
     # Keras's BatchNorm goes through tf.nn.moments, which stops a second-order gradient.
     made = recipe(norm="plain")
     task, _ = task_of(made, batch(soft=True))
-    z = made.policy.start(task, DRAWS)
+    z = made.policy.initial_logits(task, DRAWS)
     expected = finite_differences(made, task, z)
     gradient = made.policy.gradient(task, z).numpy()
     assert np.linalg.norm(gradient - expected) < 1e-2 * np.linalg.norm(expected)
@@ -138,7 +124,7 @@ def test_rejected_rows_have_zero_lambda_gradient_and_accepted_rows_have_not(floa
     task, examples = task_of(made, batch())
     accepted = examples.accepted.numpy()
     assert 6 < accepted.sum() < 12  # six labelled rows, and some of the six unlabelled ones
-    gradient = made.policy.gradient(task, made.policy.start(task, DRAWS)).numpy()
+    gradient = made.policy.gradient(task, made.policy.initial_logits(task, DRAWS)).numpy()
     assert (gradient[~accepted] == 0).all()
     partners = mixing.pairs(examples, DRAWS).numpy()
     mixed = accepted & (partners != np.arange(12))
@@ -218,45 +204,9 @@ def test_a_lambda_of_one_is_training_without_mixup(float64):
         np.testing.assert_array_equal(left, right)
 
 
-def remembering(numbers):
-    """A recipe that remembers ten images, and a batch of those numbered `numbers`."""
-    made = recipe(policy="meta_net")
-    made = made._replace(
-        own=made.policy.build(tiny.CLASSES), remembered=RememberedLosses(10, 0.5, "float64")
-    )
-    return made, batch(soft=True)._replace(numbers=tf.constant(numbers, tf.int64))
-
-
-def test_an_image_is_remembered_with_the_loss_of_the_row_that_it_led(float64):
-    numbers = [7, 1, 3, 0, 9, 5]
-    made, data = remembering(numbers)
-    theta = [tf.identity(w) for w in made.network.theta]
-    report = train_step(made, data, clock(), DRAWS)
-    mixed = Mixture(report.examples, report.partner, report.lambdas.value)
-    logits = made.network.forward(theta, DRAWS)(mixed.x)
-    expected = -tf.reduce_sum(mixed.y * tf.nn.log_softmax(logits), -1)
-    remembered = made.remembered.of(tf.constant(numbers, tf.int64))
-    np.testing.assert_allclose(remembered, expected, rtol=1e-10)
-    np.testing.assert_array_equal(made.remembered.of(tf.constant([2, 4], tf.int64)), [0.5, 0.5])
-
-
-def test_what_is_known_of_a_pair_are_both_targets_both_losses_and_the_progress(float64):
-    made, data = remembering([7, 1, 3, 0, 9, 5])
-    losses = tf.constant([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], tf.float64)
-    made.remembered.remember(data.numbers, losses)
-    forward = made.network.forward(made.network.theta, DRAWS)
-    examples = made.method.examples(forward, data, clock(), 1)
-    partner = tf.constant([1, 2, 3, 4, 5, 0])
-    late = clock()._replace(progress=tf.constant(0.25))
-    told = known(made, examples, partner, late).numpy()
-    np.testing.assert_array_equal(told[:, :3], data.y)
-    np.testing.assert_array_equal(told[:, 3:6], np.roll(data.y, -1, axis=0))
-    np.testing.assert_allclose(told[:, 6], losses)
-    np.testing.assert_allclose(told[:, 7], np.roll(losses, -1))
-    np.testing.assert_array_equal(told[:, 8], np.full(6, 0.25))
-
-
-def test_kept_features_give_the_gradient_of_the_whole_meta_set_through_the_top(float64):
+def test_cached_features_give_the_gradient_of_the_whole_meta_set_and_a_step_of_the_head(
+    float64,
+):
     x = image = keras.Input(tiny.SHAPE)
     x = keras.layers.Conv2D(3, 3, activation="tanh")(x)
     x = keras.layers.Dense(4, activation="tanh", name="top_dense")(keras.layers.Flatten()(x))
@@ -264,29 +214,22 @@ def test_kept_features_give_the_gradient_of_the_whole_meta_set_through_the_top(f
     network = Network(model)
     pixels, labels = tiny.images(15)
     meta = tf.cast(pixels, tf.float64) / 255
-    kept = KeptFeatures(network, meta, tf.constant(labels), tiny.CLASSES)
-    kept.renew(DRAWS)
-    features, y_meta = kept.rows()
-    policy = policies.make("meta(estimator='top_block_cached')")
-    made = recipe()._replace(network=network, policy=policy, kept=kept)
+    cache = FeatureCache(network, meta, tf.constant(labels), tiny.CLASSES)
+    cache.refresh(DRAWS)
+    features, y_meta = cache.rows()
+    policy = policies.make("meta(estimator='cached')")
+    made = recipe()._replace(network=network, policy=policy, feature_cache=cache)
     whole = batch(soft=True)._replace(x_meta=meta, y_meta=y_meta)
     task, _ = task_of(made, whole._replace(x_meta=features))
-    assert task.top == (2, 3, 4, 5)
-    z = made.policy.start(task, DRAWS)
+    assert task.head == (2, 3, 4, 5)
+    z = made.policy.initial_logits(task, DRAWS)
     gradient = made.policy.gradient(task, z).numpy()
-    plain, _ = task_of(made._replace(kept=None), whole)
-    expected = finite_differences(made, plain, z, places=task.top)
+    plain, _ = task_of(made._replace(feature_cache=None), whole)
+    expected = finite_differences(made, plain, z, places=task.head)
     assert np.abs(expected).max() > 1e-6
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
-
-
-def test_where_features_are_kept_the_head_alone_is_stepped():
-    made = recipe()
-    assert made.network.top == (0, 1, 2, 3) and made.network.head == (2, 3)
-    pixels, labels = tiny.images(6)
-    meta = tf.cast(pixels, tf.float32) / 255
-    kept = KeptFeatures(made.network, meta, tf.constant(labels), tiny.CLASSES)
-    assert task_of(made._replace(kept=kept), batch(tf.float32))[0].top == (2, 3)
+    exact = finite_differences(made, plain, z)
+    assert np.abs(gradient - exact).max() > 1e-3 * np.abs(exact).max()
 
 
 def test_equal_halves_of_the_meta_batch_agree_fully():

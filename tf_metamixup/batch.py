@@ -22,11 +22,9 @@ class Batch(NamedTuple):
         y: their targets [n, classes].
         u: unlabelled images, one axis of views: [n, V, H, W, C]; None without them.
         u_labels: their true labels int64 [n], -1 where unknown; read by metrics alone.
-        x_meta: meta images [m, H, W, C], or what the layers below the top block make of them where
-            features are kept; None without a meta set.
+        x_meta: meta images [m, H, W, C], or the head's cached input where features are
+            cached; None without a meta set.
         y_meta: their targets [m, classes].
-        numbers: int64 [n], which training images `x` are; None where the data does not tell.
-        u_numbers: the same of `u`.
     """
 
     x: tf.Tensor
@@ -35,8 +33,6 @@ class Batch(NamedTuple):
     u_labels: tf.Tensor | None = None
     x_meta: tf.Tensor | None = None
     y_meta: tf.Tensor | None = None
-    numbers: tf.Tensor | None = None
-    u_numbers: tf.Tensor | None = None
 
 
 def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
@@ -158,20 +154,17 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
 
 
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
-    """The streams' elements, `(images, labels)` or `(images, labels, numbers)` by stream name."""
+    """The streams' elements, `(images, labels)` by stream name."""
 
     def ready(images, labels):
         # Losses are worked out in the weights' precision, whatever the layers compute in.
         return pixels(images, network), targets(labels, classes, network.model.variable_dtype)
 
-    images, labels, *numbers = raw["labelled"]
-    batch = Batch(*ready(images, labels), numbers=numbers[0] if numbers else None)
+    batch = Batch(*ready(*raw["labelled"]))
     if "unlabelled" in raw:
-        u, u_labels, *numbers = raw["unlabelled"]
-        batch = batch._replace(
-            u=pixels(u, network), u_labels=u_labels, u_numbers=numbers[0] if numbers else None
-        )
+        u, u_labels = raw["unlabelled"]
+        batch = batch._replace(u=pixels(u, network), u_labels=u_labels)
     if "meta" in raw:
-        x_meta, y_meta = ready(*raw["meta"][:2])
+        x_meta, y_meta = ready(*raw["meta"])
         batch = batch._replace(x_meta=x_meta, y_meta=y_meta)
     return batch

@@ -12,7 +12,7 @@ A few hundred steps of training come first. Then, on one device:
 - the seconds of a trace are what the first call takes longer than the second;
 - each estimator's gradient for lambda is compared with that of `nested`, on the same batches, and
   with that of `nested` over the whole meta set at once. Where the batch is no smaller than the meta
-  set, the two are the same. Training goes on meanwhile, so that kept features have every age;
+  set, the two are the same. Training goes on meanwhile, so that cached features have every age;
 - images/s of the training loop with its pipeline are compared with those of the step alone, and
   with those of Keras's own training with its MixUp (see `keras_fit`).
 
@@ -25,7 +25,6 @@ batch of 16 a PreActResNet, whose last unit no BatchNorm follows, diverges withi
 import dataclasses
 import json
 import logging
-import math
 import os
 import pathlib
 import statistics
@@ -48,9 +47,7 @@ REFERENCE = "nested"
 ESTIMATORS = {
     REFERENCE: META,
     "vjp": "meta(estimator='vjp')",
-    "top_block": "meta(estimator='top_block')",
-    "top_block_cached": "meta(estimator='top_block_cached')",
-    "meta_net": "meta_net(every=10)",
+    "cached": "meta(estimator='cached')",
 }
 
 # Side and channels that an architecture usually sees.
@@ -147,7 +144,7 @@ class Subject:
         self._bare = _Held(next(trainer.batches(streams, step)))
         policy = trainer.policy
         # What is done at some steps only comes back after so many.
-        self._period = math.lcm(policy.every, policy.refresh if policy.keeps_features else 1)
+        self._period = policy.refresh if policy.caches_features else 1
         first, second = (self._seconds(self._bare, self._period) for _ in range(2))
         self.trace_seconds = self._period * (first - second)
         # Of a step that is slow and does something seldom, a slice is long: a round has fewer.

@@ -16,7 +16,7 @@ from tf_metamixup.batch import (
 )
 from tf_metamixup.data.pipeline import DatasetStream, order
 from tf_metamixup.errors import UserError
-from tf_metamixup.kept_features import KeptFeatures
+from tf_metamixup.feature_cache import FeatureCache
 from tf_metamixup.methods.method import Method
 from tf_metamixup.network import Network, check_model
 from tf_metamixup.policies import Policy
@@ -48,10 +48,10 @@ class MixUpModel(keras.Model):
         model: a built `keras.Model` that returns logits [N, classes]. For several GPUs, build it
             inside `tf.distribute.MirroredStrategy().scope()`.
         policy: where lambda comes from: `name(option=value)` or an instance; see
-            `tmm.policies.names()`. One that learns from past steps (`meta_net`) is refused.
+            `tmm.policies.names()`.
         method: the same; see `tmm.methods.names()`. One that takes unlabelled images is refused.
         meta: held-out images for policies that learn: a pair of arrays (images, labels), or a
-            finite `tf.data.Dataset` of batches. All of it is kept in memory. A policy that keeps
+            finite `tf.data.Dataset` of batches. All of it is kept in memory. A policy that caches
             features (`meta` by default) uses all of it at every step; of another, a step reads as
             many as its batch has rows, in seeded passes over all of them.
         seed: of everything drawn while training.
@@ -82,7 +82,7 @@ class MixUpModel(keras.Model):
             self._classes = model.output_shape[-1]
             self._meta = self._read_meta(meta) if policy.reads_meta else None
             self._watched = _Watched()
-            self._kept = None
+            self._feature_cache = None
             self.built = True
 
     def compile(
@@ -100,7 +100,7 @@ class MixUpModel(keras.Model):
             **options: others of Keras but `loss_weights`.
 
         Raises:
-            UserError: one of these is something else; the model cannot be cut for kept features.
+            UserError: one of these is something else, or the head of the model cannot be split off.
         """
         _check_loss(loss)
         if isinstance(optimizer, keras.Optimizer):
@@ -123,10 +123,9 @@ class MixUpModel(keras.Model):
                 )
             self._network = Network(self.model, parts=self._method.parts(self.model))
             self.optimizer.build(self._network.trainable)
-            self._own = self._policy.build(self._classes)
-            self._kept = None
-            if self._policy.keeps_features:
-                self._kept = KeptFeatures(self._network, *self._meta, self._classes)
+            self._feature_cache = None
+            if self._policy.caches_features:
+                self._feature_cache = FeatureCache(self._network, *self._meta, self._classes)
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:
         """As Keras has it, but for `class_weight` and `sample_weight`.
@@ -143,12 +142,12 @@ class MixUpModel(keras.Model):
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
         raw = {"labelled": (evenly_dealt(x), y)}
-        if self._meta is not None and self._kept is None:
+        if self._meta is not None and self._feature_cache is None:
             raw["meta"] = self._meta_rows(step, tf.shape(x, tf.int64)[0])
         batch = prepare(raw, self._network, self._classes)
-        if self._kept is not None:
-            self._kept.renew(draws, due=step % self._policy.refresh == 0)
-            x_meta, y_meta = self._kept.rows()
+        if self._feature_cache is not None:
+            self._feature_cache.refresh(draws, step % self._policy.refresh == 0)
+            x_meta, y_meta = self._feature_cache.rows()
             batch = batch._replace(x_meta=x_meta, y_meta=y_meta)
         recipe = Recipe(
             network=self._network,
@@ -157,8 +156,7 @@ class MixUpModel(keras.Model):
             optimizer=self.optimizer,
             weight_decay=[0.0] * len(self._network.trainable),
             groups=1,
-            own=self._own,
-            kept=self._kept,
+            feature_cache=self._feature_cache,
         )
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         # `fit` does not tell a step which share of the run is done; none of what is served asks.
@@ -185,15 +183,22 @@ class MixUpModel(keras.Model):
         self.model.save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_own_variables(self, store) -> None:
-        """What is kept of the meta set: `BackupAndRestore` goes on with features as old as here."""
-        for place, variable in enumerate(self._kept.variables if self._kept else []):
+        """Saves the feature cache, so that `BackupAndRestore` goes on with features as old."""
+        for place, variable in enumerate(
+            self._feature_cache.variables if self._feature_cache else []
+        ):
             store[str(place)] = np.asarray(variable)
 
     def load_own_variables(self, store) -> None:
-        """See `save_own_variables`; where nothing was kept, the next step computes it."""
-        for place, variable in enumerate(self._kept.variables if self._kept else []):
+        """See `save_own_variables`; where nothing was cached, the next step computes it."""
+        for place, variable in enumerate(
+            self._feature_cache.variables if self._feature_cache else []
+        ):
             if str(place) in store:
                 variable.assign(np.asarray(store[str(place)]))
+
+    def _cached_variables(self) -> list[keras.Variable]:
+        return self._feature_cache.variables if self._feature_cache else []
 
     def _read_meta(self, meta) -> tuple[tf.Tensor, tf.Tensor]:
         """All (images, labels)."""
@@ -269,11 +274,6 @@ def _check_served(method: Method, policy: Policy, strategy: tf.distribute.Strate
         raise UserError(
             f"method {method} takes unlabelled images or averages weights, which fit() has no "
             f"place for{otherwise}"
-        )
-    if policy.remembers or policy.every != 1:
-        raise UserError(
-            f"policy {policy} remembers images by their numbers, which fit() does not tell it"
-            f"{otherwise}"
         )
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")

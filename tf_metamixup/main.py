@@ -55,8 +55,8 @@ GROUPS = {
         "mode": "sl or ssl: the paper's defaults (section IV.B) for all other flags",
         "method": "name, name(value) or name(option=value, ...): supervised, adamixup, "
         "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
-        "policy": "where lambda comes from: none, fixed(c), beta(a), meta, meta_net; the paper's "
-        "MetaMixUp is meta(estimator='nested')",
+        "policy": "where lambda comes from: none, fixed(c), beta(a), meta; the paper's MetaMixUp "
+        "is meta(estimator='nested')",
         "architecture": "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, or "
         "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
         "preact_resnet(depth=18)",

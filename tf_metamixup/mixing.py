@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tf_metamixup.randomness import Draws
 
-# Values of `Examples.truth` that are no class, and of `Examples.image` that are no image.
+# Values of `Examples.truth` that are no class.
 UNKNOWN, LABELLED = -1, -2
 
 
@@ -23,7 +23,6 @@ class Examples(NamedTuple):
         stream: int32 [N]; only rows of the same stream are mixed with each other.
         truth: int64 [N], what is known of a row whose target the method guessed: its true class,
             or UNKNOWN; LABELLED for rows that came with a label.
-        image: int64 [N], which training image a row is, or UNKNOWN.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
         aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
     """
@@ -33,7 +32,6 @@ class Examples(NamedTuple):
     weight: tf.Tensor
     stream: tf.Tensor
     truth: tf.Tensor
-    image: tf.Tensor
     groups: int
     aside: tf.Tensor | None = None
 
@@ -102,8 +100,8 @@ def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
     return tf.reshape(joined, tf.concat([[-1], tf.shape(joined)[2:]], 0))
 
 
-def cells(examples: Examples) -> tf.Tensor:
-    """Which rows may change places with each other: int32 [N], the same for those that may.
+def permutation_groups(examples: Examples) -> tf.Tensor:
+    """Returns which rows may change places: int32 [N], the same number for those that may.
 
     Rows of one row group and stream may, accepted and rejected ones apart.
     """
@@ -121,11 +119,11 @@ def order(*keys: tf.Tensor) -> tf.Tensor:
     return rows
 
 
-def shuffled(cell: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
-    """A random permutation within each cell: int32 [N]."""
-    rows = tf.shape(cell)[0]
-    takes = order(cell, draws.uniform(purpose, rows))
-    return tf.scatter_nd(tf.argsort(cell, stable=True)[:, None], takes, [rows])
+def shuffled(groups: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
+    """Draws a random permutation within each of the permutation groups: int32 [N]."""
+    rows = tf.shape(groups)[0]
+    takes = order(groups, draws.uniform(purpose, rows))
+    return tf.scatter_nd(tf.argsort(groups, stable=True)[:, None], takes, [rows])
 
 
 def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
@@ -134,7 +132,7 @@ def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
     Rows change places within their row group and stream only. A rejected row is its own partner,
     so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
     """
-    partner = shuffled(cells(examples), draws, "pairs")
+    partner = shuffled(permutation_groups(examples), draws, "pairs")
     return tf.where(examples.accepted, partner, tf.range(tf.shape(partner)[0]))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tf_metamixup import replicas, top
+from tf_metamixup import replicas
 from tf_metamixup.errors import UserError
+from tf_metamixup.models import head
 from tf_metamixup.randomness import CALLS, Draws, fold
 
 
@@ -72,8 +73,7 @@ class Network:
     Attributes:
         trainable: the trainable variables, the model's first: what `theta` are the values of.
         averages: one variable for each trainable one of the model; empty without an average.
-        top: places in `trainable` of the weights of the top block and the head; see `top.layers`.
-        head: those of the weights of the head alone; see `top.head`.
+        head: indices in `trainable` of the weights of the head; see `models.head`.
     """
 
     def __init__(
@@ -92,10 +92,8 @@ class Network:
         models = [model, *self.parts.values()]
         self.trainable = _distinct(v for m in models for v in m.trainable_variables)
         self._place = {id(variable): place for place, variable in enumerate(self.trainable)}
-        self.top, self.head = (
-            tuple(sorted(self._place[id(v)] for layer in part for v in layer.trainable_variables))
-            for part in (top.layers(model), top.head(model))
-        )
+        stepped = [v for layer in head.layers(model) for v in layer.trainable_variables]
+        self.head = tuple(sorted(self._place[id(variable)] for variable in stepped))
         seeds = {id(v) for m in models for v in m.variables}
         seeds -= {id(w) for m in models for w in m.weights}
         others = _distinct(v for m in models for v in m.non_trainable_variables)

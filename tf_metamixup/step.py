@@ -1,19 +1,18 @@
 """One training step on one replica: Algorithms 1 and 2."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from tf_metamixup import losses, mixing, replicas
 from tf_metamixup.batch import Batch
-from tf_metamixup.kept_features import KeptFeatures
+from tf_metamixup.feature_cache import FeatureCache
 from tf_metamixup.methods.method import Method, Ratio, batch_size
 from tf_metamixup.mixing import Examples, Lambdas, Mixture
 from tf_metamixup.network import Network
 from tf_metamixup.policies import Task
 from tf_metamixup.randomness import Draws
-from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
 
 # Rows of a sample.
@@ -30,10 +29,7 @@ class Recipe(NamedTuple):
         optimizer: makes the real step; its learning rate is the clock's.
         weight_decay: coefficient of the coupled L2 gradient, one a weight of the network.
         groups: how many row groups this replica's rows form.
-        own: what the policy's `build` made.
-        kept: the meta set's features, for a policy that keeps them.
-        remembered: the images' losses, for a policy that asks for them.
-        learns: whether this is one of the steps at which the policy learns.
+        feature_cache: the meta set's features, for a policy that caches them.
     """
 
     network: Network
@@ -42,10 +38,7 @@ class Recipe(NamedTuple):
     optimizer: keras.Optimizer
     weight_decay: list[float]
     groups: int
-    own: Any = None
-    kept: KeptFeatures | None = None
-    remembered: RememberedLosses | None = None
-    learns: bool = True
+    feature_cache: FeatureCache | None = None
 
 
 class Report(NamedTuple):
@@ -121,15 +114,13 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([theta, examples.weight])
+        tape.watch(theta)
         region = {}
         if method.learns_lambda:
             lambdas, region = method.lambdas(forward, examples, partner)
         mixture = Mixture(examples, partner, lambdas.value)
         loss, watched = method.loss(forward, mixture, batch, clock)
-    *gradients, by_weight = tape.gradient(
-        loss, [*theta, examples.weight], unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
+    gradients = tape.gradient(loss, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     # The optimizer sums over replicas, so each adds its share of the decay.
     gradients = [
         gradient + decay / replicas.count() * weight
@@ -137,10 +128,6 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     ]
     recipe.optimizer.apply(gradients, network.trainable)
     network.commit(forward.state, clock.step)
-    if recipe.remembered is not None:
-        # The loss is linear in the rows' weights: its derivative is a row's own loss, over B.
-        own = by_weight * tf.cast(batch_size(batch), by_weight.dtype)
-        recipe.remembered.remember(examples.image, own)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
 
@@ -175,10 +162,10 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         return method.loss(network.forward(theta, draws, exact=True), mixture, batch, clock)[0]
 
     def outer(theta):
-        if recipe.kept is None:
+        if recipe.feature_cache is None:
             logits = network.forward(theta, draws, exact=True)(batch.x_meta)
         else:
-            logits = recipe.kept.logits(theta, batch.x_meta, draws)
+            logits = recipe.feature_cache.logits(theta, batch.x_meta, draws)
         return replicas.global_mean(losses.cross_entropy(batch.y_meta, logits))
 
     return Task(
@@ -188,28 +175,16 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         learning_rate=clock.learning_rate,
         accepted=examples.accepted,
         batch_size=batch_size(batch),
-        dominant=method.dominant,
-        top=network.top if recipe.kept is None else network.head,
-        cell=mixing.cells(examples),
-        known=known(recipe, examples, partner, clock),
-        own=recipe.own,
-        learns=recipe.learns,
+        fold_lambda=method.fold_lambda,
+        head=network.head,
+        permutation_groups=mixing.permutation_groups(examples),
     )
-
-
-def known(recipe: Recipe, examples: Examples, partner: tf.Tensor, clock: Clock):
-    """See `Task.known`."""
-    if recipe.remembered is None:
-        return None
-    y, loss = examples.y, tf.cast(recipe.remembered.of(examples.image), examples.y.dtype)[:, None]
-    progress = tf.fill(tf.shape(loss), tf.cast(clock.progress, y.dtype))
-    return tf.concat([y, tf.gather(y, partner), loss, tf.gather(loss, partner), progress], axis=1)
 
 
 def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
     """What the policy's gradient is at this step (eq. 9), [N]; changes nothing."""
     _, _, task = paired(recipe, batch, clock, draws)
-    return recipe.policy.gradient(task, recipe.policy.start(task, draws))
+    return recipe.policy.gradient(task, recipe.policy.initial_logits(task, draws))
 
 
 def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:

@@ -16,12 +16,11 @@ from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.data.pipeline import DatasetStream, Stream
 from tf_metamixup.errors import UserError
 from tf_metamixup.evaluation import Evaluation
-from tf_metamixup.kept_features import KeptFeatures
+from tf_metamixup.feature_cache import FeatureCache
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.network import Network, check_model
 from tf_metamixup.randomness import Draws
-from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock
 from tf_metamixup.step import (
     Recipe,
@@ -119,7 +118,6 @@ class Trainer:
             )
             self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
-            own = self.policy.build(self.classes)
         self._recipe = Recipe(
             network=self.network,
             method=self.method,
@@ -130,7 +128,6 @@ class Trainer:
                 for v in self.network.trainable
             ],
             groups=groups // self.strategy.num_replicas_in_sync,
-            own=own,
         )
         self.hyper_parameters = {
             "method": repr(self.method),
@@ -166,8 +163,7 @@ class Trainer:
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that training changes, in a stable order: what a checkpoint holds."""
-        recipe = self._recipe
-        holders = [self.network, self.optimizer, recipe.own, recipe.kept, recipe.remembered]
+        holders = [self.network, self.optimizer, self._recipe.feature_cache]
         return [variable for holder in holders if holder for variable in holder.variables]
 
     @property
@@ -185,7 +181,7 @@ class Trainer:
             unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C],
                 optionally with true labels to watch; for methods that want them.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
-                keep features (`meta` by default) take all into memory.
+                cache features (`meta` by default) take all into memory.
             test: finite batches (images, labels), evaluated at epoch ends.
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
@@ -350,7 +346,7 @@ class Trainer:
     def lambda_gradient(self, batch, step: int) -> np.ndarray:
         """The gradient, [N], by which the policy would move lambda's logits, on one replica.
 
-        Kept features are renewed where it is their step; nothing else is changed.
+        Cached features are refreshed at their steps; nothing else is changed.
         """
         return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
 
@@ -388,35 +384,32 @@ class Trainer:
                 shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
             )
             step = first_step + tf.cast(number, tf.int64)
-            self._renew_features(step)
+            self._refresh_features(step)
             batch = self.strategy.run(self._prepared, (next(iterator),))
-            if self.policy.every == 1 or step % self.policy.every == 0:
-                step_metrics, step_rows, sample = self._global_step(batch, step, learns=True)
-            else:
-                step_metrics, step_rows, sample = self._global_step(batch, step, learns=False)
+            step_metrics, step_rows, sample = self._global_step(batch, step)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         # Not stacked: the last batch of a user's data set may be short.
         return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6]), sample
 
-    def _renew_features(self, step):
-        """Where features are kept and it is their step."""
+    def _refresh_features(self, step):
+        """Refreshes cached features at their steps."""
 
         def on_replica(step):
-            self._recipe.kept.renew(self._draws(step))
+            self._recipe.feature_cache.refresh(self._draws(step))
 
-        if self.policy.keeps_features and step % self.policy.refresh == 0:
+        if self.policy.caches_features and step % self.policy.refresh == 0:
             self.strategy.run(on_replica, (step,))
 
     def _prepared(self, raw):
         batch = prepare(raw, self.network, self.classes)
-        if self._recipe.kept is None:
+        if self._recipe.feature_cache is None:
             return batch
-        x_meta, y_meta = self._recipe.kept.rows()
+        x_meta, y_meta = self._recipe.feature_cache.rows()
         return batch._replace(x_meta=x_meta, y_meta=y_meta)
 
-    def _global_step(self, batch, step, *, learns: bool):
-        metrics, rows, sample = self._step(batch, step, learns=learns)
+    def _global_step(self, batch, step):
+        metrics, rows, sample = self._step(batch, step)
         metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
         return metrics, self.workers.gather(rows), tf.nest.map_structure(self._first, sample)
 
@@ -424,11 +417,9 @@ class Trainer:
         """That of this worker's first replica, of one value per replica."""
         return self.strategy.experimental_local_results(value)[0]
 
-    def _replicated_step(self, batch, step, *, learns: bool):
-        recipe = self._recipe._replace(learns=learns)
-
+    def _replicated_step(self, batch, step):
         def on_replica(batch, step):
-            report = train_step(recipe, batch, self.clock(step), self._draws(step))
+            report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
             self._metric_names = list(report.metrics)
             metrics = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
             return tf.stack(metrics), _rows(report), report.sample()
@@ -440,12 +431,11 @@ class Trainer:
             batch = self._prepared(raw)
             return lambda_gradient(self._recipe, batch, self.clock(step), self._draws(step))
 
-        self._renew_features(step)
+        self._refresh_features(step)
         return self.strategy.run(on_replica, (raw, step))
 
     def _mixture(self, raw, step):
-        recipe = self._recipe._replace(learns=False)
-        return mixture(recipe, self._prepared(raw), self.clock(step), self._draws(step))
+        return mixture(self._recipe, self._prepared(raw), self.clock(step), self._draws(step))
 
     def _replicated_agreement(self, raw, step):
         def on_replica(raw, step):
@@ -481,7 +471,7 @@ class Trainer:
     def streams(self, *, labelled, unlabelled=None, meta=None) -> dict[str, Stream]:
         """What a step is given of the data, by name; see `fit`.
 
-        What the policy keeps of the data is made here, and is from then on among `variables`.
+        The policy's feature cache is made here, and is from then on among `variables`.
 
         Raises:
             UserError: data that is missing or that the model does not take.
@@ -513,23 +503,17 @@ class Trainer:
                 f"least {2 * groups}, or policy none"
             )
         with self.strategy.scope():
-            self._keep(streams, groups)
+            self._cache_features(streams, groups)
         return streams
 
-    def _keep(self, streams: dict[str, Stream], groups: int) -> None:
-        """Makes what the policy keeps of the data; of the meta set, the rows that can be dealt."""
-        kept = remembered = None
-        if self.policy.keeps_features:
+    def _cache_features(self, streams: dict[str, Stream], groups: int) -> None:
+        """Takes the meta set into memory where the policy caches its features."""
+        cache = None
+        if self.policy.caches_features:
             images, labels = streams.pop("meta").whole()
             rows = len(images) // groups * groups
-            kept = KeptFeatures(self.network, images[:rows], labels[:rows], self.classes)
-        if self.policy.remembers:
-            known = [stream.last_number for name, stream in streams.items() if name != "meta"]
-            images = 1 + max((last for last in known if last is not None), default=0)
-            # The loss of a guess at random.
-            dtype = self.model.variable_dtype
-            remembered = RememberedLosses(images, np.log(self.classes), dtype)
-        self._recipe = self._recipe._replace(kept=kept, remembered=remembered)
+            cache = FeatureCache(self.network, images[:rows], labels[:rows], self.classes)
+        self._recipe = self._recipe._replace(feature_cache=cache)
 
     def _check(self, name: str, spec) -> None:
         if not (isinstance(spec, tuple) and len(spec) == 2):

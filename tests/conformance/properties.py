@@ -106,7 +106,7 @@ def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> N
 def lambda_lies_where_it_must(pair: Pair) -> None:
     _, rows = pair.train(0, 5)
     lam, start = rows[:, 0], rows[:, 1]
-    least = 0.5 if pair.trainer.method.dominant else 0.0
+    least = 0.5 if pair.trainer.method.fold_lambda else 0.0
     for values in (lam, start):
         assert (values >= least).all() and (values <= 1).all()
 

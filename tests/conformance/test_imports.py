@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
     "errors registry config paper rendezvous whole_file": 0,
     "losses schedules replicas randomness precision evaluation image_files": 0,
-    "mixing hypergradient top network batch kept_features remembered_losses lambda_net": 1,
+    "mixing hypergradient network batch feature_cache": 1,
     "models data devices workers": 1,
     "policies methods": 2,
     "step": 3,

@@ -19,6 +19,6 @@ def task(accepted=(True, True, True, False), learning_rate=ETA, **more):
         learning_rate=tf.constant(learning_rate, tf.float64),
         accepted=tf.constant(accepted),
         batch_size=tf.constant(4),
-        cell=tf.cast(accepted, tf.int32),
-        **{"top": (0,)} | more,
+        permutation_groups=tf.cast(accepted, tf.int32),
+        **{"head": (0,)} | more,
     )

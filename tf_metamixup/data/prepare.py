@@ -72,7 +72,6 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         images = source.train
         if isinstance(images, Streamed) and len(indices) <= KEPT:
             # A batch of few of the images would read a large share of the files, every step.
-            options["numbers"] = indices
             images, indices = images.keep(indices), np.arange(len(indices))
         return pipeline.stream(
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options

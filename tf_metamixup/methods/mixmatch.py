@@ -38,7 +38,7 @@ class MixMatch(Consistency):
     temperature: float = 0.5
     decay: float = 0.999
     predicts_average: ClassVar[bool] = True
-    dominant: ClassVar[bool] = True
+    fold_lambda: ClassVar[bool] = True
 
     def __post_init__(self):
         check_weight("mixmatch", self.coefficient, self.ramp)
