@@ -2,8 +2,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import mixing
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Examples
-from tf_metamixup.randomness import Draws
 
 DRAWS = Draws.at(0, tf.constant(0))
 

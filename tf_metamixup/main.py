@@ -25,8 +25,8 @@ from tf_metamixup.config import (
     SCHEDULES,
     Config,
 )
-from tf_metamixup.errors import UnknownNameError, UserError
-from tf_metamixup.stopping import Interrupted
+from tf_metamixup.core.errors import UnknownNameError, UserError
+from tf_metamixup.core.signals import Interrupted
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
 
@@ -225,12 +225,12 @@ def train(config: Config) -> dict | None:
     """
     import tensorflow as tf
 
-    from tf_metamixup import devices
-    from tf_metamixup.assembly import assemble
+    from tf_metamixup.distribution.strategy import make_strategy
+    from tf_metamixup.experiment import assemble
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    assembly = assemble(config, devices.make_strategy(config.replicas))
+    assembly = assemble(config, make_strategy(config.replicas))
     config, source, prepared, trainer = assembly
     workers = trainer.workers
     if config.litert != "none":
@@ -284,7 +284,7 @@ def command_of(config: Config) -> list[str]:
 def _require_litert(trainer, source) -> None:
     import tensorflow as tf
 
-    from tf_metamixup import litert
+    from tf_metamixup.export import litert
 
     with tensorflow_start():
         image = tf.TensorSpec([None, *source.image_shape], tf.uint8)
@@ -293,7 +293,7 @@ def _require_litert(trainer, source) -> None:
 
 def _export(config: Config, trainer, source, prepared, result: dict) -> None:
     """Writes what the finished run has not left behind yet; see `export` and `litert`."""
-    from tf_metamixup.run_directory import RunDirectory
+    from tf_metamixup.runs.directory import RunDirectory
 
     folder = RunDirectory(config.run_dir)
     command = shlex.join(command_of(config))
@@ -310,8 +310,8 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
     """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
     import numpy as np
 
-    from tf_metamixup import litert
     from tf_metamixup.data.pipeline import test_batches
+    from tf_metamixup.export import litert
 
     some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
     tested = litert.spread(np.arange(len(source.test)), litert.TEST_IMAGES)

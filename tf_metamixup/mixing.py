@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup.randomness import Draws
+from tf_metamixup.core.rng import Draws
 
 # Values of `Examples.truth` that are no class.
 UNKNOWN, LABELLED = -1, -2
@@ -91,6 +91,44 @@ class Mixture(NamedTuple):
     def of(self, values: tf.Tensor) -> tf.Tensor:
         """`values` [N, ...] of the rows, mixed."""
         return mix(values, self.partner, self.lam)
+
+
+class Sample(NamedTuple):
+    """Some mixed rows of a step, for people to look at.
+
+    Attributes:
+        x_i, x_j: the scaled images of a row and of its partner, [n, H, W, C].
+        y_i, y_j: their targets, [n, classes].
+        lam: x_i's share, [n].
+        accepted: whether the row is trained on, [n].
+        guessed: whether the method guessed its target, [n].
+    """
+
+    x_i: tf.Tensor
+    x_j: tf.Tensor
+    y_i: tf.Tensor
+    y_j: tf.Tensor
+    lam: tf.Tensor
+    accepted: tf.Tensor
+    guessed: tf.Tensor
+
+    @classmethod
+    def spec(cls, image_shape: tuple, classes: int) -> "Sample":
+        """What a sample is made of: float32 but for the last two, any number of rows.
+
+        Args:
+            image_shape: (None, H, W, C), of what the model takes.
+            classes: how many there are.
+        """
+        image, target = tf.TensorSpec(image_shape), tf.TensorSpec([None, classes])
+        truth = tf.TensorSpec([None], tf.bool)
+        return cls(image, image, target, target, tf.TensorSpec([None]), truth, truth)
+
+    @property
+    def x(self) -> tf.Tensor:
+        """Mixed by eq. 4, [n, H, W, C]."""
+        lam = self.lam[:, None, None, None]
+        return lam * self.x_i + (1 - lam) * self.x_j
 
 
 def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:

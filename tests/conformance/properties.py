@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup import policies
-from tf_metamixup.checkpoints import Checkpoints, Progress
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies import Policy
-from tf_metamixup.randomness import Draws
-from tf_metamixup.step import agreement, train_step
+from tf_metamixup.runs.checkpoints import Checkpoints, Progress
+from tf_metamixup.training.step import agreement, train_step
 
 RUN, EPOCH = 120, 3  # steps
 # With 0.1, one run in twelve of those that learn lambda has not settled by the last step.

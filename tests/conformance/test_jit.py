@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.conformance.pairs import PAIRS, USUAL
 from tests.conformance.properties import EPOCH, RUN, Pair
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 STEPS = 3
 # Each method and each policy once: neither looks at the other.

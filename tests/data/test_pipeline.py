@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, sources
-from tf_metamixup.errors import UserError
 
 COUNT = 10
 OPTIONS = {

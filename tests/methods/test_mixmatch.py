@@ -4,11 +4,11 @@ import tensorflow as tf
 
 from tests.methods.by_hand import Logits, batch, clock, told, unmixed
 from tf_metamixup import methods, policies
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.methods.mixmatch import sharpen
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.policies import Task
-from tf_metamixup.randomness import Draws
 
 LN3 = np.log(3.0)
 # Two labelled rows that answer (3/4, 1/4); one class each. Two unlabelled images, whose two views

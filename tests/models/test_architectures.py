@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_metamixup import models
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 @pytest.fixture(scope="module", params=models.names())

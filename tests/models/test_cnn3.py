@@ -2,7 +2,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import make
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests import tiny
 from tf_metamixup import models
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import head
-from tf_metamixup.network import Network
+from tf_metamixup.models.network import Network
 
 SMALL = [
     "cnn3(width=2, batch_norm=True)",

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.policies import Task
-from tf_metamixup.randomness import Draws
 
 DRAWS = Draws.at(0, tf.constant(0))
 ETA = 0.1

@@ -3,9 +3,10 @@ import pytest
 import tensorflow as tf
 
 from tests.policies.by_hand import DRAWS, ETA, task
-from tf_metamixup import paper, policies
-from tf_metamixup.errors import UserError
+from tf_metamixup import policies
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.policies.meta import EDGE
+from tf_metamixup.report import paper
 
 
 def test_meta_step_by_hand():

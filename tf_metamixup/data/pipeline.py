@@ -9,10 +9,10 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
 from tf_metamixup.data.sources import InMemory, Streamed
-from tf_metamixup.errors import UserError
-from tf_metamixup.randomness import Draws, fold, permutation, root
 
 _ENDLESS = tf.int64.max
 _SHUFFLE_BUFFER = 16_384  # encoded images

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, splits
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.sources import Source, Streamed
-from tf_metamixup.errors import UserError
 
 TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet

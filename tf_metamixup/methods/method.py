@@ -6,13 +6,14 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from tf_metamixup import losses, replicas
-from tf_metamixup.batch import Batch
-from tf_metamixup.errors import UserError
+from tf_metamixup import losses
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.registry import Registry
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
-from tf_metamixup.network import Forward
-from tf_metamixup.registry import Registry
-from tf_metamixup.schedules import Clock
+from tf_metamixup.models.network import Forward
 
 METHODS = Registry("method")
 

@@ -13,7 +13,7 @@ To add an architecture, add a file with a function decorated by `MODELS.register
 
 import keras
 
-from tf_metamixup import registry
+from tf_metamixup.core import registry
 
 # Defined before the modules below are imported: they register their functions here.
 MODELS = registry.Registry("architecture")

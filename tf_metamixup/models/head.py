@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 def layers(model: keras.Model) -> list[keras.Layer]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 def image_input(image_shape: tuple[int, int, int]) -> keras.KerasTensor:

@@ -12,7 +12,7 @@ Neither has dropout here: no row of the paper uses it.
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import MODELS, layers
 
 

@@ -6,7 +6,9 @@ from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup import hypergradient, mixing, replicas
+from tf_metamixup import hypergradient, mixing
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.distribution import replicas
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies.policy import (
     POLICIES,
@@ -16,7 +18,6 @@ from tf_metamixup.policies.policy import (
     check_choice,
     check_count,
 )
-from tf_metamixup.randomness import Draws
 
 # Initial logits lie in [logit(1e-4), logit(1 - 1e-4)], about +-9.2.
 EDGE = 1e-4

@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.registry import Registry
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
-from tf_metamixup.randomness import Draws
-from tf_metamixup.registry import Registry
 
 POLICIES = Registry("policy")
 
