@@ -73,6 +73,9 @@ NOT_IDENTITY = (
     "export",
     "litert",
 )
+# Settings that runs of one row of a table, or of one curve, may differ in: neither the protocol
+# nor what is measured depends on them.
+FREE = frozenset((*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"))
 
 
 @dataclasses.dataclass(frozen=True)

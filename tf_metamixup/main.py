@@ -252,6 +252,7 @@ def train(config: Config) -> dict | None:
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
+        data=_own_data(source),
     )
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
     exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
@@ -259,6 +260,15 @@ def train(config: Config) -> dict | None:
         if workers.chief and config.export and exported:
             _export(config, trainer, source, prepared, result)
     return result if workers.chief else None
+
+
+def _own_data(source) -> Callable[[], str] | None:
+    """A checksum of a folder's images, since its name says little; None of a published data set."""
+    from tf_metamixup.runs.fingerprint import fingerprint
+
+    if not source.name.startswith("folder:"):
+        return None
+    return lambda: fingerprint((part.images, part.labels) for part in (source.train, source.test))
 
 
 def command_of(config: Config) -> list[str]:

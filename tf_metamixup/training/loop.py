@@ -8,6 +8,7 @@ import math
 import platform
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -67,6 +68,8 @@ def fit(
     recorded: dict[str, Any] | None = None,
     splits: dict[str, list] | None = None,
     labels_used: int | None = None,
+    dataset: str | None = None,
+    data: Callable[[], str] | None = None,
     **plan,
 ) -> dict[str, Any]:
     """Runs or resumes training in `run_dir`; the content of `result.json`.
@@ -82,11 +85,15 @@ def fit(
         recorded: further settings for `config.json` and `result.json`.
         splits: which images the streams are made of, for `splits.json`.
         labels_used: number of labels that the run reads, for the record.
+        dataset: what reports call the data, without `settings`; runs on data of two names are
+            never taken together.
+        data: gives a checksum that tells apart data of one name; called at the end.
         **plan: the rest of `Plan`.
     """
     plan = Plan(steps, epoch_steps or min(steps, 1000), **plan)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": plan.epoch_steps}
+        settings |= {"dataset": dataset} if dataset else {}
     workers = trainer.workers
     with contextlib.ExitStack() as stack:
         with workers.together():
@@ -103,7 +110,7 @@ def fit(
             if packed and not workers.chief:
                 progress = record.unpack(packed)
         config = settings | (recorded or {})
-        run = _Run(trainer, streams, test, plan, record, progress, config, labels_used)
+        run = _Run(trainer, streams, test, plan, record, progress, config, labels_used, data)
         with workers.watched():
             return run.go(stop)
 
@@ -111,10 +118,10 @@ def fit(
 class _Run:
     """One sitting of a run."""
 
-    def __init__(self, trainer, streams, test, plan, record, progress, config, labels_used):
+    def __init__(self, trainer, streams, test, plan, record, progress, config, labels_used, data):
         self.trainer, self.streams, self.test = trainer, streams, test
         self.plan, self.record = plan, record
-        self.config, self.labels_used = config, labels_used
+        self.config, self.labels_used, self.data = config, labels_used, data
         self.workers = trainer.workers
         self.history = History(trainer.classes)
         self.step = 0
@@ -314,6 +321,7 @@ class _Run:
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images / self.seconds, 1) if self.seconds else None,
             "labels_used": self.labels_used,
+            "data": self.data() if self.data and status != "failed" else None,
             "parameters": self.trainer.parameters,
             "method": self.config["method"],
             "policy": self.config["policy"],

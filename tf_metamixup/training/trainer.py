@@ -25,6 +25,7 @@ from tf_metamixup.methods.batch import check_images, check_labels, prepare, prob
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture, Sample
 from tf_metamixup.models.network import Network, check_model
+from tf_metamixup.runs.fingerprint import fingerprint
 from tf_metamixup.training import loop, mixed_precision
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.step import (
@@ -189,7 +190,8 @@ class Trainer:
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             **plan: see `loop.Plan`: `epoch_steps`, `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`; and `settings`, `labels_used`.
+                `checkpoint_every`; and `settings`, `labels_used`, and `dataset`, a name of the data
+                for reports, which without it tell data apart by the test images alone.
 
         Returns:
             The content of `result.json`.
@@ -200,6 +202,8 @@ class Trainer:
         """
         self._run_dir = run_dir
         streams = self.streams(labelled=labelled, unlabelled=unlabelled, meta=meta)
+        if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
+            plan["data"] = lambda: fingerprint(test)
         return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
