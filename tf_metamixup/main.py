@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
+from tf_metamixup.cli import BAD_FLAGS, FAILED, FINISHED, read_flags
 from tf_metamixup.config import (
     CORRUPT_IMAGES,
     DECAYED,
@@ -27,8 +28,6 @@ from tf_metamixup.config import (
 )
 from tf_metamixup.core.errors import UnknownNameError, UserError
 from tf_metamixup.core.signals import Interrupted
-
-FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
 
 # Flag, help; type and default are the Config field's. "by mode" and the like: see the docstring
 # of Config and README.md.
@@ -137,41 +136,6 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
             )
 
 
-def read_flags(
-    values: flags.FlagValues, argv: list[str], about: str, *, operands: bool = False
-) -> list[str]:
-    """Gives `values` what the command line says; `--help` prints `about` and exits.
-
-    Args:
-        values: with flags defined.
-        argv: the command line.
-        about: what the program does.
-        operands: whether there may be more than flags.
-
-    Returns:
-        What is no flag.
-
-    Raises:
-        UserError: an unknown flag, a value of another type, an argument that is not taken.
-    """
-    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="run")
-    # absl reads --flagfile and --undefok through flags of these names.
-    flags.DEFINE_string("flagfile", "", "file with one flag a line", values, module_name="run")
-    flags.DEFINE_string("undefok", "", "flags that may be unknown", values, module_name="run")
-    try:
-        rest = values(argv)[1:]
-    except flags.Error as error:
-        raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"cannot read the flagfile: {error}") from None
-    if rest and not operands:
-        raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
-    if values["help"].value:
-        print(f"{about}\n{values.get_help()}")
-        sys.exit(FINISHED)
-    return rest
-
-
 def config_of(values: flags.FlagValues) -> Config:
     """The Config that the flags in `values` make, with the defaults of its mode.
 
@@ -209,6 +173,11 @@ def canonical(config: Config) -> Config:
     policies.check(policy, learned_elsewhere=method.learns_lambda)
     if config.mixed_bfloat16:
         methods.check_precision(method)
+    if method.views and config.mode == "sl":
+        raise UserError(
+            f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "
+            "use --mode=ssl"
+        )
     return dataclasses.replace(
         config,
         method=str(methods.parse(config.method)),

@@ -192,22 +192,18 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer("table", None, "one of the paper's tables", 1, 5, **common)
     flags.DEFINE_string("against", None, "policy or name of the row to compare with", **common)
     flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
-    flags.DEFINE_boolean("help", False, "show this", **common)
     try:
-        _, *folders = values(argv)
-    except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if values["help"].value:
-        print(f"{__doc__}\n{values.get_help()}")
-        return 0
-    if not folders:
-        print(
-            "usage: python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY] "
-            "[--keep=DIR]",
-            file=sys.stderr,
-        )
-        return 2
+        folders = job.read_flags(values, argv, __doc__, operands=True)
+        if not folders:
+            raise UserError(
+                "no runs; usage: python -m tf_metamixup.report RUNS_DIR... "
+                "[--table=N | --against=POLICY] [--keep=DIR]"
+            )
+    except UserError as error:
+        print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+        return job.BAD_FLAGS
+    except SystemExit as told:  # --help or --version
+        return told.code
     found = results.read(folders)
     if not found:
         print(f"error: no result with a test error below {', '.join(folders)}", file=sys.stderr)
