@@ -34,10 +34,10 @@ class Plan:
 class Subject:
     """A training step that is measured, on one batch and with its pipeline."""
 
-    def __init__(self, trainer, streams: dict, step: int, plan: Plan):
-        self._trainer, self._step, self._streams = trainer, step, streams
-        self._bare = Repeated(next(trainer.batches(streams, step)))
-        policy = trainer.policy
+    def __init__(self, graphs, step: int, plan: Plan):
+        self._graphs, self._step = graphs, step
+        self._bare = Repeated(next(graphs.batches(step)))
+        policy = graphs.recipe.policy
         # What is done at some steps only comes back after so many.
         self._period = policy.refresh if policy.caches_features else 1
         first, second = (self._seconds(self._bare, self._period) for _ in range(2))
@@ -65,7 +65,7 @@ class Subject:
     def fed(self):
         """Returns a function (steps) -> seconds per step with the pipeline."""
         # Only now: a pipeline that fills its buffers takes time and memory.
-        fed = self._trainer.batches(self._streams, self._step)
+        fed = self._graphs.batches(self._step)
         self._seconds(fed, 1)  # builds the graph
 
         def seconds(count: int) -> float:
@@ -77,13 +77,13 @@ class Subject:
     def _seconds(self, batches, count: int) -> float:
         """Returns seconds per step, of `count` steps on what `batches` gives."""
         started = time.perf_counter()
-        self._trainer.train(batches, self._step, count)
+        self._graphs.train(batches, self._step, count)
         return (time.perf_counter() - started) / count
 
     def _peak_mib(self) -> float | None:
         import tensorflow as tf
 
-        memory, device = tf.config.experimental, device_name(self._trainer.strategy)
+        memory, device = tf.config.experimental, device_name(self._graphs.strategy)
         try:
             memory.reset_memory_stats(device)
             self._seconds(self._bare, 1)

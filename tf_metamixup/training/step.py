@@ -105,17 +105,6 @@ def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
     return examples, partner, meta_task(recipe, theta, examples, partner, batch, clock, draws)
 
 
-def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture:
-    """What this step would train on at the current weights; changes nothing."""
-    examples, partner, task = paired(recipe, batch, clock, draws)
-    if recipe.method.learns_lambda:
-        forward = recipe.network.forward(task.theta, draws)
-        lambdas, _ = recipe.method.lambdas(forward, examples, partner)
-    else:
-        lambdas = recipe.policy(task, draws)
-    return Mixture(examples, partner, lambdas.value)
-
-
 def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
     """The training and the meta loss as functions of the weights (eq. 7 and 9), exact."""
     network, method = recipe.network, recipe.method
@@ -142,29 +131,3 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         head=network.head,
         permutation_groups=mixing.permutation_groups(examples),
     )
-
-
-def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
-    """What the policy's gradient is at this step (eq. 9), [N]; changes nothing."""
-    _, _, task = paired(recipe, batch, clock, draws)
-    return recipe.policy.gradient(task, recipe.policy.initial_logits(task, draws))
-
-
-def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
-    """Cosine between the lambda gradients that the two halves of the meta batch give, float64.
-
-    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Every
-    other row makes a half, so that replicas with an even number of rows split as one device does.
-    Changes nothing. Not a number with fewer than two meta rows a replica.
-    """
-
-    def gradient(rows):
-        half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
-        return tf.cast(lambda_gradient(recipe, half, clock, draws), tf.float64)
-
-    end = tf.shape(batch.x_meta)[0] // 2 * 2
-    first, second = gradient(slice(0, end, 2)), gradient(slice(1, end, 2))
-    dot, one, two = replicas.total(
-        [tf.reduce_sum(first * second), tf.reduce_sum(first**2), tf.reduce_sum(second**2)]
-    )
-    return tf.math.divide_no_nan(dot, tf.sqrt(one * two))
