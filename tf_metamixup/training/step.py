@@ -28,7 +28,7 @@ class Recipe(NamedTuple):
         method: which examples, targets and loss.
         policy: where lambda comes from.
         optimizer: makes the real step; its learning rate is the clock's.
-        weight_decay: coefficient of the coupled L2 gradient, one a weight of the network.
+        weight_decay: coefficient of the coupled L2 gradient, one per weight of the network.
         groups: how many row groups this replica's rows form.
         feature_cache: the meta set's features, for a policy that caches them.
     """
