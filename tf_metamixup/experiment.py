@@ -24,7 +24,7 @@ from tf_metamixup.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """What a run is made of.
+    """Holds what a run is made of.
 
     Attributes:
         config: the settings, all filled in.
@@ -58,7 +58,7 @@ class Assembly:
 
 
 def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
-    """The run of `config` on the devices of `strategy`.
+    """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
         UserError: the data are not there, or cannot be split or dealt as the settings say.
@@ -98,7 +98,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def make_schedule(config: Config, steps: int):
-    """Eta as a function of the step (IV.B)."""
+    """Makes eta as a function of the step (IV.B)."""
     rate = config.learning_rate
     if config.schedule == "constant":
         return rate
@@ -117,7 +117,7 @@ def make_schedule(config: Config, steps: int):
 def rebuild(
     folder: str | os.PathLike, result: Mapping[str, Any], data_dir: str | None = None
 ) -> Assembly:
-    """What a run was made of, with the weights that it ended with, on one device.
+    """Restores what a run was made of, with its final weights, on one device.
 
     Settings are values and names from registries; nothing in the folder is executed.
 
