@@ -25,7 +25,7 @@ from tf_metamixup.methods.batch import check_images, check_labels, prepare, prob
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture, Sample
 from tf_metamixup.models.network import Network, check_model
-from tf_metamixup.training import loop, mixed_precision
+from tf_metamixup.training import initial_weights, loop, mixed_precision
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.step import (
     Recipe,
@@ -170,12 +170,22 @@ class Trainer:
         return [variable for holder in holders if holder for variable in holder.variables]
 
     @property
+    def checkpointed_model(self) -> dict[str, Any]:
+        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        place = {id(variable): place for place, variable in enumerate(self.variables)}
+        values = [place[id(variable)] for variable in self.network.evaluated]
+        return {**initial_weights.describe(self.model), "values": values}
+
+    @property
     def steps_taken(self) -> int:
         """How many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
 
     def fit(self, labelled, *, unlabelled=None, meta=None, test=None, steps: int, run_dir, **plan):
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
+
+        A new run starts from the weights that the model has. One Trainer makes one run: another
+        `run_dir` takes a new Trainer.
 
         Args:
             labelled: a `tf.data.Dataset` of global batches (images, integer labels or
@@ -195,12 +205,18 @@ class Trainer:
             The content of `result.json`.
 
         Raises:
-            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            UserError: a missing data stream, a run directory of another run, a new run after
+                steps of another one, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        initial_weights.check(self, run_dir)
         self._run_dir = run_dir
         streams = self.streams(labelled=labelled, unlabelled=unlabelled, meta=meta)
-        return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
+        try:
+            return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
+        finally:
+            if self.steps_taken:
+                initial_weights.remember(self.model)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
         """Test error, loss and calibration of the current weights.
@@ -282,6 +298,8 @@ class Trainer:
         """Fixes what schedules depend on, and takes the probe's batch."""
         self._epoch_steps, self._steps = epoch_steps, steps
         self._new_graphs()
+        if not self.steps_taken:
+            self.network.start_averages()
         self._probe = next(self.batches(streams, 0))
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
