@@ -127,4 +127,4 @@ def _family(architecture: str) -> str:
 
 
 def _first(model: keras.Model) -> np.ndarray:
-    return np.array(model.trainable_variables[0])
+    return np.asarray(model.trainable_variables[0]).copy()
