@@ -113,11 +113,10 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
 @pytest.mark.parametrize("norm", [None, "plain"])
 def test_timed_steps_leave_the_weights_where_they_were(norm):
     trainer = tiny.trainer(model=lambda: tiny.network(norm=norm), learning_rate=timing.FROZEN)
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     before = [np.copy(variable.numpy()) for variable in trainer.model.trainable_variables]
     plan = timing.Plan(seconds=0.02)
-    subject = timing.Subject(trainer, streams, step=5, plan=plan)
+    subject = timing.Subject(graphs, step=5, plan=plan)
     subject.slice()
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new.numpy(), old, rtol=0, atol=1e-9)

@@ -159,7 +159,7 @@ def test_the_weights_are_those_that_the_other_run_evaluates(averaged, tmp_path, 
 def test_a_teacher_starts_from_the_weights_that_its_student_starts_from():
     trainer = tiny.trainer("mean_teacher", "none")
     trainer.model.set_weights([weight + 1 for weight in trainer.model.get_weights()])
-    trainer.prepare(trainer.streams(**tiny.streams(views=2)), epoch_steps=3, steps=6)
+    trainer.graphs(**tiny.streams(views=2), epoch_steps=3, steps=6)
     for average, weight in zip(
         trainer.network.averages, trainer.model.trainable_variables, strict=True
     ):

@@ -44,10 +44,7 @@ class Device:
     def _reach(self, place, step):
         self._at.get(place, lambda _: None)(step)
 
-    def prepare(self, streams, epoch_steps, steps):
-        self.calls.append("prepare")
-
-    def batches(self, streams, first_step):
+    def batches(self, first_step):
         return np.random.default_rng(0)
 
     def trace(self, iterator):
@@ -78,15 +75,13 @@ class Device:
         bins[7] = 3, weight, 2
         return Evaluation(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]]), bins, 3.0, 3.0)
 
-    def agreement(self, step):
-        return 0.5
-
     def sample(self):
         return None
 
 
 def fit(run_dir, *, device=None, **plan):
-    return loop.fit(device or Device(), {}, "test", run_dir, **(PLAN | plan))
+    device = device or Device()
+    return loop.fit(device, device, "test", run_dir, **(PLAN | plan))
 
 
 def outcome(folder):
@@ -126,7 +121,7 @@ def whole(tmp_path_factory):
 def test_a_run_takes_all_its_steps_and_closes_its_epochs(tmp_path):
     device = Device()
     result = fit(tmp_path, device=device, labels_used=7)
-    steps = [call for call in device.calls if call != "prepare"]
+    steps = device.calls
     assert sum(count for _, count in steps) == 25
     assert steps[:3] == [(0, 1), (1, 1), (2, 2)]  # then whole log intervals
     assert all(first + count <= 10 or first >= 10 for first, count in steps)
@@ -173,7 +168,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     first = fit(tmp_path)
     device = Device()
     assert fit(tmp_path, device=device) == first
-    assert device.calls == ["prepare"]
+    assert not device.calls
 
 
 def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole):
@@ -183,7 +178,7 @@ def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole)
     (tmp_path / "evaluation.npz").unlink()
     device = Device()
     assert fit(tmp_path, device=device)["status"] == "finished"
-    assert device.calls == ["prepare"]
+    assert not device.calls
     assert outcome(tmp_path) == whole
 
 
@@ -216,7 +211,7 @@ def test_a_signal_in_a_step_is_heard_after_it_and_the_run_goes_on_alike(
     assert first <= step < first + count
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == first + count
+    assert resumed.calls[0][0] == first + count
     assert outcome(tmp_path) == whole
 
 
@@ -232,7 +227,7 @@ def test_a_signal_in_building_or_evaluating_is_heard_at_once(tmp_path, whole, te
     assert reached == []
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == {"trace": 0, "evaluate": 10}[place]
+    assert resumed.calls[0][0] == {"trace": 0, "evaluate": 10}[place]
     assert outcome(tmp_path) == whole
 
 
@@ -333,11 +328,11 @@ def test_a_run_killed_in_an_evaluation_makes_it_again_and_ends_alike(tmp_path, w
     with pytest.raises(Killed):
         fit(tmp_path, device=Device(evaluate=kill))
     assert evaluated[-1] == step
-    resumed = Device(evaluate=lambda _: again.append(resumed.calls[-1]))
-    again = []
+    taken = []
+    resumed = Device(evaluate=lambda _: taken.append(len(resumed.calls)))
     fit(tmp_path, device=resumed)
-    assert again[0] == "prepare"  # before any further step
-    assert all(call == "prepare" or call[0] >= step for call in resumed.calls)
+    assert taken[0] == 0  # before any further step
+    assert all(first >= step for first, _ in resumed.calls)
     assert outcome(tmp_path) == whole
 
 
@@ -350,7 +345,7 @@ def test_a_run_killed_after_an_evaluation_makes_it_again_and_ends_alike(tmp_path
         fit(tmp_path, device=Device(step=kill))
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == 10
+    assert resumed.calls[0][0] == 10
     assert outcome(tmp_path) == whole
 
 
@@ -365,7 +360,7 @@ def test_an_evaluation_that_fails_loses_nothing(tmp_path, whole, checkpoint_ever
     assert saved_steps(tmp_path)[-1] == 20
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == 20
+    assert resumed.calls[0][0] == 20
     assert outcome(tmp_path) == whole
 
 
@@ -393,11 +388,15 @@ def test_a_disk_that_is_full_before_an_evaluation_stops_the_run_before_it(tmp_pa
     assert reached == []
 
 
-def test_an_evaluation_for_a_stop_is_not_in_the_history_of_the_run_that_goes_on(tmp_path):
-    fit(tmp_path / "whole", evaluate_every=3)
-    stopped = fit(tmp_path / "run", evaluate_every=3, max_steps=10)
+@pytest.mark.parametrize("checkpoint_every", [1, 3])
+def test_an_evaluation_for_a_stop_is_not_in_the_history_of_the_run_that_goes_on(
+    tmp_path, checkpoint_every
+):
+    plan = {"evaluate_every": 3, "checkpoint_every": checkpoint_every}
+    fit(tmp_path / "whole", **plan)
+    stopped = fit(tmp_path / "run", max_steps=10, **plan)
     assert stopped["history"][0]["test_error"] is not None
-    fit(tmp_path / "run", evaluate_every=3)
+    fit(tmp_path / "run", **plan)
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
@@ -406,7 +405,7 @@ def test_a_run_without_a_test_set_is_saved_and_resumed_alike(tmp_path):
         for max_steps in [*stops, None]:
             device = Device()
             settings = PLAN | {"max_steps": max_steps}
-            loop.fit(device, {}, None, tmp_path / folder, **settings)
+            loop.fit(device, device, None, tmp_path / folder, **settings)
     histories = [
         json.loads((tmp_path / folder / "result.json").read_text())["history"]
         for folder in ("whole", "run")
@@ -447,17 +446,16 @@ def test_lost_tensorboard_files_do_not_stop_a_run(tmp_path, monkeypatch):
 
 def test_the_graph_is_traced_once_before_the_first_step_and_that_changes_nothing():
     trainer = tiny.trainer("supervised", "none")
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     before = tiny.weights(trainer)
-    batches = trainer.batches(streams, 0)
-    trainer.trace(batches)
+    batches = graphs.batches(0)
+    graphs.trace(batches)
     for one, other in zip(before, tiny.weights(trainer), strict=True):
         np.testing.assert_array_equal(one, other)
     for first, count in ((0, 1), (1, 3)):
-        trainer.train(batches, first, count)
+        graphs.train(batches, first, count)
     assert any((a != b).any() for a, b in zip(before, tiny.weights(trainer), strict=True))
-    assert trainer._train.experimental_get_tracing_count() == 1
+    assert graphs._train.experimental_get_tracing_count() == 1
 
 
 def test_a_stop_at_an_epochs_end_is_evaluated_however_seldom_epochs_are(tmp_path):
@@ -514,7 +512,7 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
     assert reached > 0
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == reached
+    assert resumed.calls[0][0] == reached
     assert outcome(tmp_path) == whole
 
 
@@ -527,7 +525,7 @@ def test_a_worker_that_is_not_the_chief_goes_on_from_its_checkpoint_and_writes_n
         lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.packed(13), b"null"]
     )
     result = fit(tmp_path / "other", device=device)
-    assert device.calls[1:] == [(step, 1) for step in range(13, 25)]
+    assert device.calls == [(step, 1) for step in range(13, 25)]
     assert not (tmp_path / "other").exists()
     assert result["history"] == fit(tmp_path / "chief", device=chief)["history"]
     np.testing.assert_array_equal(device.variables[0], chief.variables[0])
@@ -540,7 +538,7 @@ def test_what_a_lost_worker_leaves_whole_is_saved(tmp_path, place, kept):
             raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
 
     device = Device(**{place: lose})
-    device.steps = lambda: sum(count for _, count in device.calls[1:])
+    device.steps = lambda: sum(count for _, count in device.calls)
     device.workers = Worker()
     with pytest.raises(UserError, match="has lost another"):
         fit(tmp_path, device=device)

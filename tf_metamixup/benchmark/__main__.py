@@ -58,7 +58,7 @@ FULL_RATE_BATCH = 128
 
 
 def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
-    """What a command line asks for: the training, the measuring and where the JSON goes.
+    """Parses a command line: the training, the measuring and where the JSON goes.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.
@@ -83,7 +83,7 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
 
 
 class Results:
-    """The JSON file, which is written whole or not at all.
+    """Writes the JSON file, whole or not at all.
 
     Raises:
         UserError: it cannot be written.
@@ -119,12 +119,12 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     strategy = local_strategy(1)
     work = workload.make(config, strategy)
     rate, prepared = work.config.learning_rate, work.prepared
-    trained = {name: work.trainer(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
-    gradients.train(*trained[REFERENCE], plan.steps)
+    trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
+    gradients.train(trained[REFERENCE], plan.steps)
     cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), plan)
     _report("timing the steps")
     plain, *metas = (
-        timing.Subject(*work.trainer(policy, timing.FROZEN, plan.steps), plan.steps, plan)
+        timing.Subject(work.graphs(policy, timing.FROZEN, plan.steps), plan.steps, plan)
         for policy in (PLAIN, *ESTIMATORS.values())
     )
     measured = timing.costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)

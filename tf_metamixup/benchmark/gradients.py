@@ -7,7 +7,7 @@ REFERENCE = "nested"
 STEPS_PER_CALL = 10
 
 
-def train(trainer, streams: dict, steps: int) -> None:
+def train(graphs, steps: int) -> None:
     """Takes `steps` steps.
 
     Raises:
@@ -16,11 +16,11 @@ def train(trainer, streams: dict, steps: int) -> None:
     import numpy as np
     import tqdm
 
-    batches = trainer.batches(streams, 0)
+    batches = graphs.batches(0)
     with tqdm.tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True) as bar:
         while bar.n < steps:
             count = min(STEPS_PER_CALL, steps - bar.n)
-            _, losses, _ = trainer.train(batches, bar.n, count)
+            _, losses, _ = graphs.train(batches, bar.n, count)
             if not np.isfinite(losses).all():
                 raise UserError(
                     f"the loss is not finite after {bar.n + count} steps of training; lower "
@@ -29,11 +29,11 @@ def train(trainer, streams: dict, steps: int) -> None:
             bar.update(count)
 
 
-def gradient_cosines(made: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
-    """By estimator, the mean cosines of its gradient for lambda with that of `nested`.
+def gradient_cosines(trained: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
+    """Returns, by estimator, the mean cosines of its gradient for lambda with that of `nested`.
 
     Args:
-        made: by estimator, a trainer of the one model and its streams. That of `nested` has trained
+        trained: by estimator, the graphs of a trainer of the one model. That of `nested` has taken
             `plan.steps` steps, and takes one more after each batch that is compared.
         meta: the whole meta set, (images, labels).
         plan: how many steps were taken and how many batches follow.
@@ -43,24 +43,22 @@ def gradient_cosines(made: dict, meta, plan: Plan) -> dict[str, dict[str, float]
     """
     import tqdm
 
-    reference, _ = made[REFERENCE]
-    sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in made}
-    batches = {
-        name: trainer.batches(streams, plan.steps) for name, (trainer, streams) in made.items()
-    }
+    from tf_metamixup.training.diagnostics import Diagnostics
+
+    looks = {name: Diagnostics(graphs) for name, graphs in trained.items()}
+    sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in trained}
+    batches = {name: graphs.batches(plan.steps) for name, graphs in trained.items()}
     for step in tqdm.trange(
         plan.steps, plan.steps + plan.batches, desc="gradients", unit="batch", dynamic_ncols=True
     ):
         given = {name: next(each) for name, each in batches.items()}
-        gradients = {
-            name: trainer.lambda_gradient(given[name], step) for name, (trainer, _) in made.items()
-        }
+        gradients = {name: look.lambda_gradient(given[name], step) for name, look in looks.items()}
         exact = gradients[REFERENCE]
-        full = reference.lambda_gradient(given[REFERENCE] | {"meta": meta}, step)
+        full = looks[REFERENCE].lambda_gradient(given[REFERENCE] | {"meta": meta}, step)
         for name, found in gradients.items():
             sums[name]["cosine"] += cosine(found, exact)
             sums[name]["cosine_full_meta"] += cosine(found, full)
-        reference.train(Repeated(given[REFERENCE]), step, 1)
+        trained[REFERENCE].train(Repeated(given[REFERENCE]), step, 1)
     return {
         name: {kind: value / plan.batches for kind, value in kinds.items()}
         for name, kinds in sums.items()
@@ -68,7 +66,7 @@ def gradient_cosines(made: dict, meta, plan: Plan) -> dict[str, dict[str, float]
 
 
 def cosine(first, second) -> float:
-    """Of the angle between two vectors; 0 where one of them is zero."""
+    """Returns the cosine of the angle between two vectors; 0 where one of them is zero."""
     import numpy as np
 
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)

@@ -26,7 +26,7 @@ SUMS = 20  # in one timed call
 
 
 def run(config: Config, rounds: int) -> dict:
-    """Measures; what is printed."""
+    """Measures; returns what is printed."""
     import tensorflow as tf
 
     from tf_metamixup.benchmark import workload
@@ -38,7 +38,7 @@ def run(config: Config, rounds: int) -> dict:
     config, model = work.config, work.model
 
     def subject(policy: str) -> timing.Subject:
-        return timing.Subject(*work.trainer(policy, timing.FROZEN, 1), 0, timing.Plan())
+        return timing.Subject(work.graphs(policy, timing.FROZEN, 1), 0, timing.Plan())
 
     subjects = {name: subject(policy) for name, policy in POLICIES.items()}
     weights = [tf.convert_to_tensor(v) for v in model.trainable_variables]
@@ -60,7 +60,7 @@ def run(config: Config, rounds: int) -> dict:
 
 
 def _timed_sums(strategy, weights):
-    """A function () -> seconds that one sum of `weights` over the replicas takes."""
+    """Returns a function () -> seconds that one sum of `weights` over the replicas takes."""
     import tensorflow as tf
 
     from tf_metamixup.distribution import replicas
@@ -87,7 +87,7 @@ def _timed_sums(strategy, weights):
 
 
 def parse(argv: list[str]) -> tuple[Config, int]:
-    """What a command line asks for: the step, and how many rounds.
+    """Parses a command line: the step, and how many rounds.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.

@@ -16,7 +16,7 @@ FROZEN = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """Says how much is measured.
 
     Attributes:
         steps: of training before.
@@ -32,12 +32,12 @@ class Plan:
 
 
 class Subject:
-    """A training step that is measured, on one batch and with its pipeline."""
+    """Times a training step, on one batch and with its pipeline."""
 
-    def __init__(self, trainer, streams: dict, step: int, plan: Plan):
-        self._trainer, self._step, self._streams = trainer, step, streams
-        self._bare = Repeated(next(trainer.batches(streams, step)))
-        policy = trainer.policy
+    def __init__(self, graphs, step: int, plan: Plan):
+        self._graphs, self._step = graphs, step
+        self._bare = Repeated(next(graphs.batches(step)))
+        policy = graphs.recipe.policy
         # What is done at some steps only comes back after so many.
         self._period = policy.refresh if policy.caches_features else 1
         first, second = (self._seconds(self._bare, self._period) for _ in range(2))
@@ -53,7 +53,7 @@ class Subject:
         return self._seconds(self._bare, self.count)
 
     def feed_rounds(self) -> list[float]:
-        """Of each round, images/s with the pipeline over those of the step alone."""
+        """Returns, per round, images/s with the pipeline over those of the step alone."""
         fed_slice = self.fed()
 
         def one() -> float:
@@ -65,7 +65,7 @@ class Subject:
     def fed(self):
         """Returns a function (steps) -> seconds per step with the pipeline."""
         # Only now: a pipeline that fills its buffers takes time and memory.
-        fed = self._trainer.batches(self._streams, self._step)
+        fed = self._graphs.batches(self._step)
         self._seconds(fed, 1)  # builds the graph
 
         def seconds(count: int) -> float:
@@ -77,13 +77,13 @@ class Subject:
     def _seconds(self, batches, count: int) -> float:
         """Returns seconds per step, of `count` steps on what `batches` gives."""
         started = time.perf_counter()
-        self._trainer.train(batches, self._step, count)
+        self._graphs.train(batches, self._step, count)
         return (time.perf_counter() - started) / count
 
     def _peak_mib(self) -> float | None:
         import tensorflow as tf
 
-        memory, device = tf.config.experimental, device_name(self._trainer.strategy)
+        memory, device = tf.config.experimental, device_name(self._graphs.strategy)
         try:
             memory.reset_memory_stats(device)
             self._seconds(self._bare, 1)
@@ -93,7 +93,7 @@ class Subject:
 
 
 class Repeated:
-    """An iterator that always gives the same batch."""
+    """Iterates over the same batch forever."""
 
     def __init__(self, batch):
         self._batch = batch
@@ -138,13 +138,13 @@ def _with_range(what: str, values: list[float]) -> dict[str, Any]:
 
 
 def feed(subject: Subject) -> dict[str, Any]:
-    """How well the pipeline feeds a step."""
+    """Measures how well the pipeline feeds a step."""
     rounds = subject.feed_rounds()
     return {"ratio": statistics.median(rounds), "rounds": rounds}
 
 
 def beside_keras(plain: Subject, fit) -> dict[str, Any]:
-    """Images/s of our plain loop over those of Keras's `fit`, both with their pipelines."""
+    """Compares images/s of our plain loop and of Keras's `fit`, both with their pipelines."""
     ours = plain.fed()
     fit(DRAIN)  # builds the graph
     steps = plain.slices * plain.count
@@ -153,12 +153,12 @@ def beside_keras(plain: Subject, fit) -> dict[str, Any]:
 
 
 def device_name(strategy) -> str:
-    """The device that measuring is done on, such as "GPU:0"."""
+    """Returns the device that measuring is done on, such as "GPU:0"."""
     return strategy.extended.worker_devices[0].rsplit("device:", 1)[-1]
 
 
 def describe(device: str) -> str:
-    """A device and what is known of it."""
+    """Describes a device."""
     import tensorflow as tf
 
     kind, number = device.split(":")

@@ -10,7 +10,7 @@ OTHERS_INPUT = (32, 3)
 
 
 class Workload(NamedTuple):
-    """What is timed.
+    """Holds what is timed.
 
     Attributes:
         config: the settings, with their data defaults.
@@ -24,8 +24,8 @@ class Workload(NamedTuple):
     model: Any
     preprocess: Any
 
-    def trainer(self, policy: str, learning_rate: float, steps: int):
-        """Returns (a trainer of the model, its streams), ready to take steps.
+    def graphs(self, policy: str, learning_rate: float, steps: int):
+        """Returns what training the model with `policy` needs; see `Trainer.graphs`.
 
         Args:
             policy: where lambda comes from.
@@ -43,9 +43,8 @@ class Workload(NamedTuple):
             seed=config.seed,
             preprocess=self.preprocess,
         )
-        streams = trainer.streams(labelled=prepared.labelled, meta=prepared.meta)
-        trainer.prepare(streams, prepared.epoch_steps, steps)
-        return trainer, streams
+        data = {"labelled": prepared.labelled, "meta": prepared.meta}
+        return trainer.graphs(**data, epoch_steps=prepared.epoch_steps, steps=steps)
 
 
 def make(config: Config, strategy) -> Workload:
@@ -67,7 +66,7 @@ def make(config: Config, strategy) -> Workload:
 
 
 def load(config: Config):
-    """The data set at the architecture's usual size: (source, image shape, preprocessing)."""
+    """Loads the data set at the architecture's usual size: (source, shape, preprocessing)."""
     import tensorflow as tf
 
     from tf_metamixup import data, models
