@@ -88,6 +88,9 @@ GROUPS = {
     "run": {
         "run_dir": "everything of the run goes there, and the same command again resumes it; by "
         "default runs/<dataset>-<mode>-<row>-seed<k>",
+        "initial_weights": "run directory of another run: a new run starts from the weights that "
+        "its newest checkpoint holds (averaged ones where that run evaluates those), and with "
+        "its BatchNorm statistics",
         "max_steps": "stop after so many steps in all; can be resumed",
         "export": "write a SavedModel at the end",
         "litert": "make LiteRT models (.tflite) of it and check them against it: none, float32, "
@@ -196,6 +199,7 @@ def train(config: Config) -> dict | None:
 
     from tf_metamixup.distribution.strategy import make_strategy
     from tf_metamixup.experiment import assemble
+    from tf_metamixup.training import initial_weights
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -207,6 +211,8 @@ def train(config: Config) -> dict | None:
         with workers.together():
             if workers.chief:
                 _require_litert(trainer, source)
+    if config.initial_weights is not None:
+        initial_weights.load(trainer, config)
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,

@@ -230,18 +230,30 @@ class _Run:
 
     def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
-        final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
         evaluate = ends or number % self.plan.evaluate_every == 0
-        extra, evaluation = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
+        due = ends or number % self.plan.checkpoint_every == 0
+        if due:
+            # The epoch is still open in it, so that a resumed run makes the evaluation.
+            with stop.deferred():
+                self._save()
+        try:
+            extra, evaluation = self._epoch_extra(
+                evaluate=evaluate, between=lambda: self._agree(stop)
+            )
+        except _NotFiniteError:
+            raise
+        except Exception:
+            self._save()
+            raise
         with stop.deferred():
             entry = self.history.close(extra, evaluation)
             self.record.epoch(self.step, entry)
             if ends or (evaluate and self._worth_a_picture(number)):
                 sample = self.graphs.sample()
                 self.record.pictures(self.step, self.history.last_pairs, evaluation, sample)
-            if final or number % self.plan.checkpoint_every == 0:
-                self._save()
+            if due:
+                self._write_counts()
 
     def _worth_a_picture(self, number: int) -> bool:
         """Whether evaluated epoch `number` is one of about `PICTURES`, evenly over the run."""
@@ -294,13 +306,18 @@ class _Run:
                 "history": self.history.entries,
                 "seconds": self.seconds,
                 "images": self.images,
+                "model": self.trainer.checkpointed_model,
             }
             self.record.checkpoint(self.step, Progress(state, self.history.arrays()))
             self.saved = self.step
-        self.record.lambdas(self.history.lambdas())
-        self._write_evaluation(self.history.evaluation)
+        self._write_counts()
 
-    def _write_evaluation(self, evaluation: Evaluation | None) -> None:
+    def _write_counts(
+        self, evaluation: Evaluation | None = None, *, with_open: bool = False
+    ) -> None:
+        """Writes the lambdas and an evaluation, by default that of the last closed epoch."""
+        self.record.lambdas(self.history.lambdas(with_open=with_open))
+        evaluation = evaluation or self.history.evaluation
         if evaluation is not None:
             self.record.evaluation(evaluation._asdict())
 
@@ -332,8 +349,7 @@ class _Run:
             **more,
         }
         unfinished = len(entries) > len(self.history.entries)
-        self.record.lambdas(self.history.lambdas(with_open=unfinished))
-        self._write_evaluation(evaluation or self.history.evaluation)
+        self._write_counts(evaluation, with_open=unfinished)
         self.record.result(result)
         return result
 

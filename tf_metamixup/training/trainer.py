@@ -21,7 +21,7 @@ from tf_metamixup.methods.batch import problems_told, targets
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.network import Network, check_model
 from tf_metamixup.runs.fingerprint import fingerprint
-from tf_metamixup.training import inputs, loop, mixed_precision
+from tf_metamixup.training import initial_weights, inputs, loop, mixed_precision
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.step import Recipe
 
@@ -152,6 +152,13 @@ class Trainer:
         return [*self.network.variables, *self.optimizer.variables]
 
     @property
+    def checkpointed_model(self) -> dict[str, Any]:
+        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        place = {id(variable): place for place, variable in enumerate(self.variables)}
+        values = [place[id(variable)] for variable in self.network.evaluated]
+        return {**initial_weights.describe(self.model), "values": values}
+
+    @property
     def steps_taken(self) -> int:
         """How many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
@@ -169,6 +176,9 @@ class Trainer:
         **plan,
     ) -> dict[str, Any]:
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
+
+        A new run starts from the weights that the model has. One Trainer makes one run: another
+        `run_dir` takes a new Trainer.
 
         Args:
             labelled: a `tf.data.Dataset` of global batches (images, integer labels or
@@ -190,16 +200,22 @@ class Trainer:
             The content of `result.json`.
 
         Raises:
-            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            UserError: a missing data stream, a run directory of another run, a new run after
+                steps of another one, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        initial_weights.check(self, run_dir)
         self._run_dir = run_dir
         epoch_steps = epoch_steps or min(steps, 1000)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
         graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
         if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
             plan["data"] = lambda: fingerprint(test)
-        return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        try:
+            return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        finally:
+            if self.steps_taken:
+                initial_weights.remember(self.model)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
         """Test error, loss and calibration of the current weights.
@@ -296,6 +312,9 @@ class Trainer:
         """
         streams = inputs.collect(self, **data)
         self._image = inputs.image_spec(streams["labelled"])
+        if not self.steps_taken:
+            # The model may have been given other weights since the averages were made.
+            self.network.start_averages()
         return Graphs(self, streams, epoch_steps, steps)
 
     def _evaluate_batch(self, batch):
