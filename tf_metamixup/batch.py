@@ -39,42 +39,53 @@ class Batch(NamedTuple):
     u_numbers: tf.Tensor | None = None
 
 
-def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
-    """Integer labels [n] or probabilities [n, classes] as probabilities [n, classes].
+def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:
+    """Labels of any kind that `data.checks` lets in, as probabilities [n, classes].
+
+    Args:
+        labels: integers [n] or [n, 1], one-hot integers or probabilities [n, classes].
+        classes: their number.
+        dtype: of the result.
+        stream: what the data is called in a message.
 
     Raises:
         tf.errors.InvalidArgumentError: a label that is none; see `problem_of`.
     """
-    if labels.dtype.is_integer:
-        labels = tf.cast(labels, tf.int64)
-        told = f"{_PROBLEM}a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
+    if labels.shape.rank == 1 or labels.shape[1] == 1:
+        labels = tf.cast(tf.reshape(labels, [-1]), tf.int64)
         inside = tf.reduce_all((labels >= 0) & (labels < classes))
-        known = tf.debugging.Assert(inside, [told, labels], summarize=32)
-        with tf.control_dependencies([known] if known is not None else []):
+        what = f"a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
+        with _required(inside, stream, what, labels):
             return tf.one_hot(labels, classes, dtype=dtype)
-    return finite(tf.cast(labels, dtype), "a label")
+    # What was rounded to half precision sums to 1 as nearly as that is.
+    rounding = 0.0 if labels.dtype.is_integer else labels.dtype.experimental_as_numpy_dtype_eps
+    probabilities = finite(tf.cast(labels, dtype), "a label", stream)
+    totals = tf.reduce_sum(probabilities, axis=1)
+    inside = tf.reduce_all(probabilities >= 0) & tf.reduce_all(abs(totals - 1) <= tolerance)
+    what = "the probabilities of a label are negative or do not sum to 1; sums:"
+    with _required(inside, stream, what, totals):
+        return tf.identity(probabilities)
 
 
-def pixels(images: tf.Tensor, network: Network) -> tf.Tensor:
+def pixels(images: tf.Tensor, network: Network, stream: str = "labelled") -> tf.Tensor:
     """`images` [n, ...] as the network takes them.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not numbers; see `problem_of`.
     """
-    return network.preprocess(finite(images, "a pixel") if images.dtype.is_floating else images)
+    if images.dtype.is_floating:
+        images = finite(images, "a pixel", stream)
+    return network.preprocess(images)
 
 
-def finite(values: tf.Tensor, what: str) -> tf.Tensor:
+def finite(values: tf.Tensor, what: str, stream: str) -> tf.Tensor:
     """`values`, which must be numbers.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not; see `problem_of`.
     """
-    checked = tf.debugging.Assert(
-        tf.reduce_all(tf.math.is_finite(values)),
-        [f"{_PROBLEM}{what} is NaN or infinite; clean the data before training"],
-    )
-    with tf.control_dependencies([checked] if checked is not None else []):
+    inside = tf.reduce_all(tf.math.is_finite(values))
+    with _required(inside, stream, f"{what} is NaN or infinite; clean the data before training"):
         return tf.identity(values)
 
 

@@ -18,7 +18,8 @@ from tf_metamixup.data.pipeline import DatasetStream, order
 from tf_metamixup.errors import UserError
 from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.methods.method import Method
-from tf_metamixup.network import Network, check_model
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.network import Network
 from tf_metamixup.policies import Policy
 from tf_metamixup.randomness import Draws
 from tf_metamixup.schedules import Clock

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
+from tf_metamixup import keras_backend
 from tf_metamixup.config import (
     CORRUPT_IMAGES,
     DECAYED,
@@ -25,7 +26,7 @@ from tf_metamixup.config import (
     SCHEDULES,
     Config,
 )
-from tf_metamixup.errors import UnknownNameError, UserError
+from tf_metamixup.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.stopping import Interrupted
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
@@ -360,6 +361,7 @@ def describe(result: dict, run_dir: str) -> str:
 
 def _settled(config: Config) -> Config:
     """`config` in canonical spelling; TensorFlow starts here, once the flags have been read."""
+    keras_backend.require_tensorflow()
     with tensorflow_start():
         import tensorflow as tf
 
@@ -378,6 +380,9 @@ def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
         try:
             config, *rest = parse_flags()
             config = _settled(config)
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
@@ -426,6 +431,9 @@ def main(argv: list[str]) -> int:
     try:
         try:
             config = _settled(parse(argv))
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from tf_metamixup import keras_backend
 from tf_metamixup import main as job
 from tf_metamixup import paper, results
 from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
@@ -188,6 +189,7 @@ def _mean(values: list[float | None]) -> str:
 
 def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
+        keras_backend.require_tensorflow()
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
         with job.tensorflow_start():
             from tf_metamixup import comparison

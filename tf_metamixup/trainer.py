@@ -19,7 +19,8 @@ from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.kept_features import KeptFeatures
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture
-from tf_metamixup.network import Network, check_model
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.network import Network
 from tf_metamixup.randomness import Draws
 from tf_metamixup.remembered_losses import RememberedLosses
 from tf_metamixup.schedules import Clock

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from tf_metamixup import keras_backend
 from tf_metamixup import main as job
 from tf_metamixup.errors import UserError
 
@@ -134,6 +135,7 @@ def main(argv: list[str]) -> int:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return job.BAD_FLAGS
         try:
+            keras_backend.require_tensorflow()
             with job.tensorflow_start():
                 import tensorflow as tf
 
