@@ -10,8 +10,8 @@ import numpy as np
 
 import tf_metamixup as tmm
 from tests import tiny
-from tf_metamixup import devices
 from tf_metamixup.data import scale
+from tf_metamixup.distribution.strategy import make_strategy
 
 STEPS = 5
 
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     file, *names = sys.argv[1:]
-    strategy = devices.make_strategy()
+    strategy = make_strategy()
     found = {}
     for number, (method, policy) in enumerate(zip(names[::2], names[1::2], strict=True)):
         with strategy.scope():

@@ -7,10 +7,10 @@ import importlib
 import sys
 from typing import Any
 
-from tf_metamixup import keras_backend
+from tf_metamixup.core import keras_backend
 
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
-_CLASSES = {"Trainer": "trainer", "MixUpModel": "keras_model"}
+_CLASSES = {"Trainer": "training.trainer", "MixUpModel": "training.keras_model"}
 
 __version__ = "0.2.0"
 __all__ = [

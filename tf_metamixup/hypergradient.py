@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tf_metamixup import replicas
+from tf_metamixup.distribution import replicas
 
 Inner = Callable[[Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
 Outer = Callable[[Sequence[tf.Tensor]], tf.Tensor]

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup import policies
-from tf_metamixup.checkpoints import Checkpoints, Progress
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies import Policy
-from tf_metamixup.randomness import Draws
-from tf_metamixup.step import agreement, train_step
+from tf_metamixup.runs.checkpoints import Checkpoints, Progress
+from tf_metamixup.training.step import agreement, train_step
 
 RUN, EPOCH = 120, 3  # steps
 # With 0.1, one run in twelve of those that learn lambda has not settled by the last step.
@@ -106,7 +106,7 @@ def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> N
 def lambda_lies_where_it_must(pair: Pair) -> None:
     _, rows = pair.train(0, 5)
     lam, start = rows[:, 0], rows[:, 1]
-    least = 0.5 if pair.trainer.method.dominant else 0.0
+    least = 0.5 if pair.trainer.method.fold_lambda else 0.0
     for values in (lam, start):
         assert (values >= least).all() and (values <= 1).all()
 

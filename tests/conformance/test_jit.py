@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.conformance.pairs import PAIRS, USUAL
 from tests.conformance.properties import EPOCH, RUN, Pair
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 STEPS = 3
 # Each method and each policy once: neither looks at the other.
@@ -27,9 +27,7 @@ def test_every_method_and_policy_compiles(method, policy):
     pair = Pair(method, policy, norm="plain", jit=True)
     trainer = pair.trainer
     batch = trainer._prepared(trainer._probe)
-    lowered = trainer._step.experimental_get_compiler_ir(
-        batch, tf.constant(0, tf.int64), learns=True
-    )
+    lowered = trainer._step.experimental_get_compiler_ir(batch, tf.constant(0, tf.int64))
     assert "convolution" in lowered(stage="hlo")
 
 

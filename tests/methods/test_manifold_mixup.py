@@ -6,10 +6,10 @@ import tensorflow as tf
 from tests import tiny
 from tests.methods.by_hand import batch, clock
 from tf_metamixup import methods
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Mixture
-from tf_metamixup.network import Network
-from tf_metamixup.randomness import Draws
+from tf_metamixup.models.network import Network
 
 DATA = batch(
     x=[[1.0, 3.0], [2.0, -1.0]], y=[[1.0, 0.0], [0.0, 1.0]], views=[[[0.0, 0.0]], [[0.0, 0.0]]]

@@ -8,10 +8,10 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
-from tf_metamixup.assembly import Assembly
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.pipeline import test_batches
 from tf_metamixup.data.prepare import TEST_BATCH
-from tf_metamixup.errors import UserError
+from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import features, style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
 

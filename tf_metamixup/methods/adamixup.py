@@ -6,8 +6,9 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from tf_metamixup import losses, mixing, replicas
-from tf_metamixup.errors import UserError
+from tf_metamixup import losses, mixing
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import METHODS, Method, Ratio, labelled
 from tf_metamixup.mixing import Lambdas
 

@@ -4,10 +4,11 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup import losses, replicas
-from tf_metamixup.errors import UserError
+from tf_metamixup import losses
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, Ratio, guess_metrics, over_batch, with_guesses
-from tf_metamixup.network import Forward
+from tf_metamixup.models.network import Forward
 
 
 class Consistency(Method):

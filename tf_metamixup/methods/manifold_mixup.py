@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup import losses
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.method import METHODS, Method, over_batch
 
 

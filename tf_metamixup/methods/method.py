@@ -6,13 +6,14 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from tf_metamixup import losses, replicas
-from tf_metamixup.batch import Batch
-from tf_metamixup.errors import UserError
-from tf_metamixup.mixing import LABELLED, UNKNOWN, Examples, Lambdas, Mixture, join
-from tf_metamixup.network import Forward
-from tf_metamixup.registry import Registry
-from tf_metamixup.schedules import Clock
+from tf_metamixup import losses
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.registry import Registry
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.batch import Batch
+from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
+from tf_metamixup.models.network import Forward
 
 METHODS = Registry("method")
 
@@ -41,7 +42,7 @@ class Method:
         views: how many augmented views of each unlabelled image it wants; 0 wants none.
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
-        dominant: whether each mixed row must stay mostly itself, lambda >= 1/2.
+        fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
         needs_exact: why it must not be computed in half precision; empty where it may.
     """
@@ -49,7 +50,7 @@ class Method:
     views: ClassVar[int] = 0
     average: ClassVar[float | None] = None
     predicts_average: ClassVar[bool] = False
-    dominant: ClassVar[bool] = False
+    fold_lambda: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
     needs_exact: ClassVar[str] = ""
 
@@ -127,7 +128,6 @@ def labelled(batch: Batch, groups: int) -> Examples:
         weight=tf.ones(rows, batch.y.dtype),
         stream=tf.zeros(rows, tf.int32),
         truth=tf.fill(rows, tf.cast(LABELLED, tf.int64)),
-        image=_numbered(batch.numbers, rows),
         groups=groups,
     )
 
@@ -163,15 +163,8 @@ def with_guesses(
         weight=join(groups, first.weight, *[weight] * copies),
         stream=join(groups, first.stream, *[stream] * copies),
         truth=join(groups, first.truth, *[batch.u_labels] * copies),
-        image=join(
-            groups, first.image, *[_numbered(batch.u_numbers, tf.shape(guess)[:1])] * copies
-        ),
         groups=groups,
     )
-
-
-def _numbered(numbers: tf.Tensor | None, rows) -> tf.Tensor:
-    return tf.fill(rows, tf.cast(UNKNOWN, tf.int64)) if numbers is None else numbers
 
 
 def guess_metrics(examples: Examples) -> dict[str, Ratio]:

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup import schedules
-from tf_metamixup.errors import UserError
+from tf_metamixup.core import schedules
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.consistency import Consistency, check_decay, check_weight
 from tf_metamixup.methods.method import METHODS, with_guesses
 
@@ -38,7 +38,7 @@ class MixMatch(Consistency):
     temperature: float = 0.5
     decay: float = 0.999
     predicts_average: ClassVar[bool] = True
-    dominant: ClassVar[bool] = True
+    fold_lambda: ClassVar[bool] = True
 
     def __post_init__(self):
         check_weight("mixmatch", self.coefficient, self.ramp)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tf_metamixup import schedules
+from tf_metamixup.core import schedules
 from tf_metamixup.methods.consistency import Consistency, check_weight
 from tf_metamixup.methods.method import METHODS
 

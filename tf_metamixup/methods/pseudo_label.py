@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup import schedules
-from tf_metamixup.errors import UserError
+from tf_metamixup.core import schedules
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.method import METHODS, Method, Ratio, guess_metrics, with_guesses
 
 

@@ -5,8 +5,10 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup import losses, replicas, schedules
-from tf_metamixup.errors import UserError
+from tf_metamixup import losses
+from tf_metamixup.core import schedules
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.consistency import check_weight
 from tf_metamixup.methods.method import METHODS, Method, Ratio, over_batch, with_guesses
 

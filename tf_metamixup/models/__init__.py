@@ -6,17 +6,14 @@ logits [N, classes]. What other code may rely on are names of layers:
 - "logits" is the last layer, a Dense without an activation, never computed in half precision;
 - "features" is the layer whose output [N, D] the logits are a linear function of;
 - "stage1", "stage2", ... are where the stages but the last end; what comes behind one of them
-  reads nothing else of what lies before it;
-- the top block are the layers whose names start with "top_": the last convolutional block or
-  residual unit and all that follows it up to "features". The top block reads exactly one tensor
-  of the layers below it, so a model can be cut there in two.
+  reads nothing else of what lies before it.
 
 To add an architecture, add a file with a function decorated by `MODELS.register`.
 """
 
 import keras
 
-from tf_metamixup import registry
+from tf_metamixup.core import registry
 
 # Defined before the modules below are imported: they register their functions here.
 MODELS = registry.Registry("architecture")

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import keras_backend
-from tf_metamixup.errors import UserError
+from tf_metamixup.core import keras_backend
+from tf_metamixup.core.errors import UserError
 
 # Names of functions, and of Keras's operations in lower case, without "_".
 _PROBABILITIES = {"softmax", "softmaxv2", "sparsemax", "sigmoid", "hardsigmoid"}
@@ -26,7 +26,9 @@ def check_model(model) -> None:
     """
     keras_backend.require_tensorflow()
     if not isinstance(model, keras.Model):
-        raise UserError(f"the model must be a built keras.Model, and it is a {type(model).__name__}")
+        raise UserError(
+            f"the model must be a built keras.Model, and it is a {type(model).__name__}"
+        )
     if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
         raise UserError(
             f"the model {model.name!r} is a subclass of keras.Model, and the step needs a graph of "

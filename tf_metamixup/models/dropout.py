@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from tf_metamixup import replicas
-from tf_metamixup.errors import UserError
-from tf_metamixup.randomness import CALLS, Draws
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import CALLS, Draws
+from tf_metamixup.distribution import replicas
 
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")

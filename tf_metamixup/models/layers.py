@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 def image_input(image_shape: tuple[int, int, int]) -> keras.KerasTensor:
@@ -69,7 +69,7 @@ def classifier(image, features, classes: int, name: str) -> keras.Model:
 def residual_stages(x, counts: Sequence[int], unit: Callable):
     """Residual units in stages; each stage but the first begins by halving the image.
 
-    The last unit of all is the top block; the end of every stage but the last is marked.
+    The end of every stage but the last is marked.
 
     Args:
         x: the output of the stem.
@@ -79,8 +79,7 @@ def residual_stages(x, counts: Sequence[int], unit: Callable):
     for stage, count in enumerate(counts):
         last_stage = stage == len(counts) - 1
         for number in range(count):
-            top = last_stage and number == count - 1
-            name = "top" if top else f"stage{stage + 1}_unit{number + 1}"
+            name = f"stage{stage + 1}_unit{number + 1}"
             x = unit(x, stage, 2 if stage > 0 and number == 0 else 1, name)
         if not last_stage:
             x = stage_end(x, stage + 1)

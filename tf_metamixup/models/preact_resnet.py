@@ -7,7 +7,7 @@ kuangliu/pytorch-cifar, vikasverma1077/manifold_mixup and AdaMixUp's code (tenso
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import MODELS, layers
 
 # Units of the four stages, by depth.

@@ -12,7 +12,7 @@ Neither has dropout here: no row of the paper uses it.
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import MODELS, layers
 
 
@@ -35,7 +35,7 @@ def _wide_resnet(
 
     x = layers.conv(image, 16, 3, "stem_conv")
     x = layers.residual_stages(x, [(depth - 4) // 6] * 3, unit)
-    x = layers.relu(layers.batch_norm(x, "top_bn", synchronized), "top_relu", slope)
+    x = layers.relu(layers.batch_norm(x, "final_bn", synchronized), "final_relu", slope)
     return layers.classifier(image, layers.pooled_features(x), classes, f"wrn_{depth}_{width}")
 
 

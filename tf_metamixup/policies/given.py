@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
-from tf_metamixup.randomness import Draws
 
 
 @POLICIES.register("none")

@@ -1,0 +1,114 @@
+import json
+import shutil
+
+import pytest
+
+from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.experiment import make_schedule, rebuild
+
+
+@pytest.mark.parametrize(("epochs", "epoch_steps"), [(200, 455), (10, 1)])
+def test_steps_divides_the_rate_by_ten_after_30_60_and_90_percent_of_the_epochs(
+    epochs, epoch_steps
+):
+    config = Config(mode="ssl", epochs=epochs).with_mode_defaults()
+    schedule = make_schedule(config, epochs * epoch_steps)
+    for number, share in enumerate((0.3, 0.6, 0.9)):
+        first = round(epochs * share) * epoch_steps  # of the epoch with the new rate
+        assert float(schedule(first - 1)) == pytest.approx(0.1 * 0.1**number)
+        assert float(schedule(first)) == pytest.approx(0.1 * 0.1 ** (number + 1))
+
+
+def test_cosine_falls_from_the_whole_rate_to_nothing():
+    config = Config(learning_rate=0.2).with_mode_defaults()
+    schedule = make_schedule(config, 100)
+    assert float(schedule(0)) == pytest.approx(0.2)
+    assert float(schedule(50)) == pytest.approx(0.1)
+    assert float(schedule(100)) == pytest.approx(0, abs=1e-7)
+
+
+def test_late_is_a_fifth_from_80_percent_on():
+    schedule = make_schedule(Config(schedule="late").with_mode_defaults(), 500_000)
+    rates = [float(schedule(step)) for step in (0, 399_999, 400_000, 499_999)]
+    assert rates == pytest.approx([0.1, 0.1, 0.02, 0.02])
+
+
+def test_constant_stays():
+    assert make_schedule(Config(schedule="constant").with_mode_defaults(), 100) == 0.1
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def run(finished_mixup):
+    return finished_mixup
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A run directory that a test may change."""
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def test_the_rebuilt_network_has_the_recorded_error_and_loss(run):
+    result = result_of(run)
+    assembly = rebuild(run, result)
+    measured = assembly.trainer.evaluate(assembly.prepared.test)
+    assert measured["error"] == result["test_error"]
+    assert measured["loss"] == pytest.approx(result["test_loss"], rel=1e-6)
+    assert assembly.trainer.steps_taken == assembly.steps == 6
+
+
+def test_the_feature_cache_is_there_again(finished_pair):
+    run = finished_pair / "meta"
+    trainer = rebuild(run, result_of(run)).trainer
+    features, labels = trainer._recipe.feature_cache.rows()
+    assert features.numpy().any() and (labels.numpy().sum(axis=1) == 1).all()
+
+
+def test_a_run_of_two_replicas_is_rebuilt_on_one_device_with_their_row_groups(run):
+    result = result_of(run)
+    result["config"] |= {"replicas": 2, "row_groups": 2}
+    assembly = rebuild(run, result)
+    assert (assembly.config.replicas, assembly.config.row_groups) == (1, 2)
+
+
+def test_a_run_without_its_last_checkpoint_is_told(copy):
+    shutil.rmtree(copy / "checkpoints" / "step-0000000006")
+    with pytest.raises(UserError, match=r"checkpoints does not hold the end of the run, step 6"):
+        rebuild(copy, result_of(copy))
+
+
+def test_other_data_than_the_run_was_trained_on_are_told(copy):
+    splits = json.loads((copy / "splits.json").read_text())
+    splits["labelled"].reverse()
+    (copy / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(UserError, match=r"digits .* is not the one .* --data_dir"):
+        rebuild(copy, result_of(copy))
+
+
+def test_a_run_without_its_splits_is_told(copy):
+    (copy / "splits.json").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*splits\.json"):
+        rebuild(copy, result_of(copy))
+
+
+def test_a_run_of_a_users_own_model_is_told(run):
+    with pytest.raises(UserError, match=r"parameters.*of a model of your own"):
+        rebuild(run, {"config": {"method": "supervised", "policy": "meta", "parameters": 3}})
+
+
+def test_a_run_of_an_older_version_is_rebuilt_with_the_defaults_of_what_it_had_not(run):
+    result = result_of(run)
+    del result["config"]["corrupt_images"]
+    assert rebuild(run, result).config.corrupt_images == "stop"
+
+
+def test_settings_are_names_and_never_programs(run):
+    result = result_of(run)
+    result["config"]["architecture"] = "cnn3(width=__import__('os').getpid())"
+    with pytest.raises(UserError):
+        rebuild(run, result)

@@ -1,0 +1,164 @@
+"""What one training step is given."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import replicas
+from tf_metamixup.models.network import Network
+
+_PROBLEM = "problem: "
+
+
+class Batch(NamedTuple):
+    """This replica's rows of the global batch, scaled, targets as probabilities.
+
+    Attributes:
+        x: labelled images [n, H, W, C].
+        y: their targets [n, classes].
+        u: unlabelled images, one axis of views: [n, V, H, W, C]; None without them.
+        u_labels: their true labels int64 [n], -1 where unknown; read by metrics alone.
+        x_meta: meta images [m, H, W, C], or the head's cached input where features are
+            cached; None without a meta set.
+        y_meta: their targets [m, classes].
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    u: tf.Tensor | None = None
+    u_labels: tf.Tensor | None = None
+    x_meta: tf.Tensor | None = None
+    y_meta: tf.Tensor | None = None
+
+
+def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:
+    """Labels of any kind that `training.data_checks` lets in, as probabilities [n, classes].
+
+    Args:
+        labels: integers [n] or [n, 1], one-hot integers or probabilities [n, classes].
+        classes: their number.
+        dtype: of the result.
+        stream: what the data is called in a message.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a label that is none; see `problem_of`.
+    """
+    if labels.shape.rank == 1 or labels.shape[1] == 1:
+        labels = tf.cast(tf.reshape(labels, [-1]), tf.int64)
+        inside = tf.reduce_all((labels >= 0) & (labels < classes))
+        what = f"a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
+        with required(inside, stream, what, labels):
+            return tf.one_hot(labels, classes, dtype=dtype)
+    # Probabilities that were rounded to half precision sum to 1 only so far.
+    tolerance = 2e-2 if labels.dtype.size == 2 else 1e-3
+    probabilities = finite(tf.cast(labels, dtype), "a label", stream)
+    totals = tf.reduce_sum(probabilities, axis=1)
+    inside = tf.reduce_all(probabilities >= 0) & tf.reduce_all(abs(totals - 1) <= tolerance)
+    what = "the probabilities of a label are negative or do not sum to 1; sums:"
+    with required(inside, stream, what, totals):
+        return tf.identity(probabilities)
+
+
+def pixels(images: tf.Tensor, network: Network, stream: str = "labelled") -> tf.Tensor:
+    """`images` [n, ...] as the network takes them.
+
+    Raises:
+        tf.errors.InvalidArgumentError: they are not numbers; see `problem_of`.
+    """
+    if images.dtype.is_floating:
+        images = finite(images, "a pixel", stream)
+    return network.preprocess(images)
+
+
+def finite(values: tf.Tensor, what: str, stream: str) -> tf.Tensor:
+    """`values`, which must be numbers.
+
+    Raises:
+        tf.errors.InvalidArgumentError: they are not; see `problem_of`.
+    """
+    inside = tf.reduce_all(tf.math.is_finite(values))
+    with required(inside, stream, f"{what} is NaN or infinite; clean the data before training"):
+        return tf.identity(values)
+
+
+def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
+    """This replica's `rows` [n, ...] of a global batch, of which every replica must have as many.
+
+    Raises:
+        tf.errors.InvalidArgumentError: another has more or fewer; see `problem_of`.
+    """
+    count = tf.shape(rows)[0]
+    if replicas.count() == 1:
+        return rows
+    total = replicas.total(count)
+    what = f"a batch cannot be dealt evenly to {replicas.count()} replicas; rows:"
+    with required(total == count * replicas.count(), "labelled", what, total):
+        return tf.identity(rows)
+
+
+def required(condition: tf.Tensor, stream: str, what: str, *values: tf.Tensor):
+    """Returns a context: what is computed in it fails unless `condition` holds.
+
+    Args:
+        condition: bool scalar.
+        stream: what the data is called in the message.
+        what: the message, for people.
+        *values: follow it.
+    """
+    message = f"{_PROBLEM}in the `{stream}` data, {what}"
+    checked = tf.debugging.Assert(condition, [message, *values], summarize=32)
+    return tf.control_dependencies([checked] if checked is not None else [])
+
+
+def check_rows(images: tf.Tensor, labels: tf.Tensor, stream: str) -> None:
+    """Fails, in a graph, unless there are as many labels as images."""
+    images, labels = tf.shape(images)[0], tf.shape(labels)[0]
+    with required(images == labels, stream, "a batch has not one label per image:", images, labels):
+        pass
+
+
+def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
+    """What is wrong with the data, in one line, if that is what `error` says."""
+    lines = error.message.partition(_PROBLEM)[2].splitlines()
+    return lines[0].replace("[", "").replace("]", "") if lines else None
+
+
+@contextlib.contextmanager
+def problems_told() -> Iterator[None]:
+    """Raises UserError for what a graph found wrong with the data, or XLA with the model."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        problem = problem_of(error)
+        if unsupported := re.search(r"unsupported operations .* on XLA_\w+: (\w+)", error.message):
+            problem = (
+                f"jit: XLA cannot compile this step, since it knows no operation "
+                f"{unsupported[1]}; change the layer that uses it, or leave jit out"
+            )
+        if problem is None:
+            raise
+        raise UserError(problem) from None
+
+
+def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
+    """The streams' elements, `(images, labels)` by stream name."""
+
+    def ready(stream):
+        images, labels = raw[stream]
+        check_rows(images, labels, stream)
+        # Losses are worked out in the weights' precision, whatever the layers compute in.
+        y = targets(labels, classes, network.model.variable_dtype, stream)
+        return pixels(images, network, stream), y
+
+    batch = Batch(*ready("labelled"))
+    if "unlabelled" in raw:
+        u, u_labels = raw["unlabelled"]
+        batch = batch._replace(u=pixels(u, network, "unlabelled"), u_labels=u_labels)
+    if "meta" in raw:
+        x_meta, y_meta = ready("meta")
+        batch = batch._replace(x_meta=x_meta, y_meta=y_meta)
+    return batch
