@@ -142,6 +142,12 @@ def problems_told() -> Iterator[None]:
         if problem is None:
             raise
         raise UserError(problem) from None
+    except tf.errors.OutOfRangeError:
+        raise UserError(
+            "the training data ended: a data set must begin anew whenever it is read again, and "
+            "one of these gave nothing at a second pass (from_generator takes a function that "
+            "makes a new generator)"
+        ) from None
 
 
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:

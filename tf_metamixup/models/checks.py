@@ -9,6 +9,7 @@ from tf_metamixup.core.errors import UserError
 
 # Names of functions, and of Keras's operations in lower case, without "_".
 _PROBABILITIES = {"softmax", "softmaxv2", "sparsemax", "sigmoid", "hardsigmoid"}
+_FULL = ("float32", "float64")
 # Operations that leave it to the one before them whether a model returns logits.
 _PASSING = {"Identity", "Dropout", "RowDropout", "Flatten", "Reshape", "Cast"}
 
@@ -56,8 +57,9 @@ def _check_shapes(model: keras.Model) -> None:
     shape = getattr(returned, "shape", None)
     if shape is None or len(shape) != 2 or shape[1] is None:
         raise UserError(
-            f"the model must return logits [rows, classes], and it returns {shape or returned}; of "
-            "a network without a classifier, pool the features and add a Dense layer"
+            "the model must return logits [rows, classes], and it returns "
+            f"{shape or type(returned).__name__}; of a network without a classifier, pool the "
+            "features and add a Dense layer"
         )
     if shape[1] < 2:
         raise UserError(
@@ -67,21 +69,21 @@ def _check_shapes(model: keras.Model) -> None:
 
 
 def _check_precision(model: keras.Model) -> None:
-    """Of several types, gradients or the layers below a cut would be rounded in between."""
-    given = keras.config.dtype_policy()
-    types = {"Keras's dtype policy": {given.compute_dtype, given.variable_dtype}}
-    for layer in model._flatten_layers():
-        if not isinstance(layer, keras.layers.InputLayer):
-            used = {layer.compute_dtype, layer.variable_dtype}
-            types[f"the layer {layer.name!r}"] = {each for each in used if "float" in each}
-    whole = model.trainable_variables[0].dtype
-    for what, used in types.items():
-        if used - {whole} or whole not in ("float32", "float64"):
+    """Requires one precision, which is also that of models that the step makes of the layers."""
+    general = keras.config.dtype_policy()
+    policies = {"Keras's global dtype policy": general} | {
+        f"the dtype policy of the layer {layer.name!r}": layer.dtype_policy
+        for layer in model._flatten_layers()
+        if not isinstance(layer, keras.layers.InputLayer)
+    }
+    whole = general.variable_dtype
+    for what, policy in policies.items():
+        types = {policy.compute_dtype, policy.variable_dtype}
+        if {each for each in types if "float" in each} - {whole} or whole not in _FULL:
             raise UserError(
-                f"{what} is of {' and '.join(sorted(used))}, where the model's weights are {whole}: "
-                "all of a model must be float32, or all float64; call "
-                "keras.config.set_dtype_policy('float32') before building it (tmm.Trainer then "
-                "takes mixed_bfloat16=True)"
+                f"{what} is {policy.name!r}: a model must be float32 (or float64) throughout, as "
+                "Keras's global policy must be; call keras.config.set_dtype_policy('float32') "
+                "before building it (tmm.Trainer then takes mixed_bfloat16=True)"
             )
 
 

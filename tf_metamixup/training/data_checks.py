@@ -38,7 +38,7 @@ def labelled_dataset(
     _check_dataset(name, data, "(images, labels)", finite)
     spec = data.element_spec
     if not _is_pair(spec):
-        hint = '; map it: .map(lambda e: (e["image"], e["label"]))' if isinstance(spec, dict) else ""
+        hint = '; use .map(lambda e: (e["image"], e["label"]))' if isinstance(spec, dict) else ""
         raise UserError(
             f"the `{name}` data must give pairs (images, labels) of one tensor each, and gives "
             f"{spec}{hint}"
@@ -154,7 +154,8 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> Shape:
     """
     by_class, allowed = (None, classes), []
     if labels.dtype.is_integer:
-        allowed = [by_class] if labels.shape.as_list()[1:] == [None] else [(None,), (None, 1)]
+        is_open = labels.shape.rank == 2 and labels.shape[1] is None
+        allowed = [] if is_open else [(None,), (None, 1)]
     if labels.dtype.is_integer or labels.dtype.is_floating:
         allowed = [*allowed, by_class]
     for expected in allowed:
@@ -177,7 +178,7 @@ def ensure_shape(name: str, what: str, values: tf.Tensor, expected: Shape) -> tf
         given = tf.shape(values)
         sizes = tf.constant([-1 if size is None else size for size in expected])
         same = tf.cond(
-            tf.size(given) == len(sizes),
+            tf.size(given) == len(expected),
             lambda: tf.reduce_all((sizes < 0) | (given == sizes)),
             lambda: tf.constant(False),
         )
@@ -228,9 +229,9 @@ def _check_views(name: str, given: tf.TensorShape, shape: Shape, views: int) -> 
         return
     if count not in (None, views):
         raise UserError(
-            f"the method needs {views} views of each image of the `{name}` data, of the shape "
-            f"{_text((None, views, *shape[1:]))}, and the data has {count}: the images are "
-            f"{list(given)}. Stack copies, each augmented by itself, with tf.stack(..., axis=1)"
+            f"the method takes {views} view{'s' if views > 1 else ''} of each image of the "
+            f"`{name}` data, {_text((None, views, *shape[1:]))}, and the data has {count}: "
+            f"{list(given)}; stack copies, each augmented by itself, with tf.stack(..., axis=1)"
         )
 
 

@@ -5,8 +5,8 @@ Later batches are checked within the graph; see `methods.batch`.
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,8 @@ from tf_metamixup.methods.batch import check_rows, finite, problems_told, target
 
 # Times the span of the training images. Standardised ones span about 5, those in [0, 1] 1.
 _ANOTHER_SCALE = 8
+# Images that a scale is taken of.
+_SOME = 64
 
 
 @contextlib.contextmanager
@@ -28,14 +30,28 @@ def reading(name: str) -> Iterator[None]:
         raise UserError(f"the `{name}` data cannot be read: {reason(error)}") from error
 
 
-def first_batch(name: str, dataset: tf.data.Dataset) -> Any:
-    """Returns the first element of `dataset`, by an iterator of its own.
+def read(name: str, batches: Iterable) -> Iterator[Any]:
+    """Yields the batches of a stream.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    iterator = iter(batches)
+    while True:
+        with reading(name):
+            batch = next(iterator, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def first_batch(name: str, batches: Iterable) -> Any:
+    """Returns the first of a stream's batches, which begin anew for whoever reads them next.
 
     Raises:
         UserError: there is none, it has no rows, or it cannot be read.
     """
-    with reading(name):
-        first = next(iter(dataset), None)
+    first = next(read(name, batches), None)
     if first is None or not len(tf.nest.flatten(first)[0]):
         raise UserError(f"the `{name}` data is empty: it gives no batch")
     return first
@@ -48,55 +64,73 @@ def check_values(name: str, images: tf.Tensor, labels: tf.Tensor, classes: int) 
         UserError: as said, with the stream's name.
     """
 
-    # A graph gives the same messages as those of later batches.
-    @tf.function(autograph=False)
-    def checked():
+    def checked(images, labels):
         check_rows(images, labels, name)
         if images.dtype.is_floating:
-            finite(images, "a pixel", name)
-        targets(labels, classes, tf.float32, name)
+            images = finite(images, "a pixel", name)
+        return images, targets(labels, classes, tf.float32, name)
 
-    with problems_told():
-        checked()
+    # In a graph, since there the messages are those of later batches.
+    first_batch(name, tf.data.Dataset.from_tensors((images, labels)).map(checked))
 
 
-def warn_of_scales(
-    first: Mapping[str, tf.Tensor], preprocess: Callable[[tf.Tensor], tf.Tensor]
-) -> None:
+class Scale(NamedTuple):
+    """Between which values the pixels of some images lie.
+
+    Attributes:
+        low: the least value, as the images are stored.
+        high: the largest.
+        dtype: of the images.
+        span: how far the values lie apart for the network.
+    """
+
+    low: float
+    high: float
+    dtype: str
+    span: float
+
+    @property
+    def signed(self) -> bool:
+        """Whether negative values are among them in earnest."""
+        return self.low < -0.05 * (self.high - self.low)
+
+    def __str__(self):
+        return f"{self.low:.4g} to {self.high:.4g} ({self.dtype})"
+
+
+def scale_of(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Scale:
+    """Returns the scale of images.
+
+    Args:
+        images: of any shape, as they are stored.
+        preprocess: stored images -> what the model takes.
+    """
+    images = images[:_SOME]
+    stored = np.asarray(tf.cast(images, tf.float64))
+    seen = np.asarray(tf.cast(preprocess(images), tf.float64))
+    return Scale(float(stored.min()), float(stored.max()), images.dtype.name, float(np.ptp(seen)))
+
+
+def warn_of_scales(scales: Mapping[str, Scale]) -> None:
     """Warns where the images of another stream have another scale than the labelled ones.
 
     Args:
-        first: some images of each stream by name, as they are stored.
-        preprocess: stored images -> what the model takes.
+        scales: by the stream's name, "labelled" among them.
     """
-    trained = first["labelled"]
-    for name, images in first.items():
-        if name != "labelled" and _scales_differ(trained, images, preprocess):
+    trained = scales["labelled"]
+    for name, scale in scales.items():
+        if _differ(trained, scale):
             warnings.warn(
-                f"the `{name}` images range {_range_text(images)} and the `labelled` ones "
-                f"{_range_text(trained)}: to the network these are different images; scale all "
-                "streams alike",
+                f"the `{name}` images range from {scale} and the `labelled` images from {trained}: "
+                "the network cannot treat them alike; bring all data to one scale",
                 stacklevel=2,
             )
 
 
-def _scales_differ(one: tf.Tensor, other: tf.Tensor, preprocess) -> bool:
-    spans = [np.ptp(_range(preprocess(images))) for images in (one, other)]
-    if min(spans) == 0:  # of one colour
+def _differ(one: Scale, other: Scale) -> bool:
+    least, most = sorted((one.span, other.span))
+    if least == 0:  # of one colour
         return False
-    if max(spans) > _ANOTHER_SCALE * min(spans):
-        return True
-    # Such as [-1, 1] and [0, 1].
-    signs = {low < -0.05 * (high - low) for low, high in (_range(one), _range(other))}
-    zero = any(low >= 0 for low, _ in (_range(one), _range(other)))
-    return len(signs) == 2 and zero
-
-
-def _range(images: tf.Tensor) -> tuple[float, float]:
-    array = np.asarray(tf.cast(images, tf.float64))
-    return float(array.min()), float(array.max())
-
-
-def _range_text(images: tf.Tensor) -> str:
-    low, high = _range(images)
-    return f"from {low:.4g} to {high:.4g} ({images.dtype.name})"
+    # Such as [-1, 1] and [0, 1], which span nearly the same.
+    another_sign = one.signed != other.signed and max(one.low, other.low) >= 0
+    return most > _ANOTHER_SCALE * least or another_sign

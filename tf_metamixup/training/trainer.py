@@ -21,12 +21,13 @@ from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
-from tf_metamixup.methods.batch import check_images, check_labels, prepare, problems_told, targets
+from tf_metamixup.methods.batch import pixels, prepare, problems_told, targets
 from tf_metamixup.methods.method import Method
 from tf_metamixup.mixing import Mixture, Sample
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
-from tf_metamixup.training import loop, mixed_precision
+from tf_metamixup.training import first_batch, loop, mixed_precision
+from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.step import (
     Recipe,
@@ -90,7 +91,13 @@ class Trainer:
         check_model(model)
         self.model = model
         self.classes = model.output_shape[-1]
-        self.class_names = list(class_names or map(str, range(self.classes)))
+        names = range(self.classes) if class_names is None else class_names
+        self.class_names = list(map(str, names))
+        if len(self.class_names) != self.classes:
+            raise UserError(
+                f"class_names has {len(self.class_names)} names, and the model returns "
+                f"{self.classes} logits: give one name per class, in the order of the labels"
+            )
         self.seed = seed
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
@@ -155,6 +162,7 @@ class Trainer:
         self._sample: Sample | None = None
         self._probe = None
         self._image: tf.TensorSpec | None = None
+        self._scales: dict[str, first_batch.Scale] = {}
         self._run_dir: str | os.PathLike | None = None
         self._test: tuple[tf.data.Dataset, Any] | None = None
         self._metric_names: list[str] = []
@@ -179,14 +187,17 @@ class Trainer:
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
 
         Args:
-            labelled: a `tf.data.Dataset` of global batches (images, integer labels or
-                probabilities), or one of our streams. It is repeated as often as needed, and a
-                resumed run skips what it has seen, so its order should be a function of a seed.
-            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C],
-                optionally with true labels to watch; for methods that want them.
+            labelled: a `tf.data.Dataset` of global batches (images, labels), or one of our
+                streams. Labels, here and below, are integers [n] or [n, 1], or probabilities or
+                one-hot integers [n, classes]. It is repeated as often as needed, and a resumed run
+                skips what it has seen, so its order should be a function of a seed. Shapes that it
+                leaves open are those of the model's input.
+            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C], as
+                many as the method needs, optionally with true labels to watch, -1 where unknown.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
                 cache features (`meta` by default) take all into memory.
-            test: finite batches (images, labels), evaluated at epoch ends.
+            test: finite batches (images, labels), evaluated at epoch ends; its first batch is
+                also read before the first step.
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             **plan: see `loop.Plan`: `epoch_steps`, `max_steps`, `log_every`, `evaluate_every`,
@@ -196,11 +207,17 @@ class Trainer:
             The content of `result.json`.
 
         Raises:
-            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            UserError: data that is missing or that the model does not take, a run directory of
+                another run, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
         self._run_dir = run_dir
+        self._scales = {}
         streams = self.streams(labelled=labelled, unlabelled=unlabelled, meta=meta)
+        if test is not None:
+            images, labels = first_batch.first_batch("test", self._test_dataset(test))
+            first_batch.check_values("test", images, labels, self.classes)
+            self._scales["test"] = first_batch.scale_of(images, self.network.preprocess)
         return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
@@ -223,14 +240,14 @@ class Trainer:
             between: called before each batch.
         """
         if self._test is None or self._test[0] is not test:
-            if isinstance(test, tf.data.Dataset):
-                self._check("test", test.element_spec)
             count = self.strategy.num_replicas_in_sync
-            padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
+            padded = self._test_dataset(test).map(
+                lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE
+            )
             stream = DatasetStream(padded, repeat=False)
             self._test = test, self._distribute({"test": stream}, 0)
         sums = None
-        for batch in self._test[1]:
+        for batch in first_batch.read("test", self._test[1]):
             if between is not None:
                 between()
             with problems_told():
@@ -283,8 +300,12 @@ class Trainer:
         """Fixes what schedules depend on, and takes the probe's batch."""
         self._epoch_steps, self._steps = epoch_steps, steps
         self._new_graphs()
-        self._probe = next(self.batches(streams, 0))
-        images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
+        self._probe = self._first_batch(streams)
+        for name, batch in self._probe.items():
+            images = self._local(batch[0])
+            self._scales[name] = first_batch.scale_of(images, self.network.preprocess)
+        first_batch.warn_of_scales(self._scales)
+        images = self._local(self._probe["labelled"][0])
         stored = tf.float32 if images.dtype.is_floating else images.dtype
         self._image = tf.TensorSpec([None, *images.shape[1:]], stored)
 
@@ -415,9 +436,9 @@ class Trainer:
     def _global_step(self, batch, step):
         metrics, rows, sample = self._step(batch, step)
         metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
-        return metrics, self.workers.gather(rows), tf.nest.map_structure(self._first, sample)
+        return metrics, self.workers.gather(rows), tf.nest.map_structure(self._local, sample)
 
-    def _first(self, value) -> tf.Tensor:
+    def _local(self, value) -> tf.Tensor:
         """That of this worker's first replica, of one value per replica."""
         return self.strategy.experimental_local_results(value)[0]
 
@@ -446,20 +467,21 @@ class Trainer:
             batch = self._prepared(raw)
             return agreement(self._recipe, batch, self.clock(step), self._draws(step))
 
-        return self._first(self.strategy.run(on_replica, (raw, step)))
+        return self._local(self.strategy.run(on_replica, (raw, step)))
 
     def _probabilities_of(self, sample):
         def on_replica(x):
             logits = self.network.infer(tf.cast(x, self.model.compute_dtype))
             return tf.nn.softmax(tf.cast(logits, tf.float32))
 
-        return self._first(self.strategy.run(on_replica, (sample.x,)))
+        return self._local(self.strategy.run(on_replica, (sample.x,)))
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):
             images, labels, real = batch
-            logits = tf.cast(self.network.predict(images), tf.float32)
-            return evaluate(targets(labels, self.classes, logits.dtype), logits, real)
+            logits = self.network.infer(pixels(images, self.network, "test"))
+            logits = tf.cast(logits, tf.float32)
+            return evaluate(targets(labels, self.classes, logits.dtype, "test"), logits, real)
 
         # One by one: several workers reduce no structures.
         return tf.nest.map_structure(
@@ -489,17 +511,7 @@ class Trainer:
             if data is None:
                 by = f"policy {self.policy}" if name == "meta" else f"method {self.method}"
                 raise UserError(f"{by} needs `{name}` data, and fit() was given none")
-        for name in ("labelled", "meta"):
-            if isinstance(wanted.get(name), tf.data.Dataset):
-                self._check(name, wanted[name].element_spec)
-        if "unlabelled" in wanted and isinstance(unlabelled, tf.data.Dataset):
-            wanted["unlabelled"] = unlabelled.map(self._with_views)
-            images = wanted["unlabelled"].element_spec[0]
-            check_images("unlabelled", images, self.model.input_shape, views=True)
-        streams = {
-            name: DatasetStream(data) if isinstance(data, tf.data.Dataset) else data
-            for name, data in wanted.items()
-        }
+        streams = {name: self._stream(name, data) for name, data in wanted.items()}
         rows, groups = streams["labelled"].batch_size, self.hyper_parameters["row_groups"]
         if (self.policy.mixes or self.method.learns_lambda) and rows and rows < 2 * groups:
             raise UserError(
@@ -514,23 +526,34 @@ class Trainer:
         """Takes the meta set into memory where the policy caches its features."""
         cache = None
         if self.policy.caches_features:
-            images, labels = streams.pop("meta").whole()
+            with first_batch.reading("meta"):
+                images, labels = streams.pop("meta").whole()
+            self._scales["meta"] = first_batch.scale_of(images, self.network.preprocess)
             rows = len(images) // groups * groups
             cache = FeatureCache(self.network, images[:rows], labels[:rows], self.classes)
         self._recipe = self._recipe._replace(feature_cache=cache)
 
-    def _check(self, name: str, spec) -> None:
-        if not (isinstance(spec, tuple) and len(spec) == 2):
-            raise UserError(f"the `{name}` data must give pairs (images, labels), and give {spec}")
-        check_images(name, spec[0], self.model.input_shape)
-        check_labels(name, spec[1], self.classes)
+    def _stream(self, name: str, data) -> Stream:
+        """What the user gave for the stream `name`, once it has been checked."""
+        if isinstance(data, Stream):
+            return data
+        shape, classes = self.model.input_shape, self.classes
+        if name == "unlabelled":
+            return DatasetStream(unlabelled_dataset(data, shape, classes, self.method.views))
+        return DatasetStream(labelled_dataset(name, data, shape, classes))
 
-    def _with_views(self, images, labels=None):
-        if len(images.shape) == len(self.model.input_shape):
-            images = images[:, None]
-        if labels is None:
-            labels = tf.fill(tf.shape(images)[:1], -1)
-        return images, tf.cast(labels, tf.int64)
+    def _test_dataset(self, data) -> tf.data.Dataset:
+        return labelled_dataset("test", data, self.model.input_shape, self.classes, finite=True)
+
+    def _first_batch(self, streams: dict[str, Stream]):
+        """The run's first batch; an error names the stream that cannot give one."""
+        try:
+            with problems_told():
+                return next(self.batches(streams, 0))
+        except (StopIteration, tf.errors.OpError):
+            for name, stream in streams.items():
+                first_batch.first_batch(name, stream.pieces(0, range(1), 1))
+            raise
 
     def _distribute(self, streams: dict[str, Stream], first_step: int):
         count = self.strategy.num_replicas_in_sync
