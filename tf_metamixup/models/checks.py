@@ -53,7 +53,7 @@ def _check_shapes(model: keras.Model) -> None:
             f"the model must take one tensor of images, and {model.name!r} takes "
             f"{len(model.inputs)}"
         )
-    returned = model.compute_output_spec(model.input)
+    returned = model.compute_output_spec(model.inputs[0])
     shape = getattr(returned, "shape", None)
     if shape is None or len(shape) != 2 or shape[1] is None:
         raise UserError(
