@@ -102,7 +102,8 @@ def test_keras_fit_warns_of_meta_and_validation_images(recwarn):
     model = tmm.MixUpModel(tiny.network(), "meta", meta=(UNIT, LABELS))
     model.compile("sgd", SPARSE)
     stop = keras.callbacks.TerminateOnNaN()
-    for callbacks in (None, stop, [stop], keras.callbacks.CallbackList([stop], model=model)):
+    made = keras.callbacks.CallbackList([stop], add_history=True, model=model)
+    for callbacks in (None, stop, [stop], made):
         model.fit(batches(), validation_data=(UNIT, LABELS), callbacks=callbacks, verbose=0)
     assert not [each for each in recwarn if "images range" in str(each.message)]
 
@@ -129,7 +130,7 @@ def test_keras_fit_reads_the_training_data_once():
     assert data.begun == 1
 
 
-def test_what_a_run_trains_on_does_not_depend_on_the_test_set(tmp_path):
+def test_a_look_at_the_data_leaves_the_order_of_a_shuffled_data_set_alone(tmp_path):
     def weights(folder, **streams):
         shuffled = batches().unbatch().shuffle(24, seed=1).batch(8)
         trainer = tiny.trainer("supervised", "none", preprocess=None)
@@ -138,7 +139,9 @@ def test_what_a_run_trains_on_does_not_depend_on_the_test_set(tmp_path):
 
     data = Counted()
     without, checked = weights("without"), weights("with", test=data.dataset)
-    for one, other in zip(without, checked, strict=True):
-        np.testing.assert_array_equal(one, other)
+    weights("stopped", max_steps=2)
+    for others in (checked, weights("stopped")):
+        for one, other in zip(without, others, strict=True):
+            np.testing.assert_array_equal(one, other)
     # Before the first step, and for the evaluation.
     assert data.begun == 2

@@ -145,7 +145,7 @@ class MixUpModel(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), self._scales]
         elif self._scales not in callbacks.callbacks:
-            callbacks.append(self._scales)
+            callbacks.callbacks.append(self._scales)
         self._scales.compare(meta=self._meta, validation=given.get("validation_data"))
         with problems_told():
             history = super().fit(**given)

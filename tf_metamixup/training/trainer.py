@@ -547,6 +547,7 @@ class Trainer:
 
     def _first_batch(self, streams: dict[str, Stream]):
         """The run's first batch; an error names the stream that cannot give one."""
+        streams = {name: stream.beginning() for name, stream in streams.items()}
         try:
             with problems_told():
                 return next(self.batches(streams, 0))
