@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.methods.batch import targets
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 
 IMAGES, LABELS = tiny.images(24)
@@ -203,21 +204,26 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("labels", KINDS.values(), ids=KINDS)
-def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, tmp_path):
+@pytest.fixture(scope="module")
+def evaluated():
+    """A trainer, and its scores on the plain labels."""
     trainer = tiny.trainer("pseudo_label", tiny.EXACT)
+    return trainer, trainer.evaluate(batches())
+
+
+@pytest.mark.parametrize("labels", KINDS.values(), ids=KINDS)
+def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, evaluated):
+    trainer, scores = evaluated
     data = batches(labels=labels)
     streams = trainer.streams(labelled=data, unlabelled=data, meta=data)
     batch = trainer._prepared(next(trainer.batches(streams, 0)))
     for y in (batch.y, batch.y_meta):
         np.testing.assert_array_equal(y, PROBABILITIES[:8])
     np.testing.assert_array_equal(batch.u_labels, LABELS[:8])
-    assert trainer.measure(data) == trainer.measure(batches())
+    assert trainer.evaluate(data) == scores
     mixed = tmm.MixUpModel(trainer.model, "meta", meta=(PIXELS, labels))
-    mixed.compile("sgd", SPARSE)
-    cache = mixed._feature_cache
-    cache.refresh(trainer._draws(0))
-    np.testing.assert_array_equal(cache.rows()[1], PROBABILITIES)
+    for _, y in (mixed._meta, mixed._pair(tf.constant(PIXELS), tf.constant(labels))):
+        np.testing.assert_array_equal(targets(y, 3, tf.float32), PROBABILITIES)
 
 
 def test_probabilities_need_not_be_exact():
@@ -303,6 +309,7 @@ META = {
     },
     **{name: (lambda b=b: (PIXELS, b()), message) for name, (b, message) in VALUES.items()},
     "three arrays": (lambda: (PIXELS, LABELS, LABELS), "of type tuple"),
+    "empty without saying so": (lambda: batches().filter(lambda x, y: False), "is empty"),
     "no rows": (lambda: (PIXELS[:0], LABELS[:0]), "`meta` data is empty"),
     "fewer labels": (lambda: (PIXELS, LABELS[:9]), "gives 24 images with 9 labels"),
     "one image": (lambda: (PIXELS[0], LABELS[0]), r"\[rows, 6, 6, 1\]"),

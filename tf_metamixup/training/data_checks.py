@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.methods.batch import required, targets
+from tf_metamixup.methods.batch import check_rows, required, targets
 
 Shape = Sequence[int | None]
 _ARRAYS = (np.ndarray, tf.Tensor, tuple, list, dict)
@@ -80,7 +80,10 @@ def unlabelled_dataset(data: Any, shape: Shape, classes: int, views: int) -> tf.
     has_views = views > 1 if rank is None else rank > len(shape)
     _check_views(name, spec[0].shape, shape, views)
     image_shape = check_images(name, spec[0], shape, views=views if has_views else 0)
-    label_shape = check_labels(name, spec[1], classes) if len(spec) == 2 else None
+    label_shape = None
+    if len(spec) == 2:
+        label_shape = check_labels(name, spec[1], classes)
+        _check_rows(name, spec[0].shape, spec[1].shape)
 
     def with_views(images, labels=None):
         images = ensure_shape(name, "images", images, image_shape)
@@ -88,6 +91,7 @@ def unlabelled_dataset(data: Any, shape: Shape, classes: int, views: int) -> tf.
         if labels is None:
             return images, tf.fill(tf.shape(images)[:1], tf.constant(-1, tf.int64))
         labels = ensure_shape(name, "labels", labels, label_shape)
+        check_rows(images, labels, name)
         if label_shape != (None, classes):
             # Not as `targets`: -1 is an unknown label.
             return images, tf.cast(tf.reshape(labels, [-1]), tf.int64)
@@ -105,11 +109,7 @@ def check_pair(
         UserError: they have others; see `check_images` and `check_labels`.
     """
     expected = check_images(name, images, shape), check_labels(name, labels, classes)
-    if not images.shape[:1].is_compatible_with(labels.shape[:1]):
-        raise UserError(
-            f"the `{name}` data must give as many images as labels, and gives {images.shape[0]} "
-            f"images with {labels.shape[0]} labels"
-        )
+    _check_rows(name, images.shape, labels.shape)
     return expected
 
 
@@ -218,6 +218,14 @@ def _remedy(data: Any, elements: str) -> str:
         return f"tf.data.Dataset.from_tensor_slices({elements}).batch(64)"
     types = "(tf.float32, tf.int64)" if "labels" in elements else "tf.float32"
     return f"tf.data.Dataset.from_generator({batches}, output_types={types})"
+
+
+def _check_rows(name: str, images: tf.TensorShape, labels: tf.TensorShape) -> None:
+    if not images[:1].is_compatible_with(labels[:1]):
+        raise UserError(
+            f"the `{name}` data must give as many images as labels, and gives {images[0]} images "
+            f"with {labels[0]} labels"
+        )
 
 
 def _check_views(name: str, given: tf.TensorShape, shape: Shape, views: int) -> None:

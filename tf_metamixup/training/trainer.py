@@ -241,9 +241,12 @@ class Trainer:
         """
         if self._test is None or self._test[0] is not test:
             count = self.strategy.num_replicas_in_sync
-            padded = self._test_dataset(test).map(
-                lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE
-            )
+
+            def ready(images, labels):
+                # Of one type whatever the labels are, so that one graph evaluates them all.
+                return _pad(images, targets(labels, self.classes, tf.float32, "test"), count)
+
+            padded = self._test_dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
             self._test = test, self._distribute({"test": stream}, 0)
         sums = None
@@ -478,10 +481,9 @@ class Trainer:
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):
-            images, labels, real = batch
+            images, probabilities, real = batch
             logits = self.network.infer(pixels(images, self.network, "test"))
-            logits = tf.cast(logits, tf.float32)
-            return evaluate(targets(labels, self.classes, logits.dtype, "test"), logits, real)
+            return evaluate(probabilities, tf.cast(logits, tf.float32), real)
 
         # One by one: several workers reduce no structures.
         return tf.nest.map_structure(
