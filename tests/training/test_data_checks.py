@@ -215,8 +215,9 @@ def evaluated():
 def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, evaluated):
     trainer, scores = evaluated
     data = batches(labels=labels)
-    streams = trainer.streams(labelled=data, unlabelled=data, meta=data)
-    batch = trainer._prepared(next(trainer.batches(streams, 0)))
+    streams = dict.fromkeys(("labelled", "unlabelled", "meta"), data)
+    graphs = trainer.graphs(**streams, epoch_steps=1, steps=1)
+    batch = graphs.prepare(next(graphs.batches(0)))
     for y in (batch.y, batch.y_meta):
         np.testing.assert_array_equal(y, PROBABILITIES[:8])
     np.testing.assert_array_equal(batch.u_labels, LABELS[:8])
@@ -230,8 +231,8 @@ def test_probabilities_need_not_be_exact():
     trainer = tiny.trainer("supervised", "none")
     for dtype in (np.float16, np.float32, np.float64, tf.bfloat16.as_numpy_dtype):
         thirds = np.full([24, 3], 1 / 3).astype(dtype)
-        data = trainer.streams(labelled=batches(labels=thirds))
-        trainer._prepared(next(trainer.batches(data, 0)))
+        graphs = trainer.graphs(labelled=batches(labels=thirds), epoch_steps=1, steps=1)
+        graphs.prepare(next(graphs.batches(0)))
 
 
 def decoded():
@@ -283,11 +284,20 @@ def test_keras_fit_takes_open_shapes(build):
     assert np.isfinite(model.fit(build(), verbose=0).history["loss"]).all()
 
 
+def test_a_later_batch_that_cannot_be_read_is_told(tmp_path):
+    images = untyped().concatenate(untyped(PIXELS[:, 1:])).unbatch()
+    with pytest.raises(UserError, match="the training data cannot be read: Cannot batch") as raised:
+        tiny.trainer("supervised", "none").fit(
+            images.batch(14), steps=4, run_dir=tmp_path, log_every=1
+        )
+    assert "\n" not in str(raised.value)
+
+
 def test_a_generator_that_cannot_begin_anew_is_told(tmp_path):
     once = iter([(PIXELS[:8], LABELS[:8])] * 9)
     signature = tf.TensorSpec([8, *tiny.SHAPE]), tf.TensorSpec([8], tf.int64)
     data = tf.data.Dataset.from_generator(lambda: once, output_signature=signature)
-    with pytest.raises(UserError, match="must begin anew whenever it is read again"):
+    with pytest.raises(UserError, match="`labelled` data .* cannot be read a second time"):
         tiny.trainer("supervised", "none").fit(data, steps=12, run_dir=tmp_path)
 
 

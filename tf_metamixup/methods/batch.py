@@ -15,7 +15,7 @@ _PROBLEM = "problem: "
 
 
 class Batch(NamedTuple):
-    """This replica's rows of the global batch, scaled, targets as probabilities.
+    """Holds this replica's rows of the global batch, scaled, targets as probabilities.
 
     Attributes:
         x: labelled images [n, H, W, C].
@@ -36,13 +36,16 @@ class Batch(NamedTuple):
 
 
 def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:
-    """Labels of any kind that `training.data_checks` lets in, as probabilities [n, classes].
+    """Converts labels of any kind that `training.data_checks` lets in to probabilities.
 
     Args:
         labels: integers [n] or [n, 1], one-hot integers or probabilities [n, classes].
         classes: their number.
         dtype: of the result.
         stream: what the data is called in a message.
+
+    Returns:
+        [n, classes].
 
     Raises:
         tf.errors.InvalidArgumentError: a label that is none; see `problem_of`.
@@ -64,7 +67,7 @@ def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") ->
 
 
 def pixels(images: tf.Tensor, network: Network, stream: str = "labelled") -> tf.Tensor:
-    """`images` [n, ...] as the network takes them.
+    """Converts `images` [n, ...] to what the network takes.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not numbers; see `problem_of`.
@@ -75,7 +78,7 @@ def pixels(images: tf.Tensor, network: Network, stream: str = "labelled") -> tf.
 
 
 def finite(values: tf.Tensor, what: str, stream: str) -> tf.Tensor:
-    """`values`, which must be numbers.
+    """Returns `values`, which must be finite.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not; see `problem_of`.
@@ -86,7 +89,7 @@ def finite(values: tf.Tensor, what: str, stream: str) -> tf.Tensor:
 
 
 def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
-    """This replica's `rows` [n, ...] of a global batch, of which every replica must have as many.
+    """Returns this replica's `rows` [n, ...]; every replica must have as many.
 
     Raises:
         tf.errors.InvalidArgumentError: another has more or fewer; see `problem_of`.
@@ -122,7 +125,7 @@ def check_rows(images: tf.Tensor, labels: tf.Tensor, stream: str) -> None:
 
 
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """What is wrong with the data, in one line, if that is what `error` says."""
+    """Returns what is wrong with the data, in one line, if that is what `error` says."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None
 
@@ -142,16 +145,10 @@ def problems_told() -> Iterator[None]:
         if problem is None:
             raise
         raise UserError(problem) from None
-    except tf.errors.OutOfRangeError:
-        raise UserError(
-            "the training data ended: a data set must begin anew whenever it is read again, and "
-            "one of these gave nothing at a second pass (from_generator takes a function that "
-            "makes a new generator)"
-        ) from None
 
 
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
-    """The streams' elements, `(images, labels)` by stream name."""
+    """Makes the batch from the streams' elements, `(images, labels)` by stream name."""
 
     def ready(stream):
         images, labels = raw[stream]

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
@@ -53,7 +52,10 @@ def first_batch(name: str, batches: Iterable) -> Any:
     """
     first = next(read(name, batches), None)
     if first is None or not len(tf.nest.flatten(first)[0]):
-        raise UserError(f"the `{name}` data is empty: it gives no batch")
+        raise UserError(
+            f"the `{name}` data is empty, or cannot be read a second time: it gives no batch "
+            "(from_generator takes a function that makes a new generator for each pass)"
+        )
     return first
 
 
@@ -80,35 +82,46 @@ class Scale(NamedTuple):
     Attributes:
         low: the least value, as the images are stored.
         high: the largest.
-        dtype: of the images.
-        span: how far the values lie apart for the network.
+        seen_low: the least value that the model takes.
+        seen_high: the largest.
+        dtype: of the stored images.
     """
 
     low: float
     high: float
+    seen_low: float
+    seen_high: float
     dtype: str
-    span: float
+
+    @property
+    def span(self) -> float:
+        """How far the values lie apart for the model."""
+        return self.seen_high - self.seen_low
 
     @property
     def signed(self) -> bool:
-        """Whether negative values are among them in earnest."""
+        """Whether the stored values are negative in earnest."""
         return self.low < -0.05 * (self.high - self.low)
 
     def __str__(self):
         return f"{self.low:.4g} to {self.high:.4g} ({self.dtype})"
 
 
-def scale_of(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Scale:
-    """Returns the scale of images.
+def pixel_range(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Returns the first four fields of a `Scale`, float32 [4], of some of `images`.
 
     Args:
         images: of any shape, as they are stored.
         preprocess: stored images -> what the model takes.
     """
     images = images[:_SOME]
-    stored = np.asarray(tf.cast(images, tf.float64))
-    seen = np.asarray(tf.cast(preprocess(images), tf.float64))
-    return Scale(float(stored.min()), float(stored.max()), images.dtype.name, float(np.ptp(seen)))
+    both = [tf.cast(each, tf.float32) for each in (images, preprocess(images))]
+    return tf.stack([end(each) for each in both for end in (tf.reduce_min, tf.reduce_max)])
+
+
+def scale_of(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Scale:
+    """Returns the scale of images; see `pixel_range`."""
+    return Scale(*pixel_range(images, preprocess).numpy().tolist(), images.dtype.name)
 
 
 def warn_of_scales(scales: Mapping[str, Scale]) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_metamixup.training.first_batch import Scale, first_batch, scale_of, warn_of_scales
+from tf_metamixup.training.first_batch import (
+    Scale,
+    first_batch,
+    pixel_range,
+    scale_of,
+    warn_of_scales,
+)
 
 
 class ScaleCallback(keras.callbacks.Callback):
@@ -22,7 +28,7 @@ class ScaleCallback(keras.callbacks.Callback):
         super().__init__()
         # Every replica has images of the same scale.
         self._range = keras.Variable(
-            tf.zeros([2]), trainable=False, aggregation="only_first_replica", name="pixel_range"
+            tf.zeros([4]), trainable=False, aggregation="only_first_replica", name="pixel_range"
         )
         self._dtype = ""
         self._others: dict[str, Scale] = {}
@@ -30,8 +36,7 @@ class ScaleCallback(keras.callbacks.Callback):
     def observe(self, images: tf.Tensor) -> None:
         """Notes the range of a step's images, within its graph."""
         self._dtype = images.dtype.name
-        ends = tf.stack([tf.reduce_min(images), tf.reduce_max(images)])
-        self._range.assign(tf.cast(ends, self._range.dtype))
+        self._range.assign(tf.cast(pixel_range(images, tf.identity), self._range.dtype))
 
     def compare(self, **others: Any) -> None:
         """Sets what the next `fit` compares with: images or (images, labels), by a stream's name.
@@ -46,8 +51,8 @@ class ScaleCallback(keras.callbacks.Callback):
         """Warns once; Keras calls it."""
         del batch, logs
         if self._others:
-            low, high = (float(end) for end in tf.convert_to_tensor(self._range))
-            warn_of_scales({"labelled": Scale(low, high, self._dtype, high - low), **self._others})
+            ends = tf.convert_to_tensor(self._range).numpy().tolist()
+            warn_of_scales({"labelled": Scale(*ends, self._dtype), **self._others})
             self._others = {}
 
 
