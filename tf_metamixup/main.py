@@ -26,7 +26,8 @@ from tf_metamixup.config import (
     SCHEDULES,
     Config,
 )
-from tf_metamixup.core.errors import UnknownNameError, UserError
+from tf_metamixup.core import keras_backend
+from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.core.signals import Interrupted
 
 # Flag, help; type and default are the Config field's. "by mode" and the like: see the docstring
@@ -346,6 +347,7 @@ def describe(result: dict, run_dir: str) -> str:
 
 def _settled(config: Config) -> Config:
     """`config` in canonical spelling; TensorFlow starts here, once the flags have been read."""
+    keras_backend.require_tensorflow()
     with tensorflow_start():
         import tensorflow as tf
 
@@ -364,6 +366,9 @@ def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
         try:
             config, *rest = parse_flags()
             config = _settled(config)
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
@@ -412,6 +417,9 @@ def main(argv: list[str]) -> int:
     try:
         try:
             config = _settled(parse(argv))
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS

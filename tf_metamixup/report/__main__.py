@@ -18,6 +18,7 @@ from absl import flags
 
 from tf_metamixup import main as job
 from tf_metamixup.config import BY_MODE, FREE, Config
+from tf_metamixup.core import keras_backend
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
@@ -177,6 +178,7 @@ def _mean(values: list[float | None]) -> str:
 
 def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
+        keras_backend.require_tensorflow()
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
         with job.tensorflow_start():
             from tf_metamixup.report import comparison
