@@ -18,7 +18,8 @@ class Consistency(Method):
     2019). Guesses are soft and have no gradient; docs/reproduction.md lists what differs from the
     methods as published. With a policy that mixes, guessed rows are mixed with each other as
     labelled ones are, images and guesses alike: the idea of Interpolation Consistency Training
-    (Verma et al. 2019), whose code guesses on the same view, mixes logits and evaluates the average.
+    (Verma et al. 2019), whose code guesses on the same view, mixes logits and evaluates the
+    average.
 
     Subclasses have the fields `coefficient` and `ramp`.
     """
