@@ -231,7 +231,8 @@ def train(config: Config) -> dict | None:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     assembly = assemble(config, make_strategy(config.replicas))
-    config, source, prepared, trainer = assembly
+    config, source = assembly.config, assembly.source
+    prepared, trainer = assembly.prepared, assembly.trainer
     workers = trainer.workers
     if config.litert != "none":
         with workers.together():

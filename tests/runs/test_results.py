@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.test_report import result
+from tests.report.test_report import result
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import __main__ as report
 from tf_metamixup.runs import results

@@ -43,10 +43,7 @@ class Device:
     def _reach(self, place, step):
         self._at.get(place, lambda _: None)(step)
 
-    def prepare(self, streams, epoch_steps, steps):
-        self.calls.append("prepare")
-
-    def batches(self, streams, first_step):
+    def batches(self, first_step):
         return np.random.default_rng(0)
 
     def trace(self, iterator):
@@ -76,15 +73,13 @@ class Device:
         bins[7] = 3, weight, 2
         return Evaluation(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]]), bins, 3.0, 3.0)
 
-    def agreement(self, step):
-        return 0.5
-
     def sample(self):
         return None
 
 
 def fit(run_dir, *, device=None, **plan):
-    return loop.fit(device or Device(), {}, "test", run_dir, **(PLAN | plan))
+    device = device or Device()
+    return loop.fit(device, device, "test", run_dir, **(PLAN | plan))
 
 
 def outcome(folder):
@@ -124,7 +119,7 @@ def whole(tmp_path_factory):
 def test_a_run_takes_all_its_steps_and_closes_its_epochs(tmp_path):
     device = Device()
     result = fit(tmp_path, device=device, labels_used=7)
-    steps = [call for call in device.calls if call != "prepare"]
+    steps = device.calls
     assert sum(count for _, count in steps) == 25
     assert steps[:3] == [(0, 1), (1, 1), (2, 2)]  # then whole log intervals
     assert all(first + count <= 10 or first >= 10 for first, count in steps)
@@ -171,7 +166,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     first = fit(tmp_path)
     device = Device()
     assert fit(tmp_path, device=device) == first
-    assert device.calls == ["prepare"]
+    assert not device.calls
 
 
 def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole):
@@ -181,7 +176,7 @@ def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole)
     (tmp_path / "evaluation.npz").unlink()
     device = Device()
     assert fit(tmp_path, device=device)["status"] == "finished"
-    assert device.calls == ["prepare"]
+    assert not device.calls
     assert outcome(tmp_path) == whole
 
 
@@ -214,7 +209,7 @@ def test_a_signal_in_a_step_is_heard_after_it_and_the_run_goes_on_alike(
     assert first <= step < first + count
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == first + count
+    assert resumed.calls[0][0] == first + count
     assert outcome(tmp_path) == whole
 
 
@@ -230,7 +225,7 @@ def test_a_signal_in_building_or_evaluating_is_heard_at_once(tmp_path, whole, te
     assert reached == []
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == {"trace": 0, "evaluate": 10}[place]
+    assert resumed.calls[0][0] == {"trace": 0, "evaluate": 10}[place]
     assert outcome(tmp_path) == whole
 
 
@@ -342,17 +337,16 @@ def test_lost_tensorboard_files_do_not_stop_a_run(tmp_path, monkeypatch):
 
 def test_the_graph_is_traced_once_before_the_first_step_and_that_changes_nothing():
     trainer = tiny.trainer("supervised", "none")
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     before = tiny.weights(trainer)
-    batches = trainer.batches(streams, 0)
-    trainer.trace(batches)
+    batches = graphs.batches(0)
+    graphs.trace(batches)
     for one, other in zip(before, tiny.weights(trainer), strict=True):
         np.testing.assert_array_equal(one, other)
     for first, count in ((0, 1), (1, 3)):
-        trainer.train(batches, first, count)
+        graphs.train(batches, first, count)
     assert any((a != b).any() for a, b in zip(before, tiny.weights(trainer), strict=True))
-    assert trainer._train.experimental_get_tracing_count() == 1
+    assert graphs._train.experimental_get_tracing_count() == 1
 
 
 def test_a_stop_at_an_epochs_end_is_evaluated_however_seldom_epochs_are(tmp_path):
@@ -409,7 +403,7 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
     assert reached > 0
     resumed = Device()
     fit(tmp_path, device=resumed)
-    assert resumed.calls[1][0] == reached
+    assert resumed.calls[0][0] == reached
     assert outcome(tmp_path) == whole
 
 
@@ -422,7 +416,7 @@ def test_a_worker_that_is_not_the_chief_goes_on_from_its_checkpoint_and_writes_n
         lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.packed(13), b"null"]
     )
     result = fit(tmp_path / "other", device=device)
-    assert device.calls[1:] == [(step, 1) for step in range(13, 25)]
+    assert device.calls == [(step, 1) for step in range(13, 25)]
     assert not (tmp_path / "other").exists()
     assert result["history"] == fit(tmp_path / "chief", device=chief)["history"]
     np.testing.assert_array_equal(device.variables[0], chief.variables[0])
@@ -435,7 +429,7 @@ def test_what_a_lost_worker_leaves_whole_is_saved(tmp_path, place, kept):
             raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
 
     device = Device(**{place: lose})
-    device.steps = lambda: sum(count for _, count in device.calls[1:])
+    device.steps = lambda: sum(count for _, count in device.calls)
     device.workers = Worker()
     with pytest.raises(UserError, match="has lost another"):
         fit(tmp_path, device=device)

@@ -15,7 +15,7 @@ from tf_metamixup.core.errors import UserError
 
 
 class Spec(NamedTuple):
-    """A parsed `name(option=value, ...)`; `str()` gives its canonical text."""
+    """Holds a parsed `name(option=value, ...)`; `str()` gives its canonical text."""
 
     name: str
     options: dict[str, Any]
@@ -26,7 +26,7 @@ class Spec(NamedTuple):
 
 
 class Registry:
-    """The known things of one kind (methods, policies, architectures).
+    """Maps names to things of one kind (methods, policies, architectures).
 
     A thing is a callable. Its parameters with a default are its options, which a user may set;
     parameters without one are context that the caller of `make` passes.
@@ -37,7 +37,7 @@ class Registry:
         self._makers: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator: makes the decorated callable known as `name`."""
+        """Registers the decorated callable as `name`."""
 
         def decorate(maker):
             if name in self._makers:
@@ -48,7 +48,7 @@ class Registry:
         return decorate
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """Returns all known names, sorted."""
         return sorted(self._makers)
 
     def parse(self, text: str) -> Spec:
@@ -84,7 +84,7 @@ class Registry:
         return Spec(name, {k: v for k, v in options.items() if v != known[k].default})
 
     def make(self, text: str, *context: Any) -> Any:
-        """The thing that `text` describes; `context` fills the parameters that have no default."""
+        """Makes what `text` describes; `context` fills the parameters that have no default."""
         name, options = self.parse(text)
         return self._makers[name](*context, **options)
 

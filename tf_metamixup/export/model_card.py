@@ -21,7 +21,7 @@ CONFUSIONS = 5
 
 
 class Run(NamedTuple):
-    """The records of the run that made some weights.
+    """Holds the records of the run that made some weights.
 
     Attributes:
         result: of `result.json`.
@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
 
 def read_run(run_dir: str | os.PathLike) -> Run | None:
-    """The records that lie in a run directory; None if it has no result."""
+    """Reads the records that lie in a run directory; None if it has no result."""
     folder = RunDirectory(run_dir)
     result = folder.read("result.json")
     if result is None:
@@ -62,7 +62,7 @@ def markdown(
     command: str | None = None,
     litert: dict[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The card of a network.
+    """Formats the card of a network.
 
     Args:
         settings: that it was trained with; those of the run, where there is one.
@@ -211,7 +211,7 @@ def _words(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what Markdown or a table would take for its own."""
+    """Escapes what Markdown or a table would take for its own."""
     return "".join(f"\\{letter}" if letter in "\\|`*_[]<>#" else letter for letter in text)
 
 

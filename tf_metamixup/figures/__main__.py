@@ -49,7 +49,7 @@ class Order(NamedTuple):
 
 
 def parse(argv: list[str]) -> Order:
-    """The order of a command line; `--help` prints and exits.
+    """Parses a command line; `--help` prints and exits.
 
     Raises:
         UserError: an unknown flag, a value that is not allowed, or a flag or run that is missing.

@@ -15,7 +15,7 @@ _PROBLEM = "in the data, "
 
 
 class Batch(NamedTuple):
-    """This replica's rows of the global batch, scaled, targets as probabilities.
+    """Holds this replica's rows of the global batch, scaled, targets as probabilities.
 
     Attributes:
         x: labelled images [n, H, W, C].
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
 
 def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
-    """Integer labels [n] or probabilities [n, classes] as probabilities [n, classes].
+    """Converts integer labels [n] or probabilities [n, classes] to probabilities [n, classes].
 
     Raises:
         tf.errors.InvalidArgumentError: a label that is none; see `problem_of`.
@@ -52,7 +52,7 @@ def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
 
 
 def pixels(images: tf.Tensor, network: Network) -> tf.Tensor:
-    """`images` [n, ...] as the network takes them.
+    """Converts `images` [n, ...] to what the network takes.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not numbers; see `problem_of`.
@@ -61,7 +61,7 @@ def pixels(images: tf.Tensor, network: Network) -> tf.Tensor:
 
 
 def finite(values: tf.Tensor, what: str) -> tf.Tensor:
-    """`values`, which must be numbers.
+    """Returns `values`, which must be finite.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not; see `problem_of`.
@@ -75,7 +75,7 @@ def finite(values: tf.Tensor, what: str) -> tf.Tensor:
 
 
 def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
-    """This replica's `rows` [n, ...] of a global batch, of which every replica must have as many.
+    """Returns this replica's `rows` [n, ...]; every replica must have as many.
 
     Raises:
         tf.errors.InvalidArgumentError: another has more or fewer; see `problem_of`.
@@ -91,7 +91,7 @@ def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
 
 
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """What is wrong with the data, in one line, if that is what `error` says."""
+    """Returns what is wrong with the data, in one line, if that is what `error` says."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None
 
@@ -154,7 +154,7 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
 
 
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
-    """The streams' elements, `(images, labels)` by stream name."""
+    """Makes the batch from the streams' elements, `(images, labels)` by stream name."""
 
     def ready(images, labels):
         # Losses are worked out in the weights' precision, whatever the layers compute in.

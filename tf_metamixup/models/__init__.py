@@ -22,7 +22,7 @@ registry.discover(__name__, __path__)
 
 
 def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The model that `spec` describes, such as "wrn_28_2" or "cnn3(width=16, batch_norm=True)".
+    """Builds the model that `spec` describes, such as "cnn3(width=16, batch_norm=True)".
 
     Args:
         spec: the name of an architecture, with its options.
@@ -33,10 +33,10 @@ def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Mo
 
 
 def names() -> list[str]:
-    """The known architectures, sorted."""
+    """Returns the known architectures, sorted."""
     return MODELS.names()
 
 
 def parse(spec: str) -> registry.Spec:
-    """The canonical description of an architecture."""
+    """Returns the canonical description of an architecture."""
     return MODELS.parse(spec)

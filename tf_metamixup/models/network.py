@@ -12,7 +12,7 @@ from tf_metamixup.models import head
 
 
 class Forward:
-    """images [N, H, W, C] -> logits [N, classes] at fixed weights, in training mode.
+    """Maps images [N, H, W, C] to logits [N, classes] at fixed weights, in training mode.
 
     Calling it changes nothing. The state that the first pass through each layer would leave behind
     (BatchNorm's moving statistics) is kept, and `Network.commit` is the only way it reaches the
@@ -33,15 +33,15 @@ class Forward:
         self.state: dict[int, tf.Tensor] = {}
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """Logits with batch statistics and this step's dropout masks."""
+        """Returns logits with batch statistics and this step's dropout masks."""
         return self._run(self._model, x)
 
     def part(self, name: str, x):
-        """The same of a further part of the network: what it returns for `x`."""
+        """Returns what a further part of the network returns for `x`."""
         return self._run(self._network.parts[name], x)
 
     def average(self) -> "Forward":
-        """The model at the average of its weights over the steps so far."""
+        """Returns the model at the average of its weights over the steps so far."""
         own = len(self._network.averages)
         averages = [tf.convert_to_tensor(variable) for variable in self._network.averages]
         theta = [*averages, *self._theta[own:]]
@@ -54,7 +54,7 @@ class Forward:
 
 
 class Network:
-    """A built Keras model that returns logits, and what belongs to it.
+    """Wraps a built Keras model that returns logits as a function of its weights.
 
     Args:
         model: the model; what it holds beside trainable variables may be moving statistics and
@@ -117,12 +117,12 @@ class Network:
         return _distinct([*(v for m in models for v in m.variables), *self.averages])
 
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
-        """Stored images, any number of leading axes, to the model's input."""
+        """Maps stored images, any number of leading axes, to the model's input."""
         images = images if self._preprocess is None else self._preprocess(images)
         return tf.cast(images, self.model.compute_dtype)
 
     def forward(self, theta: Sequence[tf.Tensor], draws: Draws, *, exact: bool = False) -> Forward:
-        """The model at `theta` with batch statistics and this step's dropout masks.
+        """Returns the model at `theta` with batch statistics and this step's dropout masks.
 
         Args:
             theta: values of `trainable`.
@@ -133,7 +133,7 @@ class Network:
         return Forward(self, model, theta, draws)
 
     def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
-        """(outputs, state after the pass by `id` of the variable), a pure function.
+        """Computes (outputs, state after the pass by `id` of the variable), a pure function.
 
         Args:
             model: the network's model, its twin or one of its parts.
@@ -152,7 +152,7 @@ class Network:
         }
 
     def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:
-        """After the optimizer: writes moving statistics, and lets the averages follow the weights.
+        """Writes moving statistics and lets the averages follow the weights, after the optimizer.
 
         The statistics are averaged over the replicas, so that they never part.
 
@@ -177,11 +177,11 @@ class Network:
             )
 
     def predict(self, images: tf.Tensor) -> tf.Tensor:
-        """Stored images [N, ...] -> logits [N, classes], with moving statistics."""
+        """Maps stored images [N, ...] to logits [N, classes], with moving statistics."""
         return self.infer(self.preprocess(images))
 
     def infer(self, x: tf.Tensor, model: keras.Model | None = None) -> tf.Tensor:
-        """Scaled images [N, ...] -> logits [N, classes], with moving statistics.
+        """Maps scaled images [N, ...] to logits [N, classes], with moving statistics.
 
         Args:
             x: what `preprocess` gives, or mixtures of it.
@@ -198,7 +198,7 @@ class Network:
         return model.stateless_call(weights, state, x, training=False)[0]
 
     def _value(self, variable: keras.Variable, draws: Draws) -> tf.Tensor:
-        """A non-trainable variable; a random seed is replaced by this step's."""
+        """Returns a non-trainable variable; a random seed is replaced by this step's."""
         number = self._seed_numbers.get(id(variable))
         if number is None:
             return tf.convert_to_tensor(variable)
@@ -239,7 +239,7 @@ def check_model(model) -> None:
 
 
 def _distinct(variables) -> list[keras.Variable]:
-    """Each variable once, in the order of its first place."""
+    """Returns each variable once, in the order of its first position."""
     return list({id(variable): variable for variable in variables}.values())
 
 

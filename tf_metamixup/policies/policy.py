@@ -17,7 +17,7 @@ POLICIES = Registry("policy")
 
 
 class Task(NamedTuple):
-    """What one step asks of a policy.
+    """Holds what one step gives a policy.
 
     Attributes:
         theta: the network's weights.
@@ -72,7 +72,7 @@ class Policy:
     caches_features: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Lambda for each row of the batch."""
+        """Returns lambda for each row of the batch."""
         raise NotImplementedError
 
 

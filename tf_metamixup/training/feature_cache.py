@@ -99,12 +99,12 @@ class FeatureCache:
         self._initialized.assign(True)
 
     def rows(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's (features [m, ...], target probabilities [m, classes])."""
+        """Returns this replica's (features [m, ...], target probabilities [m, classes])."""
         features, y = (tf.convert_to_tensor(each) for each in (self._features, self._labels))
         return self._share_of(features), self._share_of(y)
 
     def logits(self, theta: Sequence[tf.Tensor], features: tf.Tensor, draws: Draws) -> tf.Tensor:
-        """[m, classes] of the head at `theta`, in training mode; changes nothing."""
+        """Returns logits [m, classes] of the head at `theta`, in training mode; is pure."""
         return self._network.apply(self._head, theta, features, draws)[0]
 
     def _share_of(self, values: tf.Tensor) -> tf.Tensor:

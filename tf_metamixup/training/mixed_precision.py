@@ -54,7 +54,7 @@ def twin(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
 
 
 def _last_operation(model: keras.Model) -> keras.Operation:
-    """What gives the model's output, inside of models in the model."""
+    """Returns the operation that gives the model's output, inside of nested models."""
     if isinstance(model, keras.Sequential):
         operation = model.layers[-1]
     else:
