@@ -12,7 +12,7 @@ MODES = ("sl", "ssl")
 # MetaMixUp as the paper has it: the exact gradient.
 META = "meta(estimator='nested')"
 
-# Section IV.B; WORKSPACE.md lists what the paper leaves open.
+# Section IV.B; docs/reproduction.md lists what the paper leaves open.
 BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",

@@ -31,7 +31,7 @@ from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.core.signals import Interrupted
 
 # Flag, help; type and default are the Config field's. "by mode" and the like: see the docstring
-# of Config and README.md.
+# of Config and docs/cli.md.
 GROUPS = {
     "data": {
         "dataset": "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, "
@@ -76,7 +76,7 @@ GROUPS = {
     "devices": {
         "replicas": "data-parallel replicas of this process; by default all GPUs, else 1. With no "
         "GPU, so many logical CPU devices. TF_CONFIG in the environment makes this process one "
-        "worker of a job (README.md)",
+        "worker of a job (docs/distributed.md)",
         "deterministic": "use TensorFlow's deterministic operations, so that a GPU repeats every "
         "bit too, at some speed; an operation that has none is an error",
         "mixed_bfloat16": "compute label guessing and the real step in bfloat16; weights and meta "

@@ -297,7 +297,7 @@ def test_a_generator_that_cannot_begin_anew_is_told(tmp_path):
     once = iter([(PIXELS[:8], LABELS[:8])] * 9)
     signature = tf.TensorSpec([8, *tiny.SHAPE]), tf.TensorSpec([8], tf.int64)
     data = tf.data.Dataset.from_generator(lambda: once, output_signature=signature)
-    with pytest.raises(UserError, match="`labelled` data .* cannot be read a second time"):
+    with pytest.raises(UserError, match=r"`labelled` data .* cannot be read a second time"):
         tiny.trainer("supervised", "none").fit(data, steps=12, run_dir=tmp_path)
 
 

@@ -15,7 +15,7 @@ from tf_metamixup.runs.atomic import replacing
 
 
 class RunDirectory:
-    """The folder of one run; layout in README.md.
+    """The folder of one run; layout in docs/cli.md.
 
     Args:
         path: created if missing.
