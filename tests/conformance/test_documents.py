@@ -16,7 +16,7 @@ import sys
 import pytest
 import yaml
 
-from tf_metamixup import main, predict
+from tf_metamixup import main, methods, predict
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
 from tf_metamixup.figures import __main__ as figures
@@ -80,7 +80,10 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
 def test_every_flagfile_says_what_it_is_and_parses(path):
     assert path.read_text().startswith("# ")
-    main.canonical(main.parse(["main", f"--flagfile={path}"]))
+    arguments = ["main", f"--flagfile={path}"]
+    if methods.make(main.parse(arguments).method).views:
+        arguments.append("--mode=ssl")  # which flags/ssl.flags brings in the commands
+    main.canonical(main.parse(arguments))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
@@ -89,8 +92,6 @@ def test_every_script_is_valid_bash(path):
 
 
 def test_quickstart_lets_the_threshold_fall_at_least_twice():
-    from tf_metamixup import methods
-
     config = main.parse(["main", f"--flagfile={ROOT / 'flags' / 'quickstart.flags'}"])
     method = methods.make(config.method)
     assert method.decay > 0 and (config.epochs - 1) // method.period >= 2
