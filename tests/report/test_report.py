@@ -179,3 +179,13 @@ def test_an_empty_folder_and_a_missing_argument_are_told(tmp_path, capsys):
     assert report.main(["report"]) == 2
     assert report.main(["report", str(tmp_path), "--table=6"]) == 2
     assert "RUNS_DIR" in capsys.readouterr().err
+
+
+def test_seeds_of_data_without_a_name_are_told_to_name_it(tmp_path, capsys):
+    for seed in (0, 1):
+        own = result(4.0)
+        own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed}
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "result.json").write_text(json.dumps(own))
+        assert report.main(["report", str(tmp_path)]) == 0
+        assert ("dataset='NAME'" in capsys.readouterr().err) == (seed == 1)

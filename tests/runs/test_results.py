@@ -88,10 +88,8 @@ def test_other_results_of_the_same_settings_and_seed_are_told_with_both_errors(t
     assert found["test_error"] == 4.0  # what is finished goes before what is not
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert (
-        f"4.00 % in {tmp_path}/b/result.json, 9.00 % in {tmp_path}/a/result.json (stopped)" in told
-    )
-    assert f"5.00 % in {tmp_path}/c/result.json (finished)" in told
+    assert f"4.00 % in {tmp_path}/b/result.json, 9.00 % (stopped) in {tmp_path}/a/" in told
+    assert f"5.00 % (finished) in {tmp_path}/c/result.json" in told
 
 
 def test_many_copies_are_one_line(tmp_path, capsys):

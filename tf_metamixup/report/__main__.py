@@ -210,6 +210,14 @@ def main(argv: list[str]) -> int:
     if not found:
         print(f"error: no result with a test error below {', '.join(folders)}", file=sys.stderr)
         return 1
+    if any(
+        "dataset" not in row.first["config"] and len(row.seeds) > 1 for row in results.rows(found)
+    ):
+        print(
+            "note: own data without a name is told apart by its test images alone; "
+            "Trainer.fit(..., dataset='NAME') names it",
+            file=sys.stderr,
+        )
     try:
         print(_told(found, values["table"].value, values["against"].value))
         if values["keep"].value is not None:
