@@ -125,6 +125,17 @@ def test_a_table_of_the_paper_says_what_is_missing():
     assert "59 of 60 cells are missing" in text
 
 
+def test_the_rows_beside_metamixup_are_not_pooled_with_it():
+    made = lines(
+        result(3.0), result(4.0, policy="meta", seed=1), result(5.0, policy=paper.LITERAL, seed=2)
+    )
+    assert [(line["row"], line["seeds"]) for line in made] == [
+        ("MetaMixUp", "1"),
+        ("MetaMixUp, cached features", "1"),
+        ("MetaMixUp, to the letter", "1"),
+    ]
+
+
 def test_runs_of_own_models_have_a_line(tmp_path):
     own = result(4.0)
     own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": 0}
