@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tf_metamixup import main
 from tf_metamixup.core.errors import UserError
@@ -229,3 +230,24 @@ def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):
         code, _, err = run("--dataset=nowhere", f"--run_dir={tmp_path}/run", *flags)
         assert (code, "unknown data set" in err) == (2, True)
     assert asked == [True]
+
+
+def test_a_run_whose_folder_has_changed_is_refused_even_when_it_is_finished(run, tmp_path):
+    for split, count in (("train", 8), ("test", 1)):
+        for label, color in (("red", "red"), ("blue", "blue")):
+            (tmp_path / split / label).mkdir(parents=True)
+            for n in range(count):
+                image = Image.new("RGB", (8, 8), color)
+                image.putpixel((n, 0), (9, 9, 9))
+                image.save(tmp_path / split / label / f"{n}.png")
+    command = (*TINY, f"--dataset=folder:{tmp_path}", "--batch_size=4", "--epochs=1")
+    command = (*command, f"--run_dir={tmp_path}/run")
+    moved, back = tmp_path / "train" / "red" / "0.png", tmp_path / "train" / "blue" / "9.png"
+    for steps, told in (("--max_steps=1", "stopped"), ("--max_steps=100", "finished")):
+        code, out, err = run(*command, steps)
+        assert (code, out.split(":")[0]) == (0, told), err
+        moved.rename(back)
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert "1 moved (train/red/0.png to train/blue/9.png)" in err
+        back.rename(moved)

@@ -89,7 +89,8 @@ def test_links_to_files_and_folders_are_followed_and_circles_end(run, model, pho
         code, lines, _ = run(model[0], inbox)
     assert code == 0
     assert [line["file"] for line in lines] == [f"{inbox}/file.png", f"{inbox}/folder/c.JPG"]
-    assert run(model[0], inbox / "file.png")[1] == lines[:1]
+    _, (line,), _ = run(model[0], inbox / "file.png")
+    assert (line["file"], line["class"]) == (lines[0]["file"], lines[0]["class"])
 
 
 def test_top_names_only_the_likeliest(run, model, photos):

@@ -110,7 +110,7 @@ def test_images_in_folders_of_a_class_are_read_and_the_rest_is_counted(folder):
     assert source.classes == ["blue", "red"]
     assert source.train.ids[2:] == ["red/0.png", "red/1.png", "red/more/deep/3.png"]
     (line,) = (str(warning.message) for warning in warned)
-    assert line.startswith("left out 6 files or folders: ")
+    assert line.startswith("left out 6 items: ")
     for part in (
         f"3 hidden ({folder}/train/__MACOSX, ...)",
         f"1 outside the class folders ({folder}/train/0.png)",

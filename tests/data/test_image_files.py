@@ -191,7 +191,7 @@ def test_images_are_found_below_and_what_is_left_out_is_counted(tree):
     images, left_out = image_files.find(tree)
     assert [str(path.relative_to(tree)) for path in images] == ["a/c.WEBP", "b.png"]
     assert image_files.describe_left_out(left_out) == (
-        f"left out 4 files or folders: 3 hidden ({tree}/._b.png, ...), 1 .txt ({tree}/a/d.txt)"
+        f"left out 4 items: 3 hidden ({tree}/._b.png, ...), 1 .txt ({tree}/a/d.txt)"
     )
 
 

@@ -84,8 +84,12 @@ def test_no_more_test_images_are_looked_at_than_trained_on_in_between(digits):
 
 
 def test_a_batch_larger_than_the_data_is_told(digits):
-    with pytest.raises(UserError, match="batch"):
+    with pytest.raises(UserError, match=r"--batch_size=50 .* 20 labelled .*--train_examples=20\)"):
         prepared(digits, batch_size=50, train_examples=20)
+    with pytest.raises(UserError, match=r"--batch_size=50 .* 20 labelled .*--num_labels=20\)"):
+        prepared(digits, mode="ssl", batch_size=50, num_labels=20)
+    with pytest.raises(UserError, match=r"--batch_size=200 is larger than the 137 unlabelled"):
+        prepared(digits, mode="ssl", batch_size=200, num_labels=1200)
 
 
 def test_scale_brings_stored_images_to_minus_one_to_one():

@@ -157,14 +157,14 @@ def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int 
     shape = (height, width, max(channels))
     if fits(count, shape) and (size or height * width <= _LARGE):
         return shape
-    largest = math.isqrt(MAX_BYTES // (count * shape[2]))
+    largest = min(math.isqrt(MAX_BYTES // (count * shape[2])), math.isqrt(_LARGE))
     need = count * math.prod(shape) / 2**30
     given = f"--image_size={asked}: " if asked else ""
     raise UserError(
-        f"{name}: {given}{count} images of {width} x {height} pixels are {need:.3g} GiB, and more "
-        f"than {MAX_BYTES / 2**30:.3g} GiB or a megapixel an image cannot be trained on; give "
-        f"--image_size={min(DEFAULT_SIZE, largest)}, or another side up to {largest}, to which "
-        "images are resized as they are read"
+        f"{name}: {given}{count} images of {width} x {height} pixels are too large to train on: "
+        f"{need:.3g} GiB (at most {MAX_BYTES / 2**30:.3g}; without --image_size, at most a "
+        f"megapixel an image). --image_size={min(DEFAULT_SIZE, largest)}, or another side up to "
+        f"{largest}, resizes them as they are read"
     )
 
 

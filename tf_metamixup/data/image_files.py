@@ -82,7 +82,7 @@ def describe_left_out(left_out: Sequence[tuple[str, Path]]) -> str:
         f"{len(paths)} {why} ({paths[0]}{', ...' * (len(paths) > 1)})"
         for why, paths in kinds.items()
     ]
-    return f"left out {len(left_out)} files or folders: {', '.join(told)}"
+    return f"left out {len(left_out)} item{'s' * (len(left_out) != 1)}: {', '.join(told)}"
 
 
 def header(path: Path) -> tuple[tuple[int, int], int]:
@@ -91,7 +91,7 @@ def header(path: Path) -> tuple[tuple[int, int], int]:
     Raises:
         UnreadableError: it is no image.
     """
-    with _readable(path), path.open("rb") as file, Image.open(file) as image:
+    with _readable(path), Path(path).open("rb") as file, Image.open(file) as image:
         height, width = image.height, image.width
         # Of a PNG that has no EXIF before its pixels Pillow would decode the pixels to look for it.
         known = image.format != "PNG" or "exif" in image.info
@@ -107,8 +107,10 @@ def load(path: Path) -> bytes:
     Raises:
         UnreadableError: they cannot be read.
     """
-    with _readable(path):
-        return path.read_bytes()
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"cannot read the image {path}: {error}") from error
 
 
 def read(path: Path, shape: Sequence[int]) -> np.ndarray:

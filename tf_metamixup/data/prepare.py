@@ -78,6 +78,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
+    semi = config.mode == "ssl"
+    _require_batch(parts, config)
     augmented = {"flip": config.flip, "shift": config.shift}
     pieces = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
@@ -87,7 +89,6 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
             f"than the {pieces} row groups; raise it or lower --row_groups or --replicas"
         )
-    semi = config.mode == "ssl"
     labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
     unlabelled = None
     if semi and views:
@@ -96,11 +97,6 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         )
     passed = len(parts.unlabelled if semi else parts.labelled)
     epoch_steps = passed // config.batch_size
-    if not epoch_steps:
-        raise UserError(
-            f"--batch_size={config.batch_size} is larger than the {passed} "
-            f"{'unlabelled' if semi else 'labelled'} images of an epoch; lower it"
-        )
     evaluated = source.test
     if config.evaluate_on == "unused":
         evaluated = source.train.keep(parts.unused(len(source.train), len(source.test)))
@@ -114,3 +110,17 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(len(evaluated) / rows),
     )
+
+
+def _require_batch(parts: splits.Splits, config: Config) -> None:
+    """Refuses a batch that is larger than one of the parts that are trained on."""
+    semi = config.mode == "ssl"
+    for name in ("labelled", "unlabelled") if semi else ("labelled",):
+        count = len(getattr(parts, name))
+        if config.batch_size > count:
+            flag = "num_labels" if semi else "train_examples"
+            asked = getattr(config, flag)
+            raise UserError(
+                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
+                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
+            )
