@@ -64,8 +64,8 @@ def test_the_rebuilt_network_has_the_recorded_error_and_loss(run):
 
 def test_the_feature_cache_is_there_again(finished_pair):
     run = finished_pair / "meta"
-    trainer = rebuild(run, result_of(run)).trainer
-    features, labels = trainer._recipe.feature_cache.rows()
+    graphs = rebuild(run, result_of(run)).graphs
+    features, labels = graphs.recipe.feature_cache.rows()
     assert features.numpy().any() and (labels.numpy().sum(axis=1) == 1).all()
 
 

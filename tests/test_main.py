@@ -8,9 +8,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tf_metamixup import main
+import tf_metamixup as tmm
+from tf_metamixup import main, methods, predict
+from tf_metamixup.benchmark import __main__ as benchmark
+from tf_metamixup.benchmark import replicas
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.export import litert
+from tf_metamixup.figures import __main__ as figures
+from tf_metamixup.report import __main__ as report
+from tf_metamixup.report import paper
 
 
 @pytest.fixture
@@ -56,6 +62,23 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--epochs=0"], ["--epochs=0", "at least 1"]),
         (["--mode=xl"], ["mode", "xl", "sl", "ssl"]),
         (["--export=perhaps"], ["export", "perhaps"]),
+        (["--flip=no"], ["--flip=no must be true or false: write --flip or --noflip"]),
+        (["--noflip=false"], ["--noflip=false does not take", "--NAME or --noNAME"]),
+        (["--epochs=1e3"], ["--epochs=1e3 must be an integer"]),
+        (["--learning_rate=0,1"], ["--learning_rate=0,1 must be a number"]),
+        (["--mode=SSL"], ["--mode=SSL must be one of sl, ssl (did you mean 'ssl'?)"]),
+        (["--lr=0.1"], ["unknown flag --lr; did you mean --learning_rate?"]),
+        (["--batch-size=3"], ["did you mean --batch_size?"]),
+        (["--policy=metamixup"], ["did you mean 'meta'", "\"meta(estimator='nested')\""]),
+        (["--policy=mixup"], ["did you mean 'beta'?"]),
+        (["--policy=None"], ["did you mean 'none'?"]),
+        (["--method=meta"], ["did you mean 'supervised' with policy 'meta'?"]),
+        (["--method=MetaMixUp + APL"], ["'pseudo_label(decay=0.05)' with policy \"meta("]),
+        (["--method=Pi-Model"], ["did you mean 'pi_model'?"]),
+        (["--architecture=resnet18"], ["did you mean 'preact_resnet18'?"]),
+        (["--architecture=WRN-28-10"], ["did you mean 'wrn_28_10'?"]),
+        (["--mode=sl", "--method=mixmatch"], ["--method=mixmatch", "use --mode=ssl"]),
+        (["--method=pseudo_label(decay=0.05)"], ["unlabelled images", "use --mode=ssl"]),
         (["--litert=int4"], ["litert", "int4", "float32", "int8", "both"]),
         (["--litert=int8", "--noexport"], ["--litert=int8", "--noexport"]),
         (["digits"], ["'digits'", "--name=value"]),
@@ -151,6 +174,25 @@ def test_help_lists_the_flags_by_group(run, capsys):
     shown = capsys.readouterr().out
     for part in ("data:", "training:", "run:", "--dataset", "--run_dir", "--max_steps"):
         assert part in shown
+
+
+@pytest.mark.parametrize("command", [main, report, figures, predict, benchmark, replicas])
+def test_every_command_tells_its_version(command, capsys):
+    try:
+        code = command.main(["command", "--version"])
+    except SystemExit as ended:
+        code = ended.code
+    assert (code, *capsys.readouterr()) == (0, f"tf_metamixup {tmm.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "name", [name for rows in paper.ROWS.values() for name in rows if "=" not in name]
+)
+def test_the_papers_names_of_rows_are_told_what_to_write(name):
+    try:
+        methods.parse(name)
+    except UserError as error:
+        assert "did you mean" in str(error)
 
 
 def test_a_flagfile_gives_flags(tmp_path):

@@ -22,9 +22,10 @@ def network() -> keras.Model:
 
 def trained(trainer: tmm.Trainer) -> list[np.ndarray]:
     """What five steps make."""
-    streams = trainer.streams(**tiny.streams(views=max(trainer.method.views, 1)))
-    trainer.prepare(streams, epoch_steps=3, steps=6)
-    _, losses, rows = trainer.train(trainer.batches(streams, 0), 0, STEPS)
+    graphs = trainer.graphs(
+        **tiny.streams(views=max(trainer.method.views, 1)), epoch_steps=3, steps=6
+    )
+    _, losses, rows = graphs.train(graphs.batches(0), 0, STEPS)
     return [*tiny.weights(trainer), losses, rows.astype(np.float64)]
 
 

@@ -12,7 +12,7 @@ MODES = ("sl", "ssl")
 # MetaMixUp as the paper has it: the exact gradient.
 META = "meta(estimator='nested')"
 
-# Section IV.B; WORKSPACE.md lists what the paper leaves open.
+# Section IV.B; docs/reproduction.md lists what the paper leaves open.
 BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",
@@ -74,6 +74,9 @@ NOT_IDENTITY = (
     "export",
     "litert",
 )
+# Settings that runs of one row of a table, or of one curve, may differ in: neither the protocol
+# nor what is measured depends on them.
+FREE = frozenset((*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Config:
         mode: `sl` or `ssl`.
         method, policy, architecture: `name(option=value, ...)`.
         run_dir: where everything of the run goes.
+        initial_weights: the run directory of another run, whose weights a new run starts from.
         epochs: passes over the training images; over the unlabelled ones in SSL.
         batch_size: global; in SSL as many labelled and unlabelled images a step.
         learning_rate: initial; IV.B: 0.1.
@@ -134,6 +138,7 @@ class Config:
     policy: str | None = None
     architecture: str | None = None
     run_dir: str | None = None
+    initial_weights: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 0.1
@@ -179,7 +184,7 @@ class Config:
         config._validate()
         if config.run_dir is None:
             config = dataclasses.replace(config, run_dir=config._default_run_dir())
-        return config
+        return config._with_initial_weights()
 
     def on_devices(self, count: int) -> "Config":
         """The same on `count` replicas, which a batch must be dealt to in equal parts.
@@ -262,6 +267,24 @@ class Config:
                 f"--row_groups={self.row_groups} must be a multiple of --replicas={replicas} "
                 f"and divide --batch_size={self.batch_size}"
             )
+
+    def _with_initial_weights(self) -> "Config":
+        """The same with one spelling of `initial_weights`.
+
+        Raises:
+            UserError: it is empty, or the run directory itself.
+        """
+        if self.initial_weights is None:
+            return self
+        if not self.initial_weights:
+            raise UserError("--initial_weights= is empty; give the --run_dir of another run")
+        folder = os.path.normpath(os.path.expanduser(self.initial_weights))
+        if os.path.realpath(folder) == os.path.realpath(os.path.expanduser(self.run_dir)):
+            raise UserError(
+                f"--initial_weights={self.initial_weights} is the run directory of this run; a new "
+                "run takes another --run_dir"
+            )
+        return dataclasses.replace(self, initial_weights=folder)
 
     def _default_run_dir(self) -> str:
         row = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.method}-{self.policy}").strip("_")

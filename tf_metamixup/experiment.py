@@ -1,11 +1,12 @@
 """From settings to a run, and from a finished run back to its data and network."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,11 +19,13 @@ from tf_metamixup.data.contents import changes
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints
+from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.trainer import Trainer
 
 
-class Assembly(NamedTuple):
-    """What a run is made of.
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """Holds what a run is made of.
 
     Attributes:
         config: the settings, all filled in.
@@ -43,13 +46,20 @@ class Assembly(NamedTuple):
 
     @property
     def training(self) -> dict[str, Stream | None]:
-        """What is trained on, by name, as `Trainer.fit` and `Trainer.streams` take it."""
+        """What is trained on, by name, as `Trainer.fit` takes it."""
         names = ("labelled", "unlabelled", "meta")
         return {name: getattr(self.prepared, name) for name in names}
 
+    @functools.cached_property
+    def graphs(self) -> Graphs:
+        """What training needs, made at its first use."""
+        return self.trainer.graphs(
+            **self.training, epoch_steps=self.prepared.epoch_steps, steps=self.steps
+        )
+
 
 def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
-    """The run of `config` on the devices of `strategy`.
+    """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
         UserError: the data are not there, or cannot be split or dealt as the settings say.
@@ -89,7 +99,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def make_schedule(config: Config, steps: int):
-    """Eta as a function of the step (IV.B)."""
+    """Makes eta as a function of the step (IV.B)."""
     rate = config.learning_rate
     if config.schedule == "constant":
         return rate
@@ -108,7 +118,7 @@ def make_schedule(config: Config, steps: int):
 def rebuild(
     folder: str | os.PathLike, result: Mapping[str, Any], data_dir: str | None = None
 ) -> Assembly:
-    """What a run was made of, with the weights that it ended with, on one device.
+    """Restores what a run was made of, with its final weights, on one device.
 
     Settings are values and names from registries; nothing in the folder is executed.
 
@@ -142,8 +152,7 @@ def rebuild(
             f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
             f"trained on: {differing}; say with --data_dir where that one lies"
         )
-    assembly.trainer.streams(**assembly.training)  # what is kept of them is in the checkpoint too
-    progress = Checkpoints(folder / "checkpoints", assembly.trainer.variables).restore()
+    progress = Checkpoints(folder / "checkpoints", assembly.graphs.variables).restore()
     if progress is None or progress.state["step"] != result["steps"]:
         raise UserError(
             f"{folder}/checkpoints does not hold the end of the run, step {result['steps']}; "

@@ -9,6 +9,8 @@ import pytest
 
 from tests import tiny
 from tf_metamixup.benchmark import __main__ as benchmark
+from tf_metamixup.benchmark import gradients, timing, workload
+from tf_metamixup.config import Config
 
 SMALL = [
     "--dataset=digits",
@@ -88,7 +90,7 @@ def test_a_json_path_that_cannot_be_written_is_told_before_measuring(tmp_path, c
 
 
 def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
-    monkeypatch.setattr(benchmark, "SLICES", 2)
+    monkeypatch.setattr(timing, "SLICES", 2)
 
     class Played:
         peak_mib, trace_seconds = 1.0, 2.0
@@ -96,7 +98,7 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
         def __init__(self, *seconds, slices=2):
             self.slice, self.slices = iter(seconds).__next__, slices
 
-    result = benchmark.costs(
+    result = timing.costs(
         Played(1, 1, 5, 15, 2, 2),
         {"nested": Played(3, 5, 30, 30, 10, 10), "slow": Played(8, 20, 6, slices=1)},
         rounds=3,
@@ -110,27 +112,26 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
 
 @pytest.mark.parametrize("norm", [None, "plain"])
 def test_timed_steps_leave_the_weights_where_they_were(norm):
-    trainer = tiny.trainer(model=lambda: tiny.network(norm=norm), learning_rate=benchmark.FROZEN)
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
+    trainer = tiny.trainer(model=lambda: tiny.network(norm=norm), learning_rate=timing.FROZEN)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     before = [np.copy(variable.numpy()) for variable in trainer.model.trainable_variables]
-    plan = benchmark.Plan(seconds=0.02)
-    subject = benchmark.Subject(trainer, streams, step=5, plan=plan)
+    plan = timing.Plan(seconds=0.02)
+    subject = timing.Subject(graphs, step=5, plan=plan)
     subject.slice()
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new.numpy(), old, rtol=0, atol=1e-9)
 
 
 def test_grey_images_reach_an_architecture_of_colour_images_in_three_channels():
-    config = benchmark.Config(architecture="wrn(depth=10, width=1)")
-    source, shape, preprocess = benchmark.load(config)
+    config = Config(architecture="wrn(depth=10, width=1)")
+    source, shape, preprocess = workload.load(config)
     assert source.image_shape == (32, 32, 1) and shape == (32, 32, 3)
     assert preprocess(source.train.images[:2]).shape == (2, *shape)
 
 
 def test_the_cosine_with_a_zero_vector_is_zero():
-    assert benchmark.cosine([0, 0], [1, 2]) == 0
-    assert benchmark.cosine([2, 0], [3, 0]) == 1
+    assert gradients.cosine([0, 0], [1, 2]) == 0
+    assert gradients.cosine([2, 0], [3, 0]) == 1
 
 
 @pytest.mark.parametrize(

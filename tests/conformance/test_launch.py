@@ -141,7 +141,10 @@ def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
     kept = results.read([str(ROOT / "docs" / "study")])
     assert kept
     for each in kept:
-        assert each["status"] == "finished" and identity(each["config"]) in cells
+        assert each["status"] == "finished"
+        # An option that is gone; docs/results.md keeps what was found with it.
+        if "matched=True" not in each["policy"]:
+            assert identity(each["config"]) in cells
 
 
 def test_the_full_study_is_by_the_papers_protocol_and_says_how_many_steps_it_takes(monkeypatch):

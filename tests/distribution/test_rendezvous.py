@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from tests.test_workers import free_ports
+from tests.distribution.test_workers import free_ports
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import rendezvous
 

@@ -125,6 +125,6 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     assert f"| expected calibration error | {result['test_ece']:.2f} % |" in text
     assert "uint8 [N, 6, 6, 1]" in text
     assert "make model" in text
-    batches = trainer.batches(trainer.streams(**streams), 2)
-    trainer.train(batches, 2, 1)
+    graphs = trainer.graphs(**streams, epoch_steps=2, steps=3)
+    graphs.train(graphs.batches(2), 2, 1)
     assert "No evaluation" in trainer.card()

@@ -94,9 +94,8 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
 
 def test_a_method_that_predicts_with_the_average_exports_the_average(tmp_path):
     trainer = tiny.trainer("mixmatch", "none", model=functools.partial(tiny.network, norm="plain"))
-    streams = trainer.streams(**tiny.streams(views=2))
-    trainer.prepare(streams, epoch_steps=3, steps=3)
-    trainer.train(trainer.batches(streams, 0), 0, 3)
+    graphs = trainer.graphs(**tiny.streams(views=2), epoch_steps=3, steps=3)
+    graphs.train(graphs.batches(0), 0, 3)
     trainer.export(tmp_path / "saved_model")
     serve = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serving_default"]
     images = tf.constant(tiny.images(5)[0])

@@ -56,9 +56,8 @@ def test_one_layer_is_mixup():
     losses = []
     for text in ("manifold_mixup(layers=1)", "supervised"):
         trainer = tiny.trainer(text, "beta", weight_decay=0.0)
-        streams = trainer.streams(**tiny.streams())
-        trainer.prepare(streams, epoch_steps=3, steps=3)
-        losses.append(trainer.train(trainer.batches(streams, 0), 0, 3)[1])
+        graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=3)
+        losses.append(graphs.train(graphs.batches(0), 0, 3)[1])
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 

@@ -54,9 +54,8 @@ def by_trainer(policy, replicas, steps, rate):
         seed=5,
     )
     held = ArrayStream(*META, np.arange(20), batch_size=8, seed=5, purpose="meta")
-    streams = trainer.streams(labelled=batches(), meta=held)
-    trainer.prepare(streams, epoch_steps=3, steps=steps)
-    trainer.train(trainer.batches(streams, 0), 0, steps)
+    graphs = trainer.graphs(labelled=batches(), meta=held, epoch_steps=3, steps=steps)
+    graphs.train(graphs.batches(0), 0, steps)
     return trainer.model.get_weights()
 
 

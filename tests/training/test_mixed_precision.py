@@ -142,4 +142,4 @@ def test_a_run_in_bfloat16_on_two_replicas_learns_and_is_resumed(tmp_path):
     pair.reset(start)
     properties.the_loss_falls(pair)
     assert pair.trainer.evaluate(tiny.test_set())["error"] == 0  # as the plain run's
-    assert pair.trainer._train.experimental_get_tracing_count() == 1
+    assert pair.graphs._train.experimental_get_tracing_count() == 1

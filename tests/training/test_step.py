@@ -12,8 +12,9 @@ from tf_metamixup.core.schedules import Clock
 from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.models.network import Network
+from tf_metamixup.training.diagnostics import agreement
 from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.step import Recipe, agreement, meta_task, train_step
+from tf_metamixup.training.step import Recipe, meta_task, train_step
 
 ETA = 0.1
 DRAWS = Draws.at(0, tf.constant(0))

@@ -1,4 +1,5 @@
 import functools
+import json
 
 import keras
 import numpy as np
@@ -7,16 +8,17 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs import results
+from tf_metamixup.training.diagnostics import Diagnostics
 
 ROWS = [("supervised", tiny.EXACT), ("pseudo_label(threshold=0.6)", tiny.EXACT)]
 
 
 def five_steps(method, policy, replicas, model):
     trainer = tiny.trainer(method, policy, replicas=replicas, model=model, weight_decay=1e-2)
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
-    batches = trainer.batches(streams, 0)
-    _, losses, rows = trainer.train(batches, 0, 5)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    batches = graphs.batches(0)
+    _, losses, rows = graphs.train(batches, 0, 5)
     return tiny.weights(trainer), losses, rows
 
 
@@ -46,13 +48,12 @@ def test_two_replicas_equal_one_device_in_float32(method, policy, norm):
 
 def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
     trainer = tiny.trainer(policy=tiny.EXACT)
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     before = tiny.weights(trainer)
-    mixture = trainer.mixture(next(trainer.batches(streams, 2)), 2)
+    mixture = Diagnostics(graphs).mixture(next(graphs.batches(2)), 2)
     for old, new in zip(before, tiny.weights(trainer), strict=True):
         np.testing.assert_array_equal(new, old)
-    _, _, rows = trainer.train(trainer.batches(streams, 2), 2, 1)
+    _, _, rows = graphs.train(graphs.batches(2), 2, 1)
     classes = mixture.examples.y.numpy().argmax(axis=1)
     np.testing.assert_allclose(mixture.lam, rows[:, 0], atol=1e-6)
     np.testing.assert_array_equal(classes, rows[:, 3])
@@ -64,12 +65,11 @@ def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
 )
 def test_a_sample_is_of_the_rows_that_the_last_step_trained_on(method, replicas):
     trainer = tiny.trainer(method, replicas=replicas)
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
-    assert trainer.sample() is None
-    _, _, rows = trainer.train(trainer.batches(streams, 0), 0, 3)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert graphs.sample() is None
+    _, _, rows = graphs.train(graphs.batches(0), 0, 3)
     before = tiny.weights(trainer)
-    sample, probabilities = trainer.sample()
+    sample, probabilities = graphs.sample()
     for old, new in zip(before, tiny.weights(trainer), strict=True):
         np.testing.assert_array_equal(new, old)
     # The first replica's rows of the last of three steps.
@@ -142,9 +142,8 @@ def test_adam_makes_the_real_step_on_request():
     trainer = tiny.trainer("supervised", "none", optimizer="adam", learning_rate=0.01)
     assert isinstance(trainer.optimizer, keras.optimizers.Adam)
     before = [np.asarray(v) for v in trainer.model.trainable_variables]
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=3)
-    trainer.train(trainer.batches(streams, 0), 0, 1)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=3)
+    graphs.train(graphs.batches(0), 0, 1)
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         # Its first step is the learning rate, whatever the gradient.
         np.testing.assert_allclose(np.abs(new - old).max(), 0.01, rtol=1e-2)
@@ -159,13 +158,13 @@ def test_weight_decay_is_coupled_and_can_spare_all_but_kernels():
     def model():
         return tiny.network(norm="plain")
 
-    decays = tiny.trainer(model=model, weight_decay=0.5)._recipe.weight_decay
+    decays = tiny.trainer(model=model, weight_decay=0.5).recipe.weight_decay
     assert decays == [0.5] * 6
     trainer = tiny.trainer(model=model, weight_decay=0.5, weight_decay_on="kernels")
     spared = [
         variable.path.split("/")[-1]
         for variable, decay in zip(
-            trainer.model.trainable_variables, trainer._recipe.weight_decay, strict=True
+            trainer.model.trainable_variables, trainer.recipe.weight_decay, strict=True
         )
         if not decay
     ]
@@ -186,9 +185,8 @@ def test_a_short_last_batch_of_an_own_data_set_is_trained_on(tmp_path):
     pixels, labels = tiny.images(20)
     labelled = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(8)  # 8, 8 and 4 rows
     trainer = tiny.trainer("supervised", "beta", row_groups=1)
-    streams = trainer.streams(labelled=labelled)
-    trainer.prepare(streams, epoch_steps=3, steps=6)
-    _, losses, rows = trainer.train(trainer.batches(streams, 0), 0, 6)
+    graphs = trainer.graphs(labelled=labelled, epoch_steps=3, steps=6)
+    _, losses, rows = graphs.train(graphs.batches(0), 0, 6)
     assert len(losses) == 6 and len(rows) == 40
 
 
@@ -294,12 +292,11 @@ def test_a_model_with_regularizers_is_refused():
 
 def test_calls_of_any_length_build_the_graph_once():
     trainer = tiny.trainer("supervised", "none")
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=6)
-    batches = trainer.batches(streams, 0)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    batches = graphs.batches(0)
     for first, count in ((0, 1), (1, 1), (2, 3)):
-        trainer.train(batches, first, count)
-    assert trainer._train.experimental_get_tracing_count() == 1
+        graphs.train(batches, first, count)
+    assert graphs._train.experimental_get_tracing_count() == 1
 
 
 def test_momentum_and_decay_by_hand_over_two_steps(float64):
@@ -314,9 +311,8 @@ def test_momentum_and_decay_by_hand_over_two_steps(float64):
     trainer = tiny.trainer(
         "supervised", "none", model=model, preprocess=None, momentum=0.5, weight_decay=0.1
     )
-    streams = trainer.streams(labelled=data)
-    trainer.prepare(streams, epoch_steps=2, steps=6)
-    trainer.train(trainer.batches(streams, 0), 0, 2)
+    graphs = trainer.graphs(labelled=data, epoch_steps=2, steps=6)
+    graphs.train(graphs.batches(0), 0, 2)
     weight, velocity = np.ones(3), np.zeros(3)
     for _ in range(2):
         softmax = np.exp(weight) / np.exp(weight).sum()
@@ -327,5 +323,20 @@ def test_momentum_and_decay_by_hand_over_two_steps(float64):
 
 def test_agreement_is_told_in_either_precision(float64):
     trainer = tiny.trainer("supervised", "meta")
-    trainer.prepare(trainer.streams(**tiny.streams()), epoch_steps=3, steps=6)
-    assert -1 <= trainer.agreement(0) <= 1
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert -1 <= Diagnostics(graphs).agreement(0) <= 1
+
+
+def test_runs_on_other_own_data_are_not_taken_together(tmp_path):
+    x, y = np.random.default_rng(0).uniform(-1, 1, (16, 6, 6, 1)).astype(np.float32), [0, 1, 2, 0]
+    data = [tf.data.Dataset.from_tensors((part, y)) for part in np.split(x, 4)]
+    found = []
+    for seed, (test, named) in enumerate([(0, {}), (0, {}), (1, {}), (0, {"dataset": "photos"})]):
+        trainer = tiny.trainer("supervised", "none", seed=seed)
+        folder = tmp_path / str(seed)
+        found.append(trainer.fit(data[3], test=data[test], steps=1, run_dir=folder, **named))
+    assert json.loads((tmp_path / "0" / "result.json").read_text())["data"] == found[0]["data"]
+    rows = results.rows(results.read([str(tmp_path)]))
+    assert [sorted(row.seeds) for row in rows] == [[0, 1], [2], [3]]
+    assert rows[2].data == "photos"
+    assert len({row.data for row in rows}) == 3

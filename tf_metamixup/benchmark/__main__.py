@@ -25,23 +25,22 @@ batch of 16 a PreActResNet, whose last unit no BatchNorm follows, diverges withi
 import dataclasses
 import json
 import logging
-import os
 import pathlib
-import statistics
 import sys
-import time
 import warnings
 from typing import Any
 
 from absl import flags
 
 from tf_metamixup import main as job
+from tf_metamixup.benchmark import timing
+from tf_metamixup.benchmark.gradients import REFERENCE
+from tf_metamixup.benchmark.timing import Plan
 from tf_metamixup.config import META, Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.runs.atomic import replacing
 
 PLAIN = "beta"
-REFERENCE = "nested"
 # Estimator of lambda's gradient -> the policy that uses it.
 ESTIMATORS = {
     REFERENCE: META,
@@ -49,44 +48,17 @@ ESTIMATORS = {
     "cached": "meta(estimator='cached')",
 }
 
-# Side and channels that an architecture usually sees.
-USUAL_INPUT = {"cnn3": (28, 1), "resnet50": (100, 3)}
-OTHERS_INPUT = (32, 3)
-
 # Flags of `main` that count here too.
 FLAGS = (
     *("dataset", "data_dir", "num_meta", "train_examples"),
     *("architecture", "batch_size", "learning_rate", "seed"),
 )
 
-SLICES = 5  # of a round, at most
-FEED_ROUNDS = 5
-# More than the pipeline keeps ready: after so many steps it gives batches as fast as it makes them.
-DRAIN = 8
-FROZEN = 1e-12
 FULL_RATE_BATCH = 128
-STEPS_A_CALL = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How much is measured.
-
-    Attributes:
-        steps: of training before.
-        rounds: of timing.
-        seconds: that each step is timed in a round.
-        batches: that gradients are compared on.
-    """
-
-    steps: int = 200
-    rounds: int = 3
-    seconds: float = 2.0
-    batches: int = 25
 
 
 def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
-    """What a command line asks for: the training, the measuring and where the JSON goes.
+    """Parses a command line: the training, the measuring and where the JSON goes.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.
@@ -111,7 +83,7 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
 
 
 class Results:
-    """The JSON file, which is written whole or not at all.
+    """Writes the JSON file, whole or not at all.
 
     Raises:
         UserError: it cannot be written.
@@ -135,299 +107,57 @@ class Results:
             file.write(json.dumps(content, indent=1).encode())
 
 
-class Subject:
-    """A training step that is measured, on one batch and with its pipeline."""
-
-    def __init__(self, trainer, streams: dict, step: int, plan: Plan):
-        self._trainer, self._step, self._streams = trainer, step, streams
-        self._bare = _Held(next(trainer.batches(streams, step)))
-        policy = trainer.policy
-        # What is done at some steps only comes back after so many.
-        self._period = policy.refresh if policy.caches_features else 1
-        first, second = (self._seconds(self._bare, self._period) for _ in range(2))
-        self.trace_seconds = self._period * (first - second)
-        # Of a step that is slow and does something seldom, a slice is long: a round has fewer.
-        periods = max(1, round(plan.seconds / second / self._period))
-        self.slices = min(SLICES, periods)
-        self.count = periods // self.slices * self._period
-        self.peak_mib = self._peak_mib()
-
-    def slice(self) -> float:
-        """Seconds a step, of one slice of a round."""
-        return self._seconds(self._bare, self.count)
-
-    def feed_rounds(self) -> list[float]:
-        """Of each round, images/s with the pipeline over those of the step alone."""
-        fed_slice = self.fed()
-
-        def one() -> float:
-            bare = self._seconds(self._bare, self.slices * self.count)
-            return bare / fed_slice(self.slices * self.count)
-
-        return [one() for _ in range(FEED_ROUNDS)]
-
-    def fed(self):
-        """A function (steps) -> seconds a step with the pipeline."""
-        # Only now: a pipeline that fills its buffers takes time and memory.
-        fed = self._trainer.batches(self._streams, self._step)
-        self._seconds(fed, 1)  # builds the graph
-
-        def seconds(count: int) -> float:
-            self._seconds(fed, DRAIN)
-            return self._seconds(fed, count)
-
-        return seconds
-
-    def _seconds(self, batches, count: int) -> float:
-        """Seconds a step, of `count` steps on what `batches` gives."""
-        started = time.perf_counter()
-        self._trainer.train(batches, self._step, count)
-        return (time.perf_counter() - started) / count
-
-    def _peak_mib(self) -> float | None:
-        import tensorflow as tf
-
-        memory, device = tf.config.experimental, device_name(self._trainer.strategy)
-        try:
-            memory.reset_memory_stats(device)
-            self._seconds(self._bare, 1)
-            return memory.get_memory_info(device)["peak"] / 2**20
-        except ValueError:  # nobody counts
-            return None
-
-
-class _Held:
-    """An iterator that gives the same batch for ever."""
-
-    def __init__(self, batch):
-        self._batch = batch
-
-    def __next__(self):
-        return self._batch
-
-
 def run(config: Config, plan: Plan) -> dict[str, Any]:
-    """Trains and measures; the content of the JSON file."""
-    import keras
-
-    import tf_metamixup as tmm
-    from tf_metamixup import data
-    from tf_metamixup.benchmark import keras_fit
+    """Trains and measures; returns the content of the JSON file."""
+    from tf_metamixup import models
+    from tf_metamixup.benchmark import gradients, keras_fit, workload
     from tf_metamixup.distribution.strategy import local_strategy
     from tf_metamixup.training import loop
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     strategy = local_strategy(1)
-    source, image_shape, preprocess = load(config)
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
-    prepared = data.prepare(source, config)
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = tmm.models.make(config.architecture, image_shape, len(source.classes))
-
-    def trainer(policy: str, learning_rate: float):
-        """(a trainer of the one model, its streams)."""
-        made = tmm.Trainer(
-            model, config.method, policy, learning_rate, seed=config.seed, preprocess=preprocess
-        )
-        streams = made.streams(labelled=prepared.labelled, meta=prepared.meta)
-        made.prepare(streams, prepared.epoch_steps, plan.steps)
-        return made, streams
-
-    made = {name: trainer(policy, config.learning_rate) for name, policy in ESTIMATORS.items()}
-    train(*made[REFERENCE], plan.steps)
-    found = gradient_cosines(made, prepared.meta.whole(), plan)
-    _tell("timing the steps")
+    work = workload.make(config, strategy)
+    rate, prepared = work.config.learning_rate, work.prepared
+    trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
+    gradients.train(trained[REFERENCE], plan.steps)
+    cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), plan)
+    _report("timing the steps")
     plain, *metas = (
-        Subject(*trainer(policy, FROZEN), plan.steps, plan)
+        timing.Subject(work.graphs(policy, timing.FROZEN, plan.steps), plan.steps, plan)
         for policy in (PLAIN, *ESTIMATORS.values())
     )
-    measured = costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
+    measured = timing.costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
     estimators = measured["estimators"]
     for name, cost in estimators.items():
-        _tell(f"{name}: {_spread(cost['ratio'], cost['ratio_range'])} times the plain step")
-    _tell("timing the pipeline")
-    copy = tmm.models.make(config.architecture, image_shape, len(source.classes))
-    fit = keras_fit.timed(copy, prepared.labelled, preprocess, len(source.classes), FROZEN)
+        ratio = timing.spread(cost["ratio"], cost["ratio_range"])
+        _report(f"{name}: {ratio} times the plain step")
+    _report("timing the pipeline")
+    image_shape, classes = work.model.input_shape[1:], work.model.output_shape[-1]
+    copy = models.make(work.config.architecture, image_shape, classes)
+    fit = keras_fit.timed(copy, prepared.labelled, work.preprocess, classes, timing.FROZEN)
     return {
-        "plain": measured["plain"] | {"feed": feed(plain)},
-        "estimators": {name: estimators[name] | found[name] for name in ESTIMATORS},
-        "feed": feed(metas[0]),
-        "keras_fit": beside_keras(plain, fit),
+        "plain": measured["plain"] | {"feed": timing.feed(plain)},
+        "estimators": {name: estimators[name] | cosines[name] for name in ESTIMATORS},
+        "feed": timing.feed(metas[0]),
+        "keras_fit": timing.beside_keras(plain, fit),
         "settings": {
-            **{name: getattr(config, name) for name in FLAGS if name != "data_dir"},
+            **{name: getattr(work.config, name) for name in FLAGS if name != "data_dir"},
             **dataclasses.asdict(plan),
             "meta_batch_size": prepared.meta.batch_size,
             "image_shape": list(image_shape),
-            "parameters": model.count_params(),
+            "parameters": work.model.count_params(),
             "policies": {"plain": PLAIN, **ESTIMATORS},
-            "device": describe(device_name(strategy)),
+            "device": timing.describe(timing.device_name(strategy)),
         },
         "versions": loop.versions(),
     }
 
 
-def load(config: Config):
-    """The data set at the architecture's usual size: (source, image shape, preprocessing)."""
-    import tensorflow as tf
-
-    from tf_metamixup import data, models
-
-    side, channels = USUAL_INPUT.get(models.parse(config.architecture).name, OTHERS_INPUT)
-    source = data.load(config.dataset, config.data_dir, side)
-    if source.image_shape[-1] >= channels:
-        return source, source.image_shape, data.scale
-
-    def coloured(images):
-        return tf.image.grayscale_to_rgb(data.scale(images))
-
-    return source, (*source.image_shape[:-1], channels), coloured
-
-
-def train(trainer, streams: dict, steps: int) -> None:
-    """Takes `steps` steps.
-
-    Raises:
-        UserError: the loss is not finite.
-    """
-    import numpy as np
-    import tqdm
-
-    batches = trainer.batches(streams, 0)
-    with tqdm.tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True) as bar:
-        while bar.n < steps:
-            count = min(STEPS_A_CALL, steps - bar.n)
-            _, losses, _ = trainer.train(batches, bar.n, count)
-            if not np.isfinite(losses).all():
-                raise UserError(
-                    f"the loss is not finite after {bar.n + count} steps of training; lower "
-                    "--learning_rate"
-                )
-            bar.update(count)
-
-
-def gradient_cosines(made: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
-    """By estimator, the mean cosines of its gradient for lambda with that of `nested`.
-
-    Args:
-        made: by estimator, a trainer of the one model and its streams. That of `nested` has trained
-            `plan.steps` steps, and takes one more after each batch that is compared.
-        meta: the whole meta set, (images, labels).
-        plan: how many steps were taken and how many batches follow.
-
-    Returns:
-        `cosine`, on the same batch, and `cosine_full_meta`, with `nested` over all of `meta`.
-    """
-    import tqdm
-
-    reference, _ = made[REFERENCE]
-    sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in made}
-    batches = {
-        name: trainer.batches(streams, plan.steps) for name, (trainer, streams) in made.items()
-    }
-    for step in tqdm.trange(
-        plan.steps, plan.steps + plan.batches, desc="gradients", unit="batch", dynamic_ncols=True
-    ):
-        given = {name: next(each) for name, each in batches.items()}
-        gradients = {
-            name: trainer.lambda_gradient(given[name], step) for name, (trainer, _) in made.items()
-        }
-        exact = gradients[REFERENCE]
-        full = reference.lambda_gradient(given[REFERENCE] | {"meta": meta}, step)
-        for name, found in gradients.items():
-            sums[name]["cosine"] += cosine(found, exact)
-            sums[name]["cosine_full_meta"] += cosine(found, full)
-        reference.train(_Held(given[REFERENCE]), step, 1)
-    return {
-        name: {kind: value / plan.batches for kind, value in kinds.items()}
-        for name, kinds in sums.items()
-    }
-
-
-def cosine(first, second) -> float:
-    """Of the angle between two vectors; 0 where one of them is zero."""
-    import numpy as np
-
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    norms = np.linalg.norm(first) * np.linalg.norm(second)
-    return float(first @ second / norms) if norms else 0.0
-
-
-def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[str, Any]:
-    """Times the steps in rounds, each beside the plain one."""
-    timed = [one_round({"plain": plain, **estimators}) for _ in range(rounds)]
-
-    def cost(name: str, subject: Subject) -> dict[str, Any]:
-        return {
-            **_median("seconds", [seconds[name] for seconds in timed]),
-            "peak_mib": subject.peak_mib,
-            "trace_seconds": subject.trace_seconds,
-        }
-
-    return {
-        "plain": cost("plain", plain),
-        "estimators": {
-            name: cost(name, subject)
-            | _median("ratio", [seconds[name] / seconds["plain"] for seconds in timed])
-            for name, subject in estimators.items()
-        },
-    }
-
-
-def one_round(subjects: dict[str, Subject]) -> dict[str, float]:
-    """Seconds a step, by subject."""
-    seconds = {name: [] for name in subjects}
-    for number in range(SLICES):
-        for name, subject in subjects.items():
-            if number < subject.slices:
-                seconds[name].append(subject.slice())
-    return {name: statistics.mean(slices) for name, slices in seconds.items()}
-
-
-def _median(what: str, values: list[float]) -> dict[str, Any]:
-    return {what: statistics.median(values), f"{what}_range": [min(values), max(values)]}
-
-
-def feed(subject: Subject) -> dict[str, Any]:
-    """How well the pipeline feeds a step."""
-    rounds = subject.feed_rounds()
-    return {"ratio": statistics.median(rounds), "rounds": rounds}
-
-
-def beside_keras(plain: Subject, fit) -> dict[str, Any]:
-    """Images/s of our plain loop over those of Keras's `fit`, both with their pipelines."""
-    ours = plain.fed()
-    fit(DRAIN)  # builds the graph
-    steps = plain.slices * plain.count
-    rounds = [fit(steps) / ours(steps) for _ in range(FEED_ROUNDS)]
-    return {"ratio": statistics.median(rounds), "rounds": rounds}
-
-
-def device_name(strategy) -> str:
-    """The device that measuring is done on, such as "GPU:0"."""
-    return strategy.extended.worker_devices[0].rsplit("device:", 1)[-1]
-
-
-def describe(device: str) -> str:
-    """A device and what is known of it."""
-    import tensorflow as tf
-
-    kind, number = device.split(":")
-    if kind == "CPU":
-        return f"{device}, {len(os.sched_getaffinity(0))} cores"
-    details = tf.config.experimental.get_device_details(
-        tf.config.list_physical_devices(kind)[int(number)]
-    )
-    return f"{device}, {details.get('device_name', 'of unknown make')}"
-
-
 def table(result: dict[str, Any]) -> str:
-    """The results for a person."""
+    """Formats the results as a table."""
     columns = "{:<18} {:>11} {:>6} {:>14} {:>9} {:>8} {:>7} {:>11}".format
-    titles = ("ms a step", "ratio", "range", "peak MiB", "trace s", "cosine", "full meta")
+    titles = ("ms/step", "ratio", "range", "peak MiB", "trace s", "cosine", "full meta")
     lines = [columns("", *titles)]
     for name, cost in {"plain MixUp": result["plain"], **result["estimators"]}.items():
         peak = cost["peak_mib"]
@@ -446,35 +176,31 @@ def table(result: dict[str, Any]) -> str:
     for name, fed in (("plain", result["plain"]["feed"]), (REFERENCE, result["feed"])):
         lines.append(
             f"images/s of the {name} step with its pipeline over those without: "
-            f"{_spread(fed['ratio'], fed['rounds'])}"
+            f"{timing.spread(fed['ratio'], fed['rounds'])}"
         )
     fit = result["keras_fit"]
     lines.append(
         "images/s of the plain step with its pipeline over those of Keras's fit with its MixUp: "
-        f"{_spread(fit['ratio'], fit['rounds'])}"
+        f"{timing.spread(fit['ratio'], fit['rounds'])}"
     )
     return "\n".join(lines)
 
 
-def _spread(value: float, values: list[float]) -> str:
-    return f"{value:.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def tell(config: Config, plan: Plan, path: str | None) -> None:
+    def write(config: Config, plan: Plan, path: str | None) -> None:
         file = Results(path) if path else None
         result = run(config, plan)
         print(table(result))
         if file:
             file.write(result)
 
-    return job.measure(lambda: parse(argv), tell)
+    return job.measure(lambda: parse(argv), write)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """`python -m tf_metamixup.benchmark.replicas`: what steps cost on several replicas.
 
 Times, in rounds and side by side, the plain MixUp step, the meta step, and the sum of all weights
-over the replicas, of which a plain step has one (its gradients) and a meta step three. WORKSPACE.md
-has the model that the numbers go into. One line of JSON a call; with no GPU, replicas are logical
-devices of one CPU, which share its cores. See `benchmark` for how times and memory are taken.
+over the replicas, of which a plain step has one (its gradients) and a meta step three.
+docs/distributed.md has the model that the numbers go into. One line of JSON per call; with no GPU,
+replicas are logical devices of one CPU, which share its cores. See `benchmark` for how times and
+memory are measured.
 """
 
 import json
@@ -17,6 +18,7 @@ from absl import flags
 
 from tf_metamixup import main as job
 from tf_metamixup.benchmark import __main__ as benchmark
+from tf_metamixup.benchmark import timing
 from tf_metamixup.config import Config
 
 FLAGS = (*benchmark.FLAGS, "replicas")
@@ -25,36 +27,24 @@ SUMS = 20  # in one timed call
 
 
 def run(config: Config, rounds: int) -> dict:
-    """Measures; what is printed."""
-    import keras
+    """Measures; returns what is printed."""
     import tensorflow as tf
 
-    import tf_metamixup as tmm
-    from tf_metamixup import data
+    from tf_metamixup.benchmark import workload
     from tf_metamixup.distribution.strategy import local_strategy
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     strategy = local_strategy(config.replicas)
-    config = config.on_devices(strategy.num_replicas_in_sync)
-    source, image_shape, preprocess = benchmark.load(config)
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
-    prepared = data.prepare(source, config)
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model = tmm.models.make(config.architecture, image_shape, len(source.classes))
+    work = workload.make(config, strategy)
+    config, model = work.config, work.model
 
-    def subject(policy: str) -> benchmark.Subject:
-        trainer = tmm.Trainer(model, "supervised", policy, benchmark.FROZEN, preprocess=preprocess)
-        streams = trainer.streams(labelled=prepared.labelled, meta=prepared.meta)
-        trainer.prepare(streams, prepared.epoch_steps, 1)
-        return benchmark.Subject(trainer, streams, 0, benchmark.Plan())
+    def subject(policy: str) -> timing.Subject:
+        return timing.Subject(work.graphs(policy, timing.FROZEN, 1), 0, timing.Plan())
 
     subjects = {name: subject(policy) for name, policy in POLICIES.items()}
     weights = [tf.convert_to_tensor(v) for v in model.trainable_variables]
     sums = _timed_sums(strategy, weights)
-    timed = [{**benchmark.one_round(subjects), "sum_of_weights": sums()} for _ in range(rounds)]
+    timed = [{**timing.one_round(subjects), "sum_of_weights": sums()} for _ in range(rounds)]
     middle = {
         name: round(1000 * statistics.median(seconds[name] for seconds in timed), 3)
         for name in timed[0]
@@ -66,12 +56,12 @@ def run(config: Config, rounds: int) -> dict:
         "milliseconds": middle,
         "peak_mib": {name: each.peak_mib for name, each in subjects.items()},
         "weights_mib": round(4 * model.count_params() / 2**20, 3),
-        "device": benchmark.describe(benchmark.device_name(strategy)),
+        "device": timing.describe(timing.device_name(strategy)),
     }
 
 
 def _timed_sums(strategy, weights):
-    """A function () -> seconds that one sum of `weights` over the replicas takes."""
+    """Returns a function () -> seconds that one sum of `weights` over the replicas takes."""
     import tensorflow as tf
 
     from tf_metamixup.distribution import replicas
@@ -98,7 +88,7 @@ def _timed_sums(strategy, weights):
 
 
 def parse(argv: list[str]) -> tuple[Config, int]:
-    """What a command line asks for: the step, and how many rounds.
+    """Parses a command line: the step, and how many rounds.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.
@@ -106,7 +96,7 @@ def parse(argv: list[str]) -> tuple[Config, int]:
     values = flags.FlagValues()
     job.define_flags(values, FLAGS)
     flags.DEFINE_integer(
-        "rounds", 5, "rounds of timing", lower_bound=3, flag_values=values, module_name="scale"
+        "rounds", 5, "rounds of timing", lower_bound=3, flag_values=values, module_name="benchmark"
     )
     job.read_flags(values, argv, __doc__)
     return job.config_of(values), values["rounds"].value

@@ -46,7 +46,7 @@ class Source:
         name: as it was asked for.
         classes: their names; a label is a position here.
         image_shape: (H, W, C).
-        flip: whether a mirrored image keeps its class (WORKSPACE.md's reading, point 6).
+        flip: whether a mirrored image keeps its class (docs/reproduction.md, point 6).
         train: the training images.
         test: the test images.
         contents: checksums by name of what it was read from (`contents.changes`); by default the

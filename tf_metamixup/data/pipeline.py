@@ -39,6 +39,10 @@ class Stream(abc.ABC):
                 [p * b / of, (p + 1) * b / of).
         """
 
+    def beginning(self) -> "Stream":
+        """A stream with the same first batch; reading it leaves later reads of this one alone."""
+        return self
+
     @abc.abstractmethod
     def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
         """All (images, labels), each image once, as they are stored."""
@@ -256,6 +260,14 @@ class DatasetStream(Stream):
 
         batches = self._dataset.repeat() if self._repeat else self._dataset
         return batches.skip(first_step).map(deal).unbatch().prefetch(4)
+
+    def beginning(self) -> Stream:
+        """See `Stream.beginning`.
+
+        A data set that is shuffled in another order in each pass counts the passes. Of an endless
+        one a pipeline would read ahead into later passes, how far is a matter of timing.
+        """
+        return DatasetStream(self._dataset.take(1), repeat=False)
 
     def whole(self):
         """See `Stream.whole`: one pass over the data set.

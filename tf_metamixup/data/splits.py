@@ -61,7 +61,7 @@ def make(
     meta_source: str = "heldout",
     include_labelled: bool = False,
 ) -> Splits:
-    """Splits a training set (WORKSPACE.md, our reading, points 4, 5, 16, 17 and 20).
+    """Splits a training set (docs/reproduction.md, points 4, 5, 16, 17 and 20).
 
     Each class is put into one seeded order; the meta set is its beginning, the labelled images
     follow, then the unlabelled ones. For one seed the meta set is therefore the same whatever

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from absl import flags
 
 from tf_metamixup import main as job
+from tf_metamixup.core import keras_backend
 from tf_metamixup.core.errors import UserError
 
 NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
@@ -49,7 +50,7 @@ class Order(NamedTuple):
 
 
 def parse(argv: list[str]) -> Order:
-    """The order of a command line; `--help` prints and exits.
+    """Parses a command line; `--help` prints and exits.
 
     Raises:
         UserError: an unknown flag, a value that is not allowed, or a flag or run that is missing.
@@ -134,6 +135,7 @@ def main(argv: list[str]) -> int:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return job.BAD_FLAGS
         try:
+            keras_backend.require_tensorflow()
             with job.tensorflow_start():
                 import tensorflow as tf
 

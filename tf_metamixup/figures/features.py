@@ -19,7 +19,7 @@ HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Features of test images under each run's network; see `draw`.
+    """Draws the features of test images under each run's network; see `draw`.
 
     Raises:
         UserError: a network with more features than two.
@@ -40,7 +40,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def extractor(assembly: Assembly) -> Callable[[tf.Tensor], np.ndarray]:
-    """Scaled images [n, H, W, C] -> what the layer "features" gives for them, as evaluation does.
+    """Returns a function: scaled images [n, H, W, C] -> output of the layer "features".
 
     Returns:
         A function to float32 [n, D].
@@ -52,7 +52,7 @@ def extractor(assembly: Assembly) -> Callable[[tf.Tensor], np.ndarray]:
 
 
 def of(assembly: Assembly, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 [N, D] and labels [N] of batches of stored images and their labels."""
+    """Returns features float32 [N, D] and labels [N] of batches of stored images."""
     extract, scaled = extractor(assembly), assembly.trainer.network.preprocess
     parts = [(extract(scaled(images)), labels.numpy()) for images, labels in batches]
     values, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -62,7 +62,7 @@ def of(assembly: Assembly, batches: tf.data.Dataset) -> tuple[np.ndarray, np.nda
 def draw(
     panels: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[str], what: str
 ) -> Figure:
-    """A dot an image, its colour the class; the class stands where its median is.
+    """Draws a dot per image in the colour of its class, and the class at its median.
 
     Args:
         panels: features [n, 2] and labels [n] by name.

@@ -14,6 +14,7 @@ from tf_metamixup.data.prepare import TEST_BATCH
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import features, style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
+from tf_metamixup.training.diagnostics import Diagnostics
 
 # Mixed images of at most so many of a run's last steps, and real ones.
 STEPS, REAL = 20, 10_000
@@ -21,7 +22,7 @@ CHUNK = 200
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Distances in the feature space of each run's trained network; see `draw`.
+    """Draws distances in the feature space of each run's trained network; see `draw`.
 
     The paper measures "all the mixed images during training". Here they are those of the last
     steps, mixed as these steps mixed them: the weights of earlier steps are gone.
@@ -47,7 +48,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def _distances(run: Run) -> tuple[float, float, float]:
-    """(mean, minimum over mixed images, mean over real images), as in `draw`."""
+    """Returns (mean, minimum over mixed images, mean over real images), as in `draw`."""
     assembly = run.rebuilt
     labelled = assembly.prepared.splits.labelled[:REAL]
     real, classes = features.of(
@@ -60,17 +61,14 @@ def _distances(run: Run) -> tuple[float, float, float]:
 
 
 def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """Features [n, D] of the images that the last steps mixed, and their two classes [n, 2]."""
-    prepared, trainer = assembly.prepared, assembly.trainer
-    streams = {"labelled": prepared.labelled}
-    if trainer.policy.reads_meta:
-        streams["meta"] = prepared.meta
-    trainer.prepare(streams, prepared.epoch_steps, assembly.steps)
+    """Returns features [n, D] of the images that the last steps mixed, and classes [n, 2]."""
+    graphs = assembly.graphs
+    diagnostics = Diagnostics(graphs)
     first = max(0, assembly.steps - STEPS)
     extract, values, pairs = features.extractor(assembly), [], []
-    batches = itertools.islice(trainer.batches(streams, first), assembly.steps - first)
+    batches = itertools.islice(graphs.batches(first), assembly.steps - first)
     for step, batch in enumerate(batches, first):
-        mixture = trainer.mixture(batch, step)
+        mixture = diagnostics.mixture(batch, step)
         kinds = tf.argmax(mixture.examples.y, axis=1)
         values.append(extract(mixture.x))
         pairs.append(tf.stack([kinds, tf.gather(kinds, mixture.partner)], axis=1).numpy())
@@ -80,7 +78,7 @@ def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
 def nearest_other(
     points: np.ndarray, classes: np.ndarray, real: np.ndarray, real_classes: np.ndarray
 ) -> np.ndarray:
-    """Euclidean distance of each point to the nearest real one of another class, [n].
+    """Computes the distance of each point to the nearest real one of another class, [n].
 
     Args:
         points: [n, D].
@@ -98,7 +96,7 @@ def nearest_other(
 
 
 def draw(measured: Mapping[str, np.ndarray], what: str) -> Figure:
-    """Bars as in the paper; beside them, in units of what real images have in the same space.
+    """Draws bars as in the paper, and beside them in units of what real images have.
 
     Two networks' feature spaces have no common unit: doubling all features changes no error.
 

@@ -28,7 +28,7 @@ CHARACTERS_AN_INCH = 11.5  # of a title
 
 
 def new(title: str, width: float = 7.5, height: float = 4.0) -> Figure:
-    """An empty figure, in inches. It belongs to no window and no global state."""
+    """Makes an empty figure, in inches. It belongs to no window and no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     title = fonts.legible(title)
     lines = (textwrap.fill(each, int(CHARACTERS_AN_INCH * width)) for each in title.splitlines())
@@ -37,7 +37,7 @@ def new(title: str, width: float = 7.5, height: float = 4.0) -> Figure:
 
 
 def line(number: int) -> dict[str, str]:
-    """Colour and dashes of curve `number`."""
+    """Returns colour and dashes of curve `number`."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": LINES[number % len(LINES)],

@@ -38,7 +38,7 @@ class Record:
         settings: dict[str, Any],
         facts: dict[str, Any],
         splits: dict[str, list] | None,
-        data: dict[str, str] | None,
+        contents: dict[str, str] | None,
     ) -> None:
         """Says whose the run is; see `RunDirectory.claim`."""
 
@@ -103,10 +103,10 @@ class ChiefRecord(Record):
         """See `RunDirectory.locked`."""
         return self._folder.locked()
 
-    def claim(self, settings, facts, splits, data):
+    def claim(self, settings, facts, splits, contents):
         """See `RunDirectory.claim`; what was read of the data is the run's too.
 
-        `splits` go into `splits.json` and `data` into `data.json`.
+        `splits` go into `splits.json` and `contents` into `data.json`.
 
         Raises:
             UserError: naming what differs.
@@ -114,10 +114,10 @@ class ChiefRecord(Record):
         theirs = self._folder.read("config.json") or {"settings": settings}
         if theirs.get("settings", {}).get("dataset") == settings.get("dataset"):
             # Before the settings, since some of them follow from how many images there are.
-            self._require_same("data.json", data, changes)
+            self._require_same("data.json", contents, changes)
         self._folder.claim(settings, facts)
         self._require_same("splits.json", splits, _differing_parts)
-        for name, content in (("data.json", data), ("splits.json", splits)):
+        for name, content in (("data.json", contents), ("splits.json", splits)):
             if content is not None and self._folder.read(name) is None:
                 self._folder.write_json(name, content)
 

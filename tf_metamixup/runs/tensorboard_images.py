@@ -28,7 +28,7 @@ IMAGE_SIDE, CAPTION, GAP = 72, 34, 4  # pixels in it
 
 
 def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> np.ndarray | None:
-    """Mean lambda by class pair, on a scale around the mean of all; None without any pair.
+    """Draws mean lambda by class pair, on a scale around the mean; None without any pair.
 
     Args:
         total: sum of lambda by (class of x_i, class of x_j), [C, C].
@@ -59,7 +59,7 @@ def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> n
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Test images by true and predicted class, coloured by their share of the true class.
+    """Draws test images by true and predicted class, coloured by share of the true class.
 
     Args:
         matrix: number of images by (true class, predicted class), [C, C].
@@ -84,7 +84,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
-    """Accuracy against confidence, and how many images have which confidence.
+    """Draws accuracy against confidence, and how many images have which confidence.
 
     Args:
         bins: images, sum of their confidences, hits: [bins, 3], of equal ranges of confidence.
@@ -133,7 +133,7 @@ def mixed_rows(
     probabilities: np.ndarray,
     names: Sequence[str],
 ) -> np.ndarray:
-    """A grid: x_i, x_j, what they make mixed, lambda, both labels and what the network says.
+    """Draws a grid: x_i, x_j, their mixture, lambda, both labels and the prediction.
 
     Args:
         images: x_i, x_j and their mixture, [n, H, W, 1 or 3] each, on one scale, whose lowest
@@ -180,7 +180,7 @@ def mixed_rows(
 
 
 def _triples(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images [n, H, W, C] each, beside each other, about as large as `IMAGE_SIDE`, from 0 to 1."""
+    """Joins images [n, H, W, C] side by side, about as large as `IMAGE_SIDE`, from 0 to 1."""
     images = [np.asarray(each, np.float32) for each in images]
     low, high = min(each.min() for each in images), max(each.max() for each in images)
     side = max(images[0].shape[1:3])
@@ -196,7 +196,7 @@ def _triples(images: Sequence[np.ndarray]) -> np.ndarray:
 
 @contextlib.contextmanager
 def _plain_text(names: Sequence[str] = ()) -> Iterator[list[str]]:
-    """Class names as they can be drawn: they are no formulas, and in any script."""
+    """Yields class names as they can be drawn; matplotlib takes none of them for a formula."""
     names = fonts.class_names(names)
     options = {"text.parse_math": False, "font.family": fonts.families(names)}
     with matplotlib.rc_context(options):
@@ -224,7 +224,7 @@ def _label(axes, names: Sequence[str], rows: str, columns: str) -> None:
 
 
 def _write(axes, values: np.ndarray, form: str, shown, coloured: np.ndarray | None = None) -> None:
-    """The values into their cells, where there is room."""
+    """Writes the values into their cells, where there is room."""
     if len(values) > NUMBERED:
         return
     colours = shown.cmap(shown.norm(values if coloured is None else coloured))

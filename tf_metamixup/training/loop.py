@@ -8,6 +8,7 @@ import math
 import platform
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +22,7 @@ from tf_metamixup.distribution.workers import LostWorkerError
 from tf_metamixup.runs.checkpoints import Progress
 from tf_metamixup.runs.history import History
 from tf_metamixup.runs.recorder import ChiefRecord, Record
+from tf_metamixup.training.diagnostics import Diagnostics
 
 # A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
@@ -48,6 +50,7 @@ class Plan:
     log_every: int = 50
     evaluate_every: int = 1
     checkpoint_every: int = 1
+    diagnostics: bool = False
 
     @property
     def last(self) -> int:
@@ -57,56 +60,63 @@ class Plan:
 
 def fit(
     trainer,
-    streams,
+    graphs,
     test,
     run_dir,
-    *,
     steps: int,
-    epoch_steps: int | None = None,
+    epoch_steps: int,
+    *,
     settings: dict[str, Any] | None = None,
     recorded: dict[str, Any] | None = None,
     splits: dict[str, list] | None = None,
-    data: dict[str, str] | None = None,
+    contents: dict[str, str] | None = None,
     labels_used: int | None = None,
+    dataset: str | None = None,
+    data: Callable[[], str] | None = None,
     **plan,
 ) -> dict[str, Any]:
     """Runs or resumes training in `run_dir`; the content of `result.json`.
 
     Args:
-        trainer: the device side.
-        streams: by name.
+        trainer: whose hyper-parameters and evaluation are recorded.
+        graphs: the compiled functions of this run.
         test: finite batches, or None.
         run_dir: the run's folder.
         steps: see `Plan`.
-        epoch_steps: see `Plan`; by default an epoch is 1,000 steps.
+        epoch_steps: see `Plan`.
         settings: what makes two runs the same; the trainer's hyper-parameters by default.
         recorded: further settings for `config.json` and `result.json`.
         splits: which images the streams are made of, for `splits.json`.
-        data: checksums by name of all that they were read from, for `data.json`.
+        contents: checksums by name of all that they were read from, for `data.json`.
         labels_used: number of labels that the run reads, for the record.
+        dataset: what reports call the data, without `settings`; runs on data of two names are
+            never taken together.
+        data: gives a checksum that tells apart data of one name; called at the end.
         **plan: the rest of `Plan`.
     """
-    plan = Plan(steps, epoch_steps or min(steps, 1000), **plan)
+    plan = Plan(steps, epoch_steps, **plan)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": plan.epoch_steps}
+        settings |= {"dataset": dataset} if dataset else {}
     workers = trainer.workers
     with contextlib.ExitStack() as stack:
         with workers.together():
-            record = Record(trainer.variables)
+            record = Record(graphs.variables)
             if workers.chief:
-                record = ChiefRecord(trainer.variables, run_dir)
+                record = ChiefRecord(graphs.variables, run_dir)
             stack.enter_context(record.held())
             facts = {"recorded": recorded or {}, "versions": versions()}
-            record.claim(settings, facts, splits, data)
+            record.claim(settings, facts, splits, contents)
             progress = record.restore()
         stop = stack.enter_context(listen())
-        workers.check_same(settings=settings | dataclasses.asdict(plan), splits=splits, data=data)
+        same = {"settings": settings | dataclasses.asdict(plan), "splits": splits}
+        workers.check_same(**same, contents=contents)
         if workers.count > 1:
             packed = workers.from_chief(record.packed(progress.state["step"]) if progress else b"")
             if packed and not workers.chief:
                 progress = record.unpack(packed)
         config = settings | (recorded or {})
-        run = _Run(trainer, streams, test, plan, record, progress, config, labels_used)
+        run = _Run(trainer, graphs, test, plan, record, progress, config, labels_used, data)
         with workers.watched():
             return run.go(stop)
 
@@ -114,11 +124,13 @@ def fit(
 class _Run:
     """One sitting of a run."""
 
-    def __init__(self, trainer, streams, test, plan, record, progress, config, labels_used):
-        self.trainer, self.streams, self.test = trainer, streams, test
+    def __init__(self, trainer, graphs, test, plan, record, progress, config, labels_used, data):
+        self.trainer, self.graphs, self.test = trainer, graphs, test
         self.plan, self.record = plan, record
-        self.config, self.labels_used = config, labels_used
+        self.config, self.labels_used, self.data = config, labels_used, data
         self.workers = trainer.workers
+        learns = plan.diagnostics and trainer.policy.reads_meta
+        self.diagnostics = Diagnostics(graphs) if learns else None
         self.history = History(trainer.classes)
         self.step = 0
         self.saved = -1
@@ -128,7 +140,6 @@ class _Run:
             self._go_on_from(progress)
 
     def go(self, stop: Stop) -> dict[str, Any]:
-        self.trainer.prepare(self.streams, self.plan.epoch_steps, self.plan.steps)
         result = json.loads(self.workers.from_chief(json.dumps(self.record.finished()).encode()))
         if result:
             return result
@@ -158,9 +169,9 @@ class _Run:
             raise UserError(str(error)) from None
 
     def _train(self, stop: Stop, bar) -> None:
-        iterator = self.trainer.batches(self.streams, self.step)
+        iterator = self.graphs.batches(self.step)
         if self.step < self.plan.last:
-            self.trainer.trace(iterator)
+            self.graphs.trace(iterator)
         # A worker that stops alone leaves the others waiting: they agree on when.
         with stop.deferred() if self.workers.count > 1 else contextlib.nullcontext():
             self._train_on(iterator, stop, bar)
@@ -178,7 +189,7 @@ class _Run:
                 count = self._agree(stop, self._steps_of_next_call(pace))
                 started = time.perf_counter()
                 self.whole = False
-                metrics, losses, rows = self.trainer.train(iterator, self.step, count)
+                metrics, losses, rows = self.graphs.train(iterator, self.step, count)
                 seconds = time.perf_counter() - started
                 self._check(losses, rows)
                 self.history.open.add(metrics, rows)
@@ -223,18 +234,30 @@ class _Run:
 
     def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
-        final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
         evaluate = ends or number % self.plan.evaluate_every == 0
-        extra, evaluation = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
+        due = ends or number % self.plan.checkpoint_every == 0
+        if due:
+            # The epoch is still open in it, so that a resumed run makes the evaluation.
+            with stop.deferred():
+                self._save()
+        try:
+            extra, evaluation = self._epoch_extra(
+                evaluate=evaluate, between=lambda: self._agree(stop)
+            )
+        except _NotFiniteError:
+            raise
+        except Exception:
+            self._save()
+            raise
         with stop.deferred():
             entry = self.history.close(extra, evaluation)
             self.record.epoch(self.step, entry)
             if ends or (evaluate and self._worth_a_picture(number)):
-                sample = self.trainer.sample()
+                sample = self.graphs.sample()
                 self.record.pictures(self.step, self.history.last_pairs, evaluation, sample)
-            if final or number % self.plan.checkpoint_every == 0:
-                self._save()
+            if due:
+                self._write_counts()
 
     def _worth_a_picture(self, number: int) -> bool:
         """Whether evaluated epoch `number` is one of about `PICTURES`, evenly over the run."""
@@ -254,9 +277,8 @@ class _Run:
                 if not math.isfinite(evaluation.loss):
                     self._diverged(f"the test loss is {evaluation.loss} after step {self.step}")
                 extra |= {f"test_{name}": value for name, value in evaluation.scores.items()}
-            cosine = self.trainer.agreement(self.step - 1)
-            if cosine is not None:
-                extra["meta_gradient_cosine"] = cosine
+            if self.diagnostics is not None:
+                extra["meta_gradient_cosine"] = self.diagnostics.agreement(self.step - 1)
         return extra, evaluation
 
     def _learning_rate(self) -> float:
@@ -282,19 +304,24 @@ class _Run:
     def _save(self) -> None:
         if self.saved != self.step:
             # The loss of a step is that of the weights before it.
-            if not all(np.isfinite(np.asarray(v)).all() for v in self.trainer.variables):
+            if not all(np.isfinite(np.asarray(v)).all() for v in self.graphs.variables):
                 self._diverged(f"the weights are not finite after step {self.step}")
             state = {
                 "history": self.history.entries,
                 "seconds": self.seconds,
                 "images": self.images,
+                "model": self.trainer.checkpointed_model,
             }
             self.record.checkpoint(self.step, Progress(state, self.history.arrays()))
             self.saved = self.step
-        self.record.lambdas(self.history.lambdas())
-        self._write_evaluation(self.history.evaluation)
+        self._write_counts()
 
-    def _write_evaluation(self, evaluation: Evaluation | None) -> None:
+    def _write_counts(
+        self, evaluation: Evaluation | None = None, *, with_open: bool = False
+    ) -> None:
+        """Writes the lambdas and an evaluation, by default that of the last closed epoch."""
+        self.record.lambdas(self.history.lambdas(with_open=with_open))
+        evaluation = evaluation or self.history.evaluation
         if evaluation is not None:
             self.record.evaluation(evaluation._asdict())
 
@@ -317,6 +344,7 @@ class _Run:
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images / self.seconds, 1) if self.seconds else None,
             "labels_used": self.labels_used,
+            "data": self.data() if self.data and status != "failed" else None,
             "parameters": self.trainer.parameters,
             "method": self.config["method"],
             "policy": self.config["policy"],
@@ -325,8 +353,7 @@ class _Run:
             **more,
         }
         unfinished = len(entries) > len(self.history.entries)
-        self.record.lambdas(self.history.lambdas(with_open=unfinished))
-        self._write_evaluation(evaluation or self.history.evaluation)
+        self._write_counts(evaluation, with_open=unfinished)
         self.record.result(result)
         return result
 

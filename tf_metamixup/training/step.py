@@ -21,14 +21,14 @@ SAMPLE = 16
 
 
 class Recipe(NamedTuple):
-    """What stays the same from step to step.
+    """Holds what stays the same from step to step.
 
     Attributes:
         network: the network.
         method: which examples, targets and loss.
         policy: where lambda comes from.
         optimizer: makes the real step; its learning rate is the clock's.
-        weight_decay: coefficient of the coupled L2 gradient, one a weight of the network.
+        weight_decay: coefficient of the coupled L2 gradient, one per weight of the network.
         groups: how many row groups this replica's rows form.
         feature_cache: the meta set's features, for a policy that caches them.
     """
@@ -43,7 +43,7 @@ class Recipe(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a step tells: sums for the metrics, and the mixed rows one by one."""
+    """Reports a step: sums for the metrics, and the mixed rows."""
 
     metrics: dict[str, Ratio]
     examples: Examples
@@ -51,7 +51,7 @@ class Report(NamedTuple):
     lambdas: Lambdas
 
     def sample(self) -> Sample:
-        """Rows from all over this replica's, so that labelled and guessed ones are among them."""
+        """Returns rows from all over this replica's: labelled and guessed ones are among them."""
         rows = tf.shape(self.partner)[0]
         some = tf.minimum(rows, SAMPLE)
         i = tf.range(some) * rows // some
@@ -68,7 +68,10 @@ class Report(NamedTuple):
 
 
 def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Report:
-    """Changes the weights, the moving statistics and the optimizer, each in one line."""
+    """Takes one step of Algorithm 1 or 2 on one replica.
+
+    It changes the weights, the moving statistics and the optimizer, each in one line.
+    """
     network, method = recipe.network, recipe.method
     theta = network.theta
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
@@ -96,7 +99,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
 
 
 def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
-    """(examples, partner of each row, the task of the policy) of this step; changes nothing."""
+    """Returns (examples, partner of each row, the policy's task) of this step; is pure."""
     theta = recipe.network.theta
     # Alg. 2 line 3: targets. The pass is not committed.
     forward = recipe.network.forward(theta, draws)
@@ -105,19 +108,8 @@ def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
     return examples, partner, meta_task(recipe, theta, examples, partner, batch, clock, draws)
 
 
-def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture:
-    """What this step would train on at the current weights; changes nothing."""
-    examples, partner, task = paired(recipe, batch, clock, draws)
-    if recipe.method.learns_lambda:
-        forward = recipe.network.forward(task.theta, draws)
-        lambdas, _ = recipe.method.lambdas(forward, examples, partner)
-    else:
-        lambdas = recipe.policy(task, draws)
-    return Mixture(examples, partner, lambdas.value)
-
-
 def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
-    """The training and the meta loss as functions of the weights (eq. 7 and 9), exact."""
+    """Makes the training and the meta loss as functions of the weights (eq. 7 and 9)."""
     network, method = recipe.network, recipe.method
 
     def inner(theta, lam):
@@ -142,29 +134,3 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         head=network.head,
         permutation_groups=mixing.permutation_groups(examples),
     )
-
-
-def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
-    """What the policy's gradient is at this step (eq. 9), [N]; changes nothing."""
-    _, _, task = paired(recipe, batch, clock, draws)
-    return recipe.policy.gradient(task, recipe.policy.initial_logits(task, draws))
-
-
-def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
-    """Cosine between the lambda gradients that the two halves of the meta batch give, float64.
-
-    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Every
-    other row makes a half, so that replicas with an even number of rows split as one device does.
-    Changes nothing. Not a number with fewer than two meta rows a replica.
-    """
-
-    def gradient(rows):
-        half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
-        return tf.cast(lambda_gradient(recipe, half, clock, draws), tf.float64)
-
-    end = tf.shape(batch.x_meta)[0] // 2 * 2
-    first, second = gradient(slice(0, end, 2)), gradient(slice(1, end, 2))
-    dot, one, two = replicas.total(
-        [tf.reduce_sum(first * second), tf.reduce_sum(first**2), tf.reduce_sum(second**2)]
-    )
-    return tf.math.divide_no_nan(dot, tf.sqrt(one * two))

@@ -1,6 +1,5 @@
 """The device side of training: a Keras model under a strategy, trained and evaluated by graphs."""
 
-import functools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,28 +12,20 @@ from tf_metamixup import methods, policies
 from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation, evaluate
-from tf_metamixup.core.rng import Draws
-from tf_metamixup.core.schedules import Clock
-from tf_metamixup.data.pipeline import DatasetStream, Stream
-from tf_metamixup.distribution import replicas
+from tf_metamixup.data.pipeline import DatasetStream
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
-from tf_metamixup.methods.batch import check_images, check_labels, prepare, problems_told, targets
+from tf_metamixup.methods.batch import pixels, problems_told, targets
 from tf_metamixup.methods.method import Method
-from tf_metamixup.mixing import Mixture, Sample
-from tf_metamixup.models.network import Network, check_model
-from tf_metamixup.training import loop, mixed_precision
-from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.step import (
-    Recipe,
-    Report,
-    agreement,
-    lambda_gradient,
-    mixture,
-    train_step,
-)
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.models.network import Network
+from tf_metamixup.runs.fingerprint import fingerprint
+from tf_metamixup.training import first_batch, initial_weights, inputs, loop, mixed_precision
+from tf_metamixup.training.data_checks import labelled_dataset
+from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.step import Recipe
 
 
 class Trainer:
@@ -89,7 +80,13 @@ class Trainer:
         check_model(model)
         self.model = model
         self.classes = model.output_shape[-1]
-        self.class_names = list(class_names or map(str, range(self.classes)))
+        names = range(self.classes) if class_names is None else class_names
+        self.class_names = list(map(str, names))
+        if len(self.class_names) != self.classes:
+            raise UserError(
+                f"class_names has {len(self.class_names)} names, and the model returns "
+                f"{self.classes} logits: give one name per class, in the order of the labels"
+            )
         self.seed = seed
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
@@ -97,8 +94,8 @@ class Trainer:
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
         policies.check(self.policy, learned_elsewhere=self.method.learns_lambda)
         self._learning_rate = learning_rate
-        groups = row_groups or self.strategy.num_replicas_in_sync
-        if groups % self.strategy.num_replicas_in_sync:
+        self.row_groups = row_groups or self.strategy.num_replicas_in_sync
+        if self.row_groups % self.strategy.num_replicas_in_sync:
             raise UserError(
                 f"row_groups={row_groups} must be a multiple of the "
                 f"{self.strategy.num_replicas_in_sync} replicas"
@@ -109,7 +106,7 @@ class Trainer:
             twin = mixed_precision.twin(model)
         if jit:
             check_jit(self.strategy.num_replicas_in_sync)
-        self._jit = jit
+        self.jit = jit
         with self.strategy.scope():
             self.network = Network(
                 model,
@@ -121,7 +118,7 @@ class Trainer:
             )
             self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
-        self._recipe = Recipe(
+        self.recipe = Recipe(
             network=self.network,
             method=self.method,
             policy=self.policy,
@@ -130,7 +127,7 @@ class Trainer:
                 weight_decay if weight_decay_on == "all" or v.path.endswith("kernel") else 0.0
                 for v in self.network.trainable
             ],
-            groups=groups // self.strategy.num_replicas_in_sync,
+            groups=self.row_groups // self.strategy.num_replicas_in_sync,
         )
         self.hyper_parameters = {
             "method": repr(self.method),
@@ -142,21 +139,15 @@ class Trainer:
             "weight_decay_on": weight_decay_on,
             "seed": seed,
             "replicas": self.strategy.num_replicas_in_sync,
-            "row_groups": groups,
+            "row_groups": self.row_groups,
             "mixed_bfloat16": mixed_bfloat16,
             "jit": jit,
             "parameters": self.parameters,
         }
-        self._epoch_steps = self._steps = 1
-        self._new_graphs()
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
-        self._predict_sample = tf.function(self._probabilities_of, reduce_retracing=True)
-        self._sample: Sample | None = None
-        self._probe = None
         self._image: tf.TensorSpec | None = None
         self._run_dir: str | os.PathLike | None = None
         self._test: tuple[tf.data.Dataset, Any] | None = None
-        self._metric_names: list[str] = []
 
     @property
     def parameters(self) -> int:
@@ -165,42 +156,81 @@ class Trainer:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that training changes, in a stable order: what a checkpoint holds."""
-        holders = [self.network, self.optimizer, self._recipe.feature_cache]
-        return [variable for holder in holders if holder for variable in holder.variables]
+        """The variables of the network and the optimizer, in a stable order."""
+        return [*self.network.variables, *self.optimizer.variables]
+
+    @property
+    def checkpointed_model(self) -> dict[str, Any]:
+        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        place = {id(variable): place for place, variable in enumerate(self.variables)}
+        values = [place[id(variable)] for variable in self.network.evaluated]
+        return {**initial_weights.describe(self.model), "values": values}
 
     @property
     def steps_taken(self) -> int:
         """How many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
 
-    def fit(self, labelled, *, unlabelled=None, meta=None, test=None, steps: int, run_dir, **plan):
+    def fit(
+        self,
+        labelled,
+        *,
+        unlabelled=None,
+        meta=None,
+        test=None,
+        steps: int,
+        run_dir: str | os.PathLike,
+        epoch_steps: int | None = None,
+        **plan,
+    ) -> dict[str, Any]:
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
 
+        A new run starts from the weights that the model has. One Trainer makes one run: another
+        `run_dir` takes a new Trainer.
+
         Args:
-            labelled: a `tf.data.Dataset` of global batches (images, integer labels or
-                probabilities), or one of our streams. It is repeated as often as needed, and a
-                resumed run skips what it has seen, so its order should be a function of a seed.
-            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C],
-                optionally with true labels to watch; for methods that want them.
+            labelled: a `tf.data.Dataset` of global batches (images, labels), or one of our
+                streams. Labels, here and below, are integers [n] or [n, 1], or probabilities or
+                one-hot integers [n, classes]. It is repeated as often as needed, and a resumed run
+                skips what it has seen, so its order should be a function of a seed. Shapes that it
+                leaves open are those of the model's input.
+            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C], as
+                many as the method needs, optionally with true labels to watch, -1 where unknown.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
                 cache features (`meta` by default) take all into memory.
-            test: finite batches (images, labels), evaluated at epoch ends.
+            test: finite batches (images, labels), evaluated at epoch ends; its first batch is
+                also read before the first step.
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
-            **plan: see `loop.Plan`: `epoch_steps`, `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`; and `settings`, `labels_used`.
+            epoch_steps: steps of an epoch; 1,000 by default.
+            **plan: see `loop.Plan`: `max_steps`, `log_every`, `evaluate_every`,
+                `checkpoint_every`; and `settings`, `labels_used`, and `dataset`, a name of the data
+                for reports, which without it tell data apart by the test images alone.
 
         Returns:
             The content of `result.json`.
 
         Raises:
-            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            UserError: data that is missing or that the model does not take, a run directory of
+                another run, a new run after steps of another one, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        initial_weights.check(self, run_dir)
         self._run_dir = run_dir
-        streams = self.streams(labelled=labelled, unlabelled=unlabelled, meta=meta)
-        return loop.fit(self, streams, test, run_dir, steps=steps, **plan)
+        epoch_steps = epoch_steps or min(steps, 1000)
+        data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
+        graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
+        if test is not None:
+            images, labels = first_batch.first_batch("test", self._test_dataset(test))
+            first_batch.check_values("test", images, labels, self.classes)
+            graphs.scales["test"] = first_batch.scale_of(images, self.network.preprocess)
+        if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
+            plan["data"] = lambda: fingerprint(test)
+        try:
+            return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        finally:
+            if self.steps_taken:
+                initial_weights.remember(self.model)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
         """Test error, loss and calibration of the current weights.
@@ -222,14 +252,18 @@ class Trainer:
             between: called before each batch.
         """
         if self._test is None or self._test[0] is not test:
-            if isinstance(test, tf.data.Dataset):
-                self._check("test", test.element_spec)
             count = self.strategy.num_replicas_in_sync
-            padded = test.map(lambda x, y: _pad(x, y, count), num_parallel_calls=tf.data.AUTOTUNE)
+
+            def ready(images, labels):
+                # Of one type whatever the labels are, so that one graph evaluates them all.
+                probabilities = targets(labels, self.classes, tf.float32, "test")
+                return inputs.padded(images, probabilities, count)
+
+            padded = self._test_dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
-            self._test = test, self._distribute({"test": stream}, 0)
+            self._test = test, inputs.distribute(self.strategy, {"test": stream}, 0)
         sums = None
-        for batch in self._test[1]:
+        for batch in first_batch.read("test", self._test[1]):
             if between is not None:
                 between()
             with problems_told():
@@ -276,302 +310,43 @@ class Trainer:
         """Images as they are stored, as far as is known before `fit`."""
         return self._image or tf.TensorSpec(self.model.input_shape, tf.float32)
 
-    # What `loop` calls.
-
-    def prepare(self, streams: dict[str, Stream], epoch_steps: int, steps: int) -> None:
-        """Fixes what schedules depend on, and takes the probe's batch."""
-        self._epoch_steps, self._steps = epoch_steps, steps
-        self._new_graphs()
-        self._probe = next(self.batches(streams, 0))
-        images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
-        stored = tf.float32 if images.dtype.is_floating else images.dtype
-        self._image = tf.TensorSpec([None, *images.shape[1:]], stored)
-
-    def batches(self, streams: dict[str, Stream], first_step: int):
-        """An iterator over the global batches from `first_step` on, dealt to the replicas."""
-        return iter(self._distribute(streams, first_step))
-
-    def trace(self, iterator) -> None:
-        """Builds the graph of `train`, which may take minutes, and changes nothing."""
-        self._train.get_concrete_function(iterator, *_position(0, 1))
-
-    def train(self, iterator, first_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        """Takes `count` steps in one call.
-
-        Returns:
-            (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
-            each step [count]; the mixed rows, [n, 6] with the columns of `history`.
-        """
-        with problems_told():
-            metrics, rows, self._sample = self._train(iterator, *_position(first_step, count))
-            metrics = metrics.numpy()  # [count, metrics, 2]
-        named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
-        loss = named["train_loss"]
-        return named, loss[:, 0] / loss[:, 1], rows.numpy()
-
-    def sample(self) -> tuple[Sample, np.ndarray] | None:
-        """Some rows that the last step of `train` mixed, as arrays, and what is said of them now.
-
-        The second is the probabilities [n, classes] that the current weights give the mixed images.
-        Of several replicas the rows are those of this worker's first. None before the first step,
-        and where the model takes no images [H, W, C].
-        """
-        if self._sample is None or len(self.model.input_shape) != 4:
-            return None
-        probabilities = self._predict_sample(self._sample).numpy()
-        return Sample(*(each.numpy() for each in self._sample)), probabilities
-
     def learning_rate(self, step) -> tf.Tensor:
-        """Eta of `step`."""
+        """Returns eta of `step`."""
         rate = self._learning_rate
         return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
 
-    def clock(self, step) -> Clock:
-        """What time it is at `step`."""
-        return Clock(
-            step=step,
-            epoch=step // self._epoch_steps,
-            learning_rate=self.learning_rate(step),
-            progress=tf.cast(step / self._steps, tf.float32),
-        )
-
-    def agreement(self, step: int) -> float | None:
-        """Cosine of the lambda gradients of two half meta batches; None if lambda is not learned.
-
-        Always of the run's first batch, so that a curve shows the network's change.
-        """
-        if not self.policy.reads_meta:
-            return None
-        with problems_told():
-            cosine = float(self._agree(self._probe, tf.constant(step, tf.int64)))
-        return cosine if np.isfinite(cosine) else None
-
-    def lambda_gradient(self, batch, step: int) -> np.ndarray:
-        """The gradient, [N], by which the policy would move lambda's logits, on one replica.
-
-        Cached features are refreshed at their steps; nothing else is changed.
-        """
-        return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
-
-    def mixture(self, batch, step: int) -> Mixture:
-        """What one device would train on at `step` with the current weights.
+    def graphs(self, *, epoch_steps: int, steps: int, **data) -> Graphs:
+        """Makes what training needs, from the data and the length of the run.
 
         Args:
-            batch: the element of `batches` for this step.
-            step: decides pairs, lambda's start and the learning rate.
+            epoch_steps: steps of an epoch.
+            steps: steps of the whole run.
+            **data: `labelled`, `unlabelled` and `meta`, as `fit` takes them.
+
+        Raises:
+            UserError: data that is missing or that the model does not take.
         """
-        with problems_told():
-            return self._mix(batch, tf.constant(step, tf.int64))
+        streams = inputs.collect(self, **data)
+        self._image = inputs.image_spec(streams["labelled"])
+        if not self.steps_taken:
+            # The model may have been given other weights since the averages were made.
+            self.network.start_averages()
+        return Graphs(self, streams, epoch_steps, steps)
 
-    # Graphs.
-
-    def _new_graphs(self) -> None:
-        # The data are read and checked outside of what is compiled: XLA drops assertions.
-        step = self._replicated_step
-        self._step = tf.function(step, jit_compile=True) if self._jit else step
-        self._train = tf.function(self._train_steps)
-        self._agree = tf.function(self._replicated_agreement)
-        self._lambda_gradient = tf.function(self._gradient_of_lambda)
-        self._mix = tf.function(self._mixture)
-
-    def _train_steps(self, iterator, first_step, count):
-        metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
-        rows = tf.TensorArray(tf.float32, count, infer_shape=False)
-        spec = Sample.spec(self.model.input_shape, self.classes)
-        sample = tf.nest.map_structure(
-            lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
-        )
-        for number in tf.range(count):
-            # Carried from step to step, so that the last one's is left and nothing piles up.
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
-            )
-            step = first_step + tf.cast(number, tf.int64)
-            self._refresh_features(step)
-            batch = self.strategy.run(self._prepared, (next(iterator),))
-            step_metrics, step_rows, sample = self._global_step(batch, step)
-            metrics = metrics.write(number, step_metrics)
-            rows = rows.write(number, step_rows)
-        # Not stacked: the last batch of a user's data set may be short.
-        return metrics.stack(), tf.ensure_shape(rows.concat(), [None, 6]), sample
-
-    def _refresh_features(self, step):
-        """Refreshes cached features at their steps."""
-
-        def on_replica(step):
-            self._recipe.feature_cache.refresh(self._draws(step))
-
-        if self.policy.caches_features and step % self.policy.refresh == 0:
-            self.strategy.run(on_replica, (step,))
-
-    def _prepared(self, raw):
-        batch = prepare(raw, self.network, self.classes)
-        if self._recipe.feature_cache is None:
-            return batch
-        x_meta, y_meta = self._recipe.feature_cache.rows()
-        return batch._replace(x_meta=x_meta, y_meta=y_meta)
-
-    def _global_step(self, batch, step):
-        metrics, rows, sample = self._step(batch, step)
-        metrics = self.strategy.reduce(tf.distribute.ReduceOp.SUM, metrics, axis=None)
-        return metrics, self.workers.gather(rows), tf.nest.map_structure(self._first, sample)
-
-    def _first(self, value) -> tf.Tensor:
-        """That of this worker's first replica, of one value per replica."""
-        return self.strategy.experimental_local_results(value)[0]
-
-    def _replicated_step(self, batch, step):
-        def on_replica(batch, step):
-            report = train_step(self._recipe, batch, self.clock(step), self._draws(step))
-            self._metric_names = list(report.metrics)
-            metrics = [tf.stack(list(ratio)) for ratio in report.metrics.values()]
-            return tf.stack(metrics), _rows(report), report.sample()
-
-        return self.strategy.run(on_replica, (batch, step))
-
-    def _gradient_of_lambda(self, raw, step):
-        def on_replica(raw, step):
-            batch = self._prepared(raw)
-            return lambda_gradient(self._recipe, batch, self.clock(step), self._draws(step))
-
-        self._refresh_features(step)
-        return self.strategy.run(on_replica, (raw, step))
-
-    def _mixture(self, raw, step):
-        return mixture(self._recipe, self._prepared(raw), self.clock(step), self._draws(step))
-
-    def _replicated_agreement(self, raw, step):
-        def on_replica(raw, step):
-            batch = self._prepared(raw)
-            return agreement(self._recipe, batch, self.clock(step), self._draws(step))
-
-        return self._first(self.strategy.run(on_replica, (raw, step)))
-
-    def _probabilities_of(self, sample):
-        def on_replica(x):
-            logits = self.network.infer(tf.cast(x, self.model.compute_dtype))
-            return tf.nn.softmax(tf.cast(logits, tf.float32))
-
-        return self._first(self.strategy.run(on_replica, (sample.x,)))
+    def _test_dataset(self, data) -> tf.data.Dataset:
+        return labelled_dataset("test", data, self.model.input_shape, self.classes, finite=True)
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):
-            images, labels, real = batch
-            logits = tf.cast(self.network.predict(images), tf.float32)
-            return evaluate(targets(labels, self.classes, logits.dtype), logits, real)
+            images, probabilities, real = batch
+            logits = self.network.infer(pixels(images, self.network, "test"))
+            return evaluate(probabilities, tf.cast(logits, tf.float32), real)
 
         # One by one: several workers reduce no structures.
         return tf.nest.map_structure(
             lambda each: self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None),
             self.strategy.run(on_replica, (batch,)),
         )
-
-    def _draws(self, step) -> Draws:
-        return Draws.at(self.seed, step, replicas.index(), replicas.count())
-
-    # Data.
-
-    def streams(self, *, labelled, unlabelled=None, meta=None) -> dict[str, Stream]:
-        """What a step is given of the data, by name; see `fit`.
-
-        The policy's feature cache is made here, and is from then on among `variables`.
-
-        Raises:
-            UserError: data that is missing or that the model does not take.
-        """
-        wanted = {"labelled": labelled}
-        if self.method.views:
-            wanted["unlabelled"] = unlabelled
-        if self.policy.reads_meta:
-            wanted["meta"] = meta
-        for name, data in wanted.items():
-            if data is None:
-                by = f"policy {self.policy}" if name == "meta" else f"method {self.method}"
-                raise UserError(f"{by} needs `{name}` data, and fit() was given none")
-        for name in ("labelled", "meta"):
-            if isinstance(wanted.get(name), tf.data.Dataset):
-                self._check(name, wanted[name].element_spec)
-        if "unlabelled" in wanted and isinstance(unlabelled, tf.data.Dataset):
-            wanted["unlabelled"] = unlabelled.map(self._with_views)
-            images = wanted["unlabelled"].element_spec[0]
-            check_images("unlabelled", images, self.model.input_shape, views=True)
-        streams = {
-            name: DatasetStream(data) if isinstance(data, tf.data.Dataset) else data
-            for name, data in wanted.items()
-        }
-        rows, groups = streams["labelled"].batch_size, self.hyper_parameters["row_groups"]
-        if (self.policy.mixes or self.method.learns_lambda) and rows and rows < 2 * groups:
-            raise UserError(
-                f"a batch of {rows} in {groups} row groups has no pairs to mix: take batches of at "
-                f"least {2 * groups}, or policy none"
-            )
-        with self.strategy.scope():
-            self._cache_features(streams, groups)
-        return streams
-
-    def _cache_features(self, streams: dict[str, Stream], groups: int) -> None:
-        """Takes the meta set into memory where the policy caches its features."""
-        cache = None
-        if self.policy.caches_features:
-            images, labels = streams.pop("meta").whole()
-            rows = len(images) // groups * groups
-            cache = FeatureCache(self.network, images[:rows], labels[:rows], self.classes)
-        self._recipe = self._recipe._replace(feature_cache=cache)
-
-    def _check(self, name: str, spec) -> None:
-        if not (isinstance(spec, tuple) and len(spec) == 2):
-            raise UserError(f"the `{name}` data must give pairs (images, labels), and give {spec}")
-        check_images(name, spec[0], self.model.input_shape)
-        check_labels(name, spec[1], self.classes)
-
-    def _with_views(self, images, labels=None):
-        if len(images.shape) == len(self.model.input_shape):
-            images = images[:, None]
-        if labels is None:
-            labels = tf.fill(tf.shape(images)[:1], -1)
-        return images, tf.cast(labels, tf.int64)
-
-    def _distribute(self, streams: dict[str, Stream], first_step: int):
-        count = self.strategy.num_replicas_in_sync
-
-        @functools.cache
-        def dealt(first: int, owned: int) -> tf.data.Dataset:
-            pieces = {
-                name: stream.pieces(first_step, range(first, first + owned), count)
-                for name, stream in streams.items()
-            }
-            return tf.data.Dataset.zip(pieces).prefetch(tf.data.AUTOTUNE)
-
-        # Asked anew for each iterator; building the graph of a data set takes a while.
-        def dataset(context):
-            owned = count // context.num_input_pipelines
-            return dealt(context.input_pipeline_id * owned, owned)
-
-        return self.strategy.distribute_datasets_from_function(dataset)
-
-
-def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """As tensors: a Python number would make a graph of its own."""
-    return tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
-
-
-def _rows(report: Report) -> tf.Tensor:
-    """The mixed rows, float32 [N, 6] with the columns of `history`."""
-    classes = tf.argmax(report.examples.y, axis=-1)
-    columns = [
-        *(report.lambdas.value, report.lambdas.start, report.lambdas.move),
-        *(classes, tf.gather(classes, report.partner), report.examples.accepted),
-    ]
-    return tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)
-
-
-def _pad(images, labels, multiple: int):
-    """Rows filled up to a multiple, and a mask of the real ones."""
-    rows = tf.shape(images)[0]
-    missing = -rows % multiple
-    filled = tf.minimum(tf.range(rows + missing), rows - 1)
-    real = tf.cast(tf.range(rows + missing) < rows, tf.float32)
-    return tf.gather(images, filled), tf.gather(labels, filled), real
 
 
 def _optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:

@@ -1,0 +1,103 @@
+"""From a user's data to the batches of the replicas."""
+
+import functools
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.pipeline import DatasetStream, Stream
+from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
+from tf_metamixup.training.first_batch import first_batch, reading
+
+
+def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Stream]:
+    """Returns the streams that a step of `trainer` reads, by name; see `Trainer.fit`.
+
+    Raises:
+        UserError: data that is missing or that the model does not take.
+    """
+    given = {"labelled": labelled}
+    if trainer.method.views:
+        given["unlabelled"] = unlabelled
+    if trainer.policy.reads_meta:
+        given["meta"] = meta
+    for name, data in given.items():
+        if data is None:
+            by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"
+            raise UserError(f"{by} needs `{name}` data, and fit() was given none")
+    streams = {name: _stream(trainer, name, data) for name, data in given.items()}
+    rows, groups = streams["labelled"].batch_size, trainer.row_groups
+    if (trainer.policy.mixes or trainer.method.learns_lambda) and rows and rows < 2 * groups:
+        raise UserError(
+            f"a batch of {rows} in {groups} row groups has no pairs to mix: take batches of at "
+            f"least {2 * groups}, or policy none"
+        )
+    return streams
+
+
+def _stream(trainer, name: str, data) -> Stream:
+    if isinstance(data, Stream):
+        return data
+    shape, classes = trainer.model.input_shape, trainer.classes
+    if name == "unlabelled":
+        return DatasetStream(unlabelled_dataset(data, shape, classes, trainer.method.views))
+    return DatasetStream(labelled_dataset(name, data, shape, classes))
+
+
+def image_spec(stream: Stream) -> tf.TensorSpec:
+    """Returns the images of a stream as they are stored, any number of them."""
+    spec = stream.pieces(0, range(1), 1).element_spec[0]
+    stored = tf.float32 if spec.dtype.is_floating else spec.dtype
+    return tf.TensorSpec([None, *spec.shape[1:]], stored)
+
+
+def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns all (images, labels) of the meta set that can be sharded evenly to `groups`."""
+    with reading("meta"):
+        images, labels = stream.whole()
+    rows = len(images) // groups * groups
+    return images[:rows], labels[:rows]
+
+
+def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
+    """Raises UserError, naming the stream if it can, where `error` is one of reading the data.
+
+    Args:
+        streams: whose batches were read.
+        error: of a graph that reads them.
+    """
+    if "IteratorGetNext" not in error.message:
+        return
+    for name, stream in streams.items():
+        first_batch(name, stream.pieces(0, range(1), 1))
+    said = error.message.rpartition("\n\n")[2].splitlines()[0]
+    raise UserError(f"the training data cannot be read: {said}") from None
+
+
+def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], first_step: int):
+    """Returns a distributed data set of the streams' batches from `first_step` on."""
+    count = strategy.num_replicas_in_sync
+
+    # Asked anew for each iterator; building the graph of a data set takes a while.
+    @functools.cache
+    def sharded(first: int, owned: int) -> tf.data.Dataset:
+        pieces = {
+            name: stream.pieces(first_step, range(first, first + owned), count)
+            for name, stream in streams.items()
+        }
+        return tf.data.Dataset.zip(pieces).prefetch(tf.data.AUTOTUNE)
+
+    def dataset(context):
+        owned = count // context.num_input_pipelines
+        return sharded(context.input_pipeline_id * owned, owned)
+
+    return strategy.distribute_datasets_from_function(dataset)
+
+
+def padded(images, labels, multiple: int):
+    """Returns the rows filled up to a multiple, and a mask of the real ones."""
+    rows = tf.shape(images)[0]
+    missing = -rows % multiple
+    filled = tf.minimum(tf.range(rows + missing), rows - 1)
+    real = tf.cast(tf.range(rows + missing) < rows, tf.float32)
+    return tf.gather(images, filled), tf.gather(labels, filled), real
