@@ -228,6 +228,7 @@ def train(config: Config) -> dict | None:
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
+        contents=source.contents,
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
         data=_own_data(source),
     )
