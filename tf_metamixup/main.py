@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import signal
 import sys
@@ -25,6 +26,7 @@ from tf_metamixup.config import (
     SCHEDULES,
     Config,
 )
+from tf_metamixup.core import flagfiles
 from tf_metamixup.core.errors import UnknownNameError, UserError
 from tf_metamixup.core.signals import Interrupted
 
@@ -137,6 +139,26 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
             )
 
 
+class _FlagFiles(flags.FlagValues):
+    """Reads flagfiles, and those named in them, wherever `flagfiles.find` has them."""
+
+    def _get_flag_file_lines(self, filename, parsed_file_stack=None):
+        return super()._get_flag_file_lines(flagfiles.find(filename), parsed_file_stack)
+
+
+def as_typed(text: str, argv: list[str]) -> str:
+    """Returns `text` with the names of commands as in `argv`: `metamixup train`, say."""
+    program, _, command = argv[0].rpartition(" ")
+    if not program.endswith("metamixup") or not command.isalpha():
+        return text
+    renamed = {"main": "train"}
+    return re.sub(
+        r"python -m tf_metamixup\.(\w+)",
+        lambda found: f"{program} {renamed.get(found[1], found[1])}",
+        text,
+    )
+
+
 def read_flags(
     values: flags.FlagValues, argv: list[str], about: str, *, operands: bool = False
 ) -> list[str]:
@@ -159,7 +181,7 @@ def read_flags(
     flags.DEFINE_string("flagfile", "", "file with one flag a line", values, module_name="run")
     flags.DEFINE_string("undefok", "", "flags that may be unknown", values, module_name="run")
     try:
-        rest = values(argv)[1:]
+        rest = values([argv[0], *_FlagFiles().read_flags_from_files(argv[1:])])[1:]
     except flags.Error as error:
         raise UserError(str(error)) from None
     except OSError as error:
@@ -167,7 +189,7 @@ def read_flags(
     if rest and not operands:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
     if values["help"].value:
-        print(f"{about}\n{values.get_help()}")
+        print(f"{as_typed(about, argv)}\n{values.get_help()}")
         sys.exit(FINISHED)
     return rest
 

@@ -15,7 +15,7 @@ FLOORS = {
     "runs export": 4,
     "training": 5,
     "experiment": 6,
-    "main predict report figures benchmark": 7,
+    "main predict report figures benchmark __main__": 7,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 7}
@@ -24,7 +24,10 @@ BARRED = [
     *(
         (place, "tensorflow")
         for place in (
+            "__main__",
             "core/errors",
+            "core/extras",
+            "core/flagfiles",
             "core/registry",
             "config",
             "distribution/rendezvous",

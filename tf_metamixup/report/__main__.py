@@ -20,6 +20,7 @@ from absl import flags
 
 from tf_metamixup import main as job
 from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
@@ -190,7 +191,7 @@ def _mean(values: list[float | None]) -> str:
 def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
-        with job.tensorflow_start():
+        with job.tensorflow_start(), extras.needed("figures"):
             from tf_metamixup.report import comparison
 
         return comparison.against(policy, runs)
@@ -211,12 +212,15 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if values["help"].value:
-        print(f"{__doc__}\n{values.get_help()}")
+        print(f"{job.as_typed(__doc__, argv)}\n{values.get_help()}")
         return 0
     if not folders:
         print(
-            "usage: python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY] "
-            "[--keep=DIR]",
+            job.as_typed(
+                "usage: python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY] "
+                "[--keep=DIR]",
+                argv,
+            ),
             file=sys.stderr,
         )
         return 2

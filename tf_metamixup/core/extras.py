@@ -1,0 +1,26 @@
+"""Optional dependencies, which an extra of the package installs."""
+
+import contextlib
+from collections.abc import Iterator
+
+from tf_metamixup.core.errors import UserError
+
+
+@contextlib.contextmanager
+def needed(extra: str) -> Iterator[None]:
+    """Runs a block that imports what `extra` installs.
+
+    Args:
+        extra: of pyproject.toml.
+
+    Raises:
+        UserError: a module is not installed; the message says how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tf_metamixup"):
+            raise
+        raise UserError(
+            f"{error.name} is not installed: pip install 'tf_metamixup[{extra}]'"
+        ) from error
