@@ -28,6 +28,9 @@ def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Mo
         spec: the name of an architecture, with its options.
         image_shape: height, width and channels of an image.
         classes: the number of logits.
+
+    >>> make("cnn3(width=4)", (28, 28, 1), classes=10).output_shape
+    (None, 10)
     """
     return MODELS.make(spec, tuple(image_shape), classes)
 
@@ -38,5 +41,9 @@ def names() -> list[str]:
 
 
 def parse(spec: str) -> registry.Spec:
-    """Returns the canonical description of an architecture."""
+    """Returns the canonical description of an architecture.
+
+    >>> str(parse("cnn3(32, batch_norm=False)"))
+    'cnn3'
+    """
     return MODELS.parse(spec)
