@@ -83,10 +83,16 @@ def test_bad_flags_and_names_are_told_with_what_is_known(refused, arguments, tol
     ("arguments", "told"),
     [
         (["--dataset=folder:/nowhere"], ["/nowhere/train is not a folder", "CLASS"]),
-        (["--mode=ssl", "--num_labels=1400"], ["class", "images", "are needed"]),
-        (["--num_meta=9"], ["meta set of 9", "10 classes", "10 or more"]),
-        (["--num_meta=1430"], ["meta set", "are needed"]),
-        (["--batch_size=2000"], ["batch of 2000", "larger than the 1337"]),
+        (
+            ["--mode=ssl", "--num_labels=1400"],
+            ["--num_labels=1400", "takes 140 labelled images of the class"],
+        ),
+        (["--num_meta=9"], ["--num_meta=9", "10 classes", "--num_meta=10 or more"]),
+        (
+            ["--num_meta=1430"],
+            ["--num_meta=1430 takes 143 meta images of the class", "lower the number"],
+        ),
+        (["--batch_size=2000"], ["--batch_size=2000", "larger than the 1337 labelled"]),
         (["--image_size=4"], ["8x8"]),
         (["--architecture=cnn3(width=0)"], ["width=0"]),
         (["--architecture=wrn(depth=11)"], ["depth=11"]),
@@ -100,9 +106,9 @@ def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
 
 
 def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
-    from tf_metamixup.data import sources
+    from tf_metamixup.data import tfds_source
 
-    monkeypatch.setattr(sources, "_unreachable", lambda url: f"{url} cannot be reached")
+    monkeypatch.setattr(tfds_source, "_unreachable", lambda url: f"{url} cannot be reached")
     message = refused(1, "--dataset=cifar10", f"--data_dir={tmp_path}/empty")
     for part in ("cifar10", "cannot be reached", "--data_dir", "cifar-10-binary.tar.gz"):
         assert part in message

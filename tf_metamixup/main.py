@@ -274,6 +274,7 @@ def train(config: Config) -> dict | None:
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
+        data=source.contents,
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
     )
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.

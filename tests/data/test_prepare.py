@@ -47,7 +47,7 @@ def test_a_meta_set_smaller_than_the_batch_is_read_whole(digits):
 
 def test_meta_images_are_not_augmented(digits):
     made = prepared(digits, shift=2, num_meta=30)
-    images, labels, _ = first(made.meta)
+    images, labels = first(made.meta)
     stored = {(digits.train.images[i].tobytes(), digits.train.labels[i]) for i in made.splits.meta}
     for image, label in zip(images.numpy(), labels.numpy(), strict=True):
         assert (image.tobytes(), label) in stored

@@ -9,8 +9,9 @@ import tensorflow as tf
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, splits
+from tf_metamixup.data.images import Source
 from tf_metamixup.data.pipeline import Stream
-from tf_metamixup.data.sources import Source, Streamed
+from tf_metamixup.data.streamed import Streamed
 
 TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
@@ -59,7 +60,7 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     """
     parts = splits.make(
         source.train.labels,
-        len(source.classes),
+        source.classes,
         seed=config.seed,
         num_meta=config.num_meta,
         num_labels=config.num_labels,
@@ -83,8 +84,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     meta_batch = min(config.batch_size, len(parts.meta)) // pieces * pieces
     if not meta_batch:
         raise UserError(
-            f"a meta set of {len(parts.meta)} images cannot be dealt in {pieces} row groups; raise "
-            "num_meta or lower row_groups"
+            f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
+            f"than the {pieces} row groups; raise it or lower --row_groups or --replicas"
         )
     semi = config.mode == "ssl"
     labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
@@ -97,8 +98,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     epoch_steps = passed // config.batch_size
     if not epoch_steps:
         raise UserError(
-            f"a batch of {config.batch_size} is larger than the {passed} images of an epoch; lower "
-            "the batch size"
+            f"--batch_size={config.batch_size} is larger than the {passed} "
+            f"{'unlabelled' if semi else 'labelled'} images of an epoch; lower it"
         )
     evaluated = source.test
     if config.evaluate_on == "unused":

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.contents import changes
 from tf_metamixup.runs.checkpoints import Checkpoints, Progress
 from tf_metamixup.runs.directory import RunDirectory
 from tf_metamixup.runs.tensorboard import Summaries
@@ -31,7 +33,13 @@ class Record:
         """A block that no other process may enter at the same time."""
         return contextlib.nullcontext()
 
-    def claim(self, settings: dict[str, Any], facts: dict[str, Any], splits: dict | None) -> None:
+    def claim(
+        self,
+        settings: dict[str, Any],
+        facts: dict[str, Any],
+        splits: dict[str, list] | None,
+        data: dict[str, str] | None,
+    ) -> None:
         """Says whose the run is; see `RunDirectory.claim`."""
 
     def restore(self) -> Progress | None:
@@ -95,11 +103,33 @@ class ChiefRecord(Record):
         """See `RunDirectory.locked`."""
         return self._folder.locked()
 
-    def claim(self, settings, facts, splits):
-        """See `RunDirectory.claim`; `splits` go into `splits.json`."""
+    def claim(self, settings, facts, splits, data):
+        """See `RunDirectory.claim`; what was read of the data is the run's too.
+
+        `splits` go into `splits.json` and `data` into `data.json`.
+
+        Raises:
+            UserError: naming what differs.
+        """
+        theirs = self._folder.read("config.json") or {"settings": settings}
+        if theirs.get("settings", {}).get("dataset") == settings.get("dataset"):
+            # Before the settings, since some of them follow from how many images there are.
+            self._require_same("data.json", data, changes)
         self._folder.claim(settings, facts)
-        if splits is not None and self._folder.read("splits.json") is None:
-            self._folder.write_json("splits.json", splits)
+        self._require_same("splits.json", splits, _differing_parts)
+        for name, content in (("data.json", data), ("splits.json", splits)):
+            if content is not None and self._folder.read(name) is None:
+                self._folder.write_json(name, content)
+
+    def _require_same(self, name, content, differ) -> None:
+        before = self._folder.read(name)
+        if before is None or content is None:
+            return
+        if differing := differ(before, content):
+            raise UserError(
+                f"the data are not those of the run in {self._folder.path}: {differing}; choose "
+                "another --run_dir, or give it its data again"
+            )
 
     def restore(self):
         """See `Checkpoints.restore`."""
@@ -150,3 +180,8 @@ class ChiefRecord(Record):
     def result(self, content):
         """See `Record`."""
         self._folder.write_json("result.json", content)
+
+
+def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:
+    differing = [name for name in now if before.get(name) != now[name]]
+    return f"other images are {' and '.join(differing)}" if differing else ""

@@ -68,6 +68,7 @@ def fit(
     settings: dict[str, Any] | None = None,
     recorded: dict[str, Any] | None = None,
     splits: dict[str, list] | None = None,
+    data: dict[str, str] | None = None,
     labels_used: int | None = None,
     **plan,
 ) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def fit(
         settings: what makes two runs the same; the trainer's hyper-parameters by default.
         recorded: further settings for `config.json` and `result.json`.
         splits: which images the streams are made of, for `splits.json`.
+        data: checksums by name of all that they were read from, for `data.json`.
         labels_used: number of labels that the run reads, for the record.
         **plan: the rest of `Plan`.
     """
@@ -96,10 +98,11 @@ def fit(
             if workers.chief:
                 record = ChiefRecord(graphs.variables, run_dir)
             stack.enter_context(record.held())
-            record.claim(settings, {"recorded": recorded or {}, "versions": versions()}, splits)
+            facts = {"recorded": recorded or {}, "versions": versions()}
+            record.claim(settings, facts, splits, data)
             progress = record.restore()
         stop = stack.enter_context(listen())
-        workers.check_same(settings=settings | dataclasses.asdict(plan), splits=splits)
+        workers.check_same(settings=settings | dataclasses.asdict(plan), splits=splits, data=data)
         if workers.count > 1:
             packed = workers.from_chief(record.packed(progress.state["step"]) if progress else b"")
             if packed and not workers.chief:
