@@ -19,8 +19,9 @@ def needed(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("tf_metamixup"):
+        package = (error.name or "").partition(".")[0]
+        if package == "tf_metamixup":
             raise
         raise UserError(
-            f"{error.name} is not installed: pip install 'tf_metamixup[{extra}]'"
+            f"{package} is not installed: pip install 'tf_metamixup[{extra}]'"
         ) from error
