@@ -14,7 +14,7 @@ import yaml
 from tests.conformance.test_documents import ROOT
 from tf_metamixup import main
 from tf_metamixup.report import paper
-from tf_metamixup.report.__main__ import FREE, departures
+from tf_metamixup.report.__main__ import departures
 from tf_metamixup.runs import results
 
 TABLES = (1, 2, 3, 4, 5)
@@ -135,7 +135,7 @@ def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def identity(config):
-        return {k: v for k, v in config.items() if k not in FREE or k == "seed"}
+        return results.run_key({"config": config})
 
     cells = [identity(settings(config)) for config in configs("study")]
     kept = results.read([str(ROOT / "docs" / "study")])
