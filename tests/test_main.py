@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import tf_metamixup as tmm
 from tf_metamixup import main, methods, predict
@@ -106,10 +107,16 @@ def test_bad_flags_and_names_are_told_with_what_is_known(refused, arguments, tol
     ("arguments", "told"),
     [
         (["--dataset=folder:/nowhere"], ["/nowhere/train is not a folder", "CLASS"]),
-        (["--mode=ssl", "--num_labels=1400"], ["class", "images", "are needed"]),
-        (["--num_meta=9"], ["meta set of 9", "10 classes", "10 or more"]),
-        (["--num_meta=1430"], ["meta set", "are needed"]),
-        (["--batch_size=2000"], ["batch of 2000", "larger than the 1337"]),
+        (
+            ["--mode=ssl", "--num_labels=1400"],
+            ["--num_labels=1400", "takes 140 labelled images of the class"],
+        ),
+        (["--num_meta=9"], ["--num_meta=9", "10 classes", "--num_meta=10 or more"]),
+        (
+            ["--num_meta=1430"],
+            ["--num_meta=1430 takes 143 meta images of the class", "lower the number"],
+        ),
+        (["--batch_size=2000"], ["--batch_size=2000", "larger than the 1337 labelled"]),
         (["--image_size=4"], ["8x8"]),
         (["--architecture=cnn3(width=0)"], ["width=0"]),
         (["--architecture=wrn(depth=11)"], ["depth=11"]),
@@ -123,9 +130,9 @@ def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
 
 
 def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
-    from tf_metamixup.data import sources
+    from tf_metamixup.data import tfds_source
 
-    monkeypatch.setattr(sources, "_unreachable", lambda url: f"{url} cannot be reached")
+    monkeypatch.setattr(tfds_source, "_unreachable", lambda url: f"{url} cannot be reached")
     message = refused(1, "--dataset=cifar10", f"--data_dir={tmp_path}/empty")
     for part in ("cifar10", "cannot be reached", "--data_dir", "cifar-10-binary.tar.gz"):
         assert part in message
@@ -265,3 +272,24 @@ def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):
         code, _, err = run("--dataset=nowhere", f"--run_dir={tmp_path}/run", *flags)
         assert (code, "unknown data set" in err) == (2, True)
     assert asked == [True]
+
+
+def test_a_run_whose_folder_has_changed_is_refused_even_when_it_is_finished(run, tmp_path):
+    for split, count in (("train", 8), ("test", 1)):
+        for label, color in (("red", "red"), ("blue", "blue")):
+            (tmp_path / split / label).mkdir(parents=True)
+            for n in range(count):
+                image = Image.new("RGB", (8, 8), color)
+                image.putpixel((n, 0), (9, 9, 9))
+                image.save(tmp_path / split / label / f"{n}.png")
+    command = (*TINY, f"--dataset=folder:{tmp_path}", "--batch_size=4", "--epochs=1")
+    command = (*command, f"--run_dir={tmp_path}/run")
+    moved, back = tmp_path / "train" / "red" / "0.png", tmp_path / "train" / "blue" / "9.png"
+    for steps, told in (("--max_steps=1", "stopped"), ("--max_steps=100", "finished")):
+        code, out, err = run(*command, steps)
+        assert (code, out.split(":")[0]) == (0, told), err
+        moved.rename(back)
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert "1 moved (train/red/0.png to train/blue/9.png)" in err
+        back.rename(moved)

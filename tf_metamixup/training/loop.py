@@ -69,6 +69,7 @@ def fit(
     settings: dict[str, Any] | None = None,
     recorded: dict[str, Any] | None = None,
     splits: dict[str, list] | None = None,
+    contents: dict[str, str] | None = None,
     labels_used: int | None = None,
     dataset: str | None = None,
     data: Callable[[], str] | None = None,
@@ -86,6 +87,7 @@ def fit(
         settings: what makes two runs the same; the trainer's hyper-parameters by default.
         recorded: further settings for `config.json` and `result.json`.
         splits: which images the streams are made of, for `splits.json`.
+        contents: checksums by name of all that they were read from, for `data.json`.
         labels_used: number of labels that the run reads, for the record.
         dataset: what reports call the data, without `settings`; runs on data of two names are
             never taken together.
@@ -103,10 +105,12 @@ def fit(
             if workers.chief:
                 record = ChiefRecord(graphs.variables, run_dir)
             stack.enter_context(record.held())
-            record.claim(settings, {"recorded": recorded or {}, "versions": versions()}, splits)
+            facts = {"recorded": recorded or {}, "versions": versions()}
+            record.claim(settings, facts, splits, contents)
             progress = record.restore()
         stop = stack.enter_context(listen())
-        workers.check_same(settings=settings | dataclasses.asdict(plan), splits=splits)
+        same = {"settings": settings | dataclasses.asdict(plan), "splits": splits}
+        workers.check_same(**same, contents=contents)
         if workers.count > 1:
             packed = workers.from_chief(record.packed(progress.state["step"]) if progress else b"")
             if packed and not workers.chief:
