@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shlex
 import signal
@@ -241,12 +242,12 @@ def train(config: Config) -> dict | None:
 
 
 def _own_data(source) -> Callable[[], str] | None:
-    """A checksum of a folder's images, since its name says little; None of a published data set."""
-    from tf_metamixup.runs.fingerprint import fingerprint
+    """A checksum of a folder's files, since its name says little; None of a published data set."""
+    from tf_metamixup.data.contents import checksum
 
     if not source.name.startswith("folder:"):
         return None
-    return lambda: fingerprint((part.images, part.labels) for part in (source.train, source.test))
+    return lambda: checksum(json.dumps(source.contents, sort_keys=True).encode())
 
 
 def command_of(config: Config) -> list[str]:
