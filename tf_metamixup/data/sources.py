@@ -1,4 +1,4 @@
-"""Data sets by name: scikit-learn's digits, any TFDS image classification set, or a folder."""
+"""Data sets by name: the digits in the package, any TFDS image classification set, or a folder."""
 
 import os
 from pathlib import Path
