@@ -12,7 +12,7 @@ MODES = ("sl", "ssl")
 # MetaMixUp as the paper has it: the exact gradient.
 META = "meta(estimator='nested')"
 
-# Section IV.B; WORKSPACE.md lists what the paper leaves open.
+# Section IV.B; docs/reproduction.md lists what the paper leaves open.
 BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",
@@ -74,6 +74,9 @@ NOT_IDENTITY = (
     "export",
     "litert",
 )
+# Settings that runs of one row of a table, or of one curve, may differ in: neither the protocol
+# nor what is measured depends on them.
+FREE = frozenset((*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +177,7 @@ class Config:
         _one_of("mode", self.mode, MODES)
         defaults = dict(BY_MODE[self.mode])
         del defaults["num_meta"]  # it depends on the data too
-        if self.dataset in SMALL_IMAGES:
+        if dataset_name(self.dataset) in SMALL_IMAGES:
             defaults["architecture"] = "cnn3"
         filled = {k: v for k, v in defaults.items() if getattr(self, k) is None}
         config = dataclasses.replace(self, **filled)
@@ -204,10 +207,12 @@ class Config:
         """
         filled: dict[str, Any] = {}
         if self.num_meta is None:
-            usual = 100 if self.dataset == "digits" else BY_MODE[self.mode]["num_meta"]
+            usual = (
+                100 if dataset_name(self.dataset) == "digits" else BY_MODE[self.mode]["num_meta"]
+            )
             filled["num_meta"] = max(classes, min(usual, examples // 10))
         if self.mode == "ssl" and self.num_labels is None:
-            filled["num_labels"] = NUM_LABELS.get(self.dataset, 100 * classes)
+            filled["num_labels"] = NUM_LABELS.get(dataset_name(self.dataset), 100 * classes)
         if self.flip is None:
             filled["flip"] = flip
         return dataclasses.replace(self, **filled)
@@ -229,6 +234,8 @@ class Config:
                 f"--litert={self.litert} is made of the SavedModel, which --noexport leaves out; "
                 "drop one of them"
             )
+        for name, value in dataclasses.asdict(self).items():
+            _require_utf8(name, value)
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)
@@ -285,6 +292,11 @@ class Config:
         return f"runs/{dataset}-{self.mode}-{row}-seed{self.seed}"
 
 
+def dataset_name(dataset: str) -> str:
+    """Returns the name of a data set without TFDS's config and version: what decides defaults."""
+    return re.split("[/:]", dataset)[0]
+
+
 def check_jit(replicas: int) -> None:
     """Refuses to compile steps of more than one replica.
 
@@ -301,6 +313,17 @@ def check_jit(replicas: int) -> None:
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"--{name}={value} must be one of {', '.join(allowed)}")
+
+
+def _require_utf8(name: str, value: Any) -> None:
+    """Refuses what Python read from bytes that are no UTF-8: TensorFlow would, after training."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"--{name}={os.fsencode(value)!r} is not UTF-8; rename the file or folder"
+            ) from None
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

@@ -136,3 +136,32 @@ def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert folder.read("result.json") == {"status": "stopped"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "result.json"]
+
+
+def damaged(content):
+    """Cut short after each eighth of it, and with a byte changed in each."""
+    for end in range(0, len(content), len(content) // 8):
+        yield content[:end]
+        yield content[:end] + bytes([content[end] ^ 255]) + content[end + 1 :]
+    yield b"no archive"
+
+
+def test_arrays_that_are_cut_short_or_damaged_are_told_in_one_line(tmp_path):
+    folder = RunDirectory(tmp_path)
+    folder.write_arrays("lambdas.npz", {"before": np.arange(3000) % 7, "names": np.array(["a"])})
+    path = tmp_path / "lambdas.npz"
+    told = 0
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            folder.read_arrays("lambdas.npz")
+        except UserError as error:
+            assert str(error).startswith(f"cannot read {path}, which is cut short or damaged")
+            assert "\n" not in str(error)
+            told += 1
+    assert told > 8
+    np.save(tmp_path / "one.npy", np.arange(3))
+    (tmp_path / "one.npy").rename(path)
+    with pytest.raises(UserError, match="cannot read"):
+        folder.read_arrays("lambdas.npz")
+    assert folder.read_arrays("nothing.npz") is None

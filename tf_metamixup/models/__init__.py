@@ -16,7 +16,17 @@ import keras
 from tf_metamixup.core import registry
 
 # Defined before the modules below are imported: they register their functions here.
-MODELS = registry.Registry("architecture")
+MODELS = registry.Registry(
+    "architecture",
+    aliases={
+        "resnet18": "'preact_resnet18'",
+        "resnet34": "'preact_resnet34'",
+        "resnet": "'preact_resnet18' or 'resnet50'",
+        "wideresnet": "'wrn_28_10' or 'wrn_28_2'",
+        "wideresnet282": "'wrn_28_2'",
+        "wideresnet2810": "'wrn_28_10'",
+    },
+)
 
 registry.discover(__name__, __path__)
 

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.runs.directory import read_arrays
 
 KEEP = 2
 SUMS = "SHA256SUMS"
@@ -105,8 +106,7 @@ class Checkpoints:
                     "choose another --run_dir"
                 )
             self._values.read(str(folder / "variables")).assert_existing_objects_matched()
-            with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-                return Progress(state, dict(arrays))
+            return Progress(state, read_arrays(folder / "arrays.npz") or {})
         if found:
             raise UserError(
                 f"every checkpoint in {self._folder} is damaged; remove the folder to start anew"

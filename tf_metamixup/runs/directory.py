@@ -5,18 +5,17 @@ import fcntl
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
 
 class RunDirectory:
-    """The folder of one run; layout in README.md.
+    """The folder of one run; layout in docs/cli.md.
 
     Args:
         path: created if missing.
@@ -100,20 +99,8 @@ class RunDirectory:
         return read_json(self.path / name)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        """The `.npz` file `name`, or None if it is missing.
-
-        Raises:
-            UserError: it is no such file.
-        """
-        try:
-            with np.load(self.path / name, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"cannot read {self.path / name}: {error}; mend or remove it"
-            ) from error
+        """See `read_arrays`."""
+        return read_arrays(self.path / name)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Replaces the JSON file `name`."""
@@ -139,6 +126,25 @@ class RunDirectory:
                 f"cannot write into the run directory {self.path}: {error.strerror or error}; "
                 "choose another --run_dir or make room"
             ) from error
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """Reads a `.npz` file; None if it is missing.
+
+    Raises:
+        UserError: it cannot be read, is cut short or damaged.
+    """
+    try:
+        # Not `np.load`, which takes files of one array too.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # depends on where the damage lies: headers are Python's text
+        raise UserError(
+            f"cannot read {path}, which is cut short or damaged ({reason(error)}); remove it and "
+            "train the run again"
+        ) from error
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any] | None:

@@ -77,9 +77,9 @@ class FeatureCache:
             for first in range(0, self._share, self._rows_per_pass):
                 # One after the other: side by side they would need the memory of all at once.
                 with tf.control_dependencies(parts[-1:]):
-                    x = pixels(images[first : first + self._rows_per_pass], self._network)
+                    x = pixels(images[first : first + self._rows_per_pass], self._network, "meta")
                     parts.append(self._network.apply(self._body, self._network.theta, x, draws)[0])
-            y = targets(self._given_labels, self._classes, self._labels.dtype)
+            y = targets(self._given_labels, self._classes, self._labels.dtype, "meta")
             return tf.concat(parts, axis=0), y
 
         def unchanged():
