@@ -15,6 +15,7 @@ from keras.optimizers import schedules
 from tf_metamixup import data, methods, models
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.contents import changes
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints
@@ -143,10 +144,13 @@ def rebuild(
     alone = dataclasses.replace(own, replicas=1).with_mode_defaults()
     assembly = assemble(alone, tf.distribute.get_strategy())
     splits = assembly.prepared.splits.named(assembly.source.train.ids)
-    if splits != _json(folder / "splits.json"):
+    differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
+    if (folder / "data.json").exists():  # which an older version did not write
+        differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing
+    if differing:
         raise UserError(
             f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
-            "trained on: its parts differ from splits.json; say with --data_dir where that one lies"
+            f"trained on: {differing}; say with --data_dir where that one lies"
         )
     progress = Checkpoints(folder / "checkpoints", assembly.graphs.variables).restore()
     if progress is None or progress.state["step"] != result["steps"]:

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
-from tf_metamixup.data.sources import InMemory, Streamed
+from tf_metamixup.data.images import InMemory
+from tf_metamixup.data.streamed import Streamed
 
 _ENDLESS = tf.int64.max
 _SHUFFLE_BUFFER = 16_384  # encoded images

@@ -12,6 +12,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
+from tf_metamixup.runs import fonts
 
 BATCHES = 4  # of test images
 HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
@@ -68,6 +69,8 @@ def draw(
         classes: their names.
         what: was trained, for the title.
     """
+    classes = fonts.class_names(classes)
+    written = {"fontfamily": fonts.families(classes), "parse_math": False, "path_effects": HALO}
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     title = f"Test images in the two features of the network\n{what}"
@@ -80,7 +83,7 @@ def draw(
         axes.scatter(*values.T, s=10, c=colours, linewidths=0, alpha=0.7)
         for label in np.unique(labels):
             place = np.median(values[labels == label], axis=0)
-            axes.text(*place, classes[label], path_effects=HALO, ha="center", va="center")
+            axes.text(*place, classes[label], ha="center", va="center", **written)
         axes.set(title=name, xlabel="feature 1", ylabel="feature 2")
         axes.title.set_fontsize("small")
     return made

@@ -115,6 +115,21 @@ class Network:
         models = [self.model, *self.parts.values()]
         return _distinct([*(v for m in models for v in m.variables), *self.averages])
 
+    @property
+    def evaluated(self) -> list[keras.Variable]:
+        """The model's weights in their order, averaged where predictions use the average."""
+        averages = self.averages if self._predicts_average else []
+        of = {
+            id(v): average
+            for v, average in zip(self.model.trainable_variables, averages, strict=False)
+        }
+        return [of.get(id(v), v) for v in self.model.weights]
+
+    def start_averages(self) -> None:
+        """Sets the averages to the weights, which may be others than when they were made."""
+        for average, variable in zip(self.averages, self.model.trainable_variables, strict=False):
+            average.assign(variable)
+
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
         """Maps stored images, any number of leading axes, to the model's input."""
         images = images if self._preprocess is None else self._preprocess(images)

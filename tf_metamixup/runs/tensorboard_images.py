@@ -4,13 +4,16 @@ Small, since they are drawn while a run waits: every function takes a fraction o
 can be told apart with any colour vision, and nothing is said by colour alone.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
+
+from tf_metamixup.runs import fonts
 
 # More classes than these have no room for numbers, or for names.
 NUMBERED, NAMED = 20, 30
@@ -37,7 +40,7 @@ def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> n
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     middle = total.sum() / count.sum()
     reach = max(np.nanmax(np.abs(mean - middle)), 1e-3)
-    with _plain_text():
+    with _plain_text(names) as names:
         figure, axes = _square(len(names))
         axes.set_facecolor(GREY)
         shown = axes.imshow(
@@ -65,7 +68,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
     images = matrix.sum()
     error = 100 * (1 - np.trace(matrix) / images)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    with _plain_text():
+    with _plain_text(names) as names:
         figure, axes = _square(len(names))
         # The few that are confused are what one looks for.
         shown = axes.imshow(share, cmap=SHARES, norm=PowerNorm(0.5, 0, 1))
@@ -148,7 +151,7 @@ def mixed_rows(
     rows = -(-count // columns)
     cell, wide = height + CAPTION, width + 4 * GAP
     grid = np.ones((rows * cell + CAPTION, columns * wide, 3), np.float32)
-    with _plain_text():
+    with _plain_text(names) as names:
         size = columns * wide / DOTS_PER_INCH, len(grid) / DOTS_PER_INCH
         figure = Figure(figsize=size, dpi=DOTS_PER_INCH)
         written = {"fontsize": 7, "va": "bottom", "transform": None}
@@ -191,9 +194,13 @@ def _triples(images: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(scaled[:-1], axis=2)
 
 
-def _plain_text():
-    """Escapes what matplotlib would take for formulas."""
-    return matplotlib.rc_context({"text.parse_math": False})
+@contextlib.contextmanager
+def _plain_text(names: Sequence[str] = ()) -> Iterator[list[str]]:
+    """Yields class names as they can be drawn; matplotlib takes none of them for a formula."""
+    names = fonts.class_names(names)
+    options = {"text.parse_math": False, "font.family": fonts.families(names)}
+    with matplotlib.rc_context(options):
+        yield names
 
 
 def _short(name: str) -> str:

@@ -21,7 +21,8 @@ from tf_metamixup.methods.batch import pixels, problems_told, targets
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
-from tf_metamixup.training import first_batch, inputs, loop, mixed_precision
+from tf_metamixup.runs.fingerprint import fingerprint
+from tf_metamixup.training import first_batch, initial_weights, inputs, loop, mixed_precision
 from tf_metamixup.training.data_checks import labelled_dataset
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.step import Recipe
@@ -159,6 +160,13 @@ class Trainer:
         return [*self.network.variables, *self.optimizer.variables]
 
     @property
+    def checkpointed_model(self) -> dict[str, Any]:
+        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        place = {id(variable): place for place, variable in enumerate(self.variables)}
+        values = [place[id(variable)] for variable in self.network.evaluated]
+        return {**initial_weights.describe(self.model), "values": values}
+
+    @property
     def steps_taken(self) -> int:
         """How many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
@@ -177,6 +185,9 @@ class Trainer:
     ) -> dict[str, Any]:
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
 
+        A new run starts from the weights that the model has. One Trainer makes one run: another
+        `run_dir` takes a new Trainer.
+
         Args:
             labelled: a `tf.data.Dataset` of global batches (images, labels), or one of our
                 streams. Labels, here and below, are integers [n] or [n, 1], or probabilities or
@@ -193,16 +204,18 @@ class Trainer:
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
             **plan: see `loop.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`; and `settings`, `labels_used`.
+                `checkpoint_every`; and `settings`, `labels_used`, and `dataset`, a name of the data
+                for reports, which without it tell data apart by the test images alone.
 
         Returns:
             The content of `result.json`.
 
         Raises:
             UserError: data that is missing or that the model does not take, a run directory of
-                another run, NaN losses, ...
+                another run, a new run after steps of another one, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        initial_weights.check(self, run_dir)
         self._run_dir = run_dir
         epoch_steps = epoch_steps or min(steps, 1000)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
@@ -211,7 +224,13 @@ class Trainer:
             images, labels = first_batch.first_batch("test", self._test_dataset(test))
             first_batch.check_values("test", images, labels, self.classes)
             graphs.scales["test"] = first_batch.scale_of(images, self.network.preprocess)
-        return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
+            plan["data"] = lambda: fingerprint(test)
+        try:
+            return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        finally:
+            if self.steps_taken:
+                initial_weights.remember(self.model)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
         """Test error, loss and calibration of the current weights.
@@ -309,6 +328,9 @@ class Trainer:
         """
         streams = inputs.collect(self, **data)
         self._image = inputs.image_spec(streams["labelled"])
+        if not self.steps_taken:
+            # The model may have been given other weights since the averages were made.
+            self.network.start_averages()
         return Graphs(self, streams, epoch_steps, steps)
 
     def _test_dataset(self, data) -> tf.data.Dataset:
