@@ -1,16 +1,35 @@
-"""What the command lines have in common: flags are read, and mistakes are told in plain words."""
+"""The console command `metamixup`, and what all commands share: flags, mistakes, exit codes."""
 
+import dataclasses
+import difflib
+import os
 import re
+import runpy
 import sys
+import typing
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
 
 from absl import flags
 
 from tf_metamixup import __version__
+from tf_metamixup.config import Config
 from tf_metamixup.core import flagfiles
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
+from tf_metamixup.distribution.startup import start_tensorflow
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
+
+# Command -> module, and what it does.
+COMMANDS = {
+    "train": ("tf_metamixup.main", "train a classifier; the same command resumes a run"),
+    "predict": ("tf_metamixup.predict", "classify image files with an exported SavedModel"),
+    "report": ("tf_metamixup.report", "tabulate runs and the paper's numbers"),
+    "figures": ("tf_metamixup.figures", "draw the paper's figures from runs"),
+    "benchmark": ("tf_metamixup.benchmark", "time the meta step beside MixUp's"),
+}
 
 # What other programs call a flag, and what it is called here.
 ALIASES = {
@@ -29,6 +48,104 @@ ALIASES = {
     "logdir": "run_dir",
     "resume": "run_dir",
 }
+
+
+def main() -> int:
+    """Runs the command line; returns the exit code, unless the command exits itself."""
+    path, *words = sys.argv
+    program = "python -m tf_metamixup.cli" if path.endswith(".py") else os.path.basename(path)
+    command, *rest = words or ["--help"]
+    if command in ("--help", "-h", "help"):
+        print(usage(program))
+        return 0 if words else BAD_FLAGS
+    if command == "--version":
+        print(f"tf_metamixup {__version__}")
+        return 0
+    if command not in COMMANDS:
+        print(f"error: {_hint(program, command)}\n\n{usage(program)}", file=sys.stderr)
+        return BAD_FLAGS
+    # By name and as a program, so that nothing is imported before it is needed.
+    sys.argv = [f"{program} {command}", *rest]
+    runpy.run_module(COMMANDS[command][0], run_name="__main__")
+    return 0
+
+
+def execute(command: Callable[[list[str]], int]) -> NoReturn:
+    """Runs a command as a program: warnings are lines, and its exit code is the program's."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(command(sys.argv))
+
+
+def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int:
+    """Runs a command and returns its exit code; a user's mistake is one message on stderr.
+
+    Args:
+        parse: reads the command line; what it refuses exits with 2.
+        run: takes what `parse` returned; returns an exit code, None for 0.
+    """
+    try:
+        try:
+            order = parse()
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return BAD_FLAGS
+        try:
+            return run(order) or FINISHED
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def define_flags(values: flags.FlagValues, names: Collection[str] | None = None) -> None:
+    """Defines a flag for each field of Config, or for those in `names`."""
+    for field in dataclasses.fields(Config):
+        if names is not None and field.name not in names:
+            continue
+        kinds = typing.get_args(field.type) or (field.type,)
+        common = {"flag_values": values, "module_name": field.metadata["group"]}
+        if bool in kinds:
+            flags.DEFINE_boolean(field.name, field.default, field.metadata["help"], **common)
+            continue
+        if field.metadata["choices"]:
+            parser = flags.EnumParser(field.metadata["choices"])
+        elif int in kinds:
+            parser = flags.IntegerParser()
+        elif float in kinds:
+            parser = flags.FloatParser()
+        else:
+            parser = flags.ArgumentParser()
+        common["serializer"] = flags.ArgumentSerializer()
+        flags.DEFINE(parser, field.name, field.default, field.metadata["help"], **common)
+
+
+def config_of(values: flags.FlagValues) -> Config:
+    """Returns the Config that the flags in `values` make, with the defaults of its mode.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+    names = [field.name for field in dataclasses.fields(Config) if field.name in values]
+    config = Config(**{name: values[name].value for name in names})
+    if config.data_dir is None:
+        config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    return config.resolve()
+
+
+def settle(config: Config) -> Config:
+    """Returns `config` in canonical spelling; TensorFlow starts here, once the flags are read.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    start_tensorflow()
+    from tf_metamixup import experiment
+
+    return experiment.canonical(config)
 
 
 class _FlagFiles(flags.FlagValues):
@@ -119,3 +236,24 @@ def _illegal(values: flags.FlagValues, error: flags.IllegalFlagValueError) -> st
     else:  # such as "a positive integer"
         told = f"must be {parser.syntactic_help}"
     return f"--{name}={value} {told}"
+
+
+def usage(program: str) -> str:
+    """Returns the text of `--help`."""
+    return (
+        f"usage: {program} COMMAND [--FLAG=VALUE...]\n\n"
+        + "\n".join(f"  {name:<11}{about}" for name, (_, about) in COMMANDS.items())
+        + f"\n\n{program} COMMAND --help lists the flags of a command.\n"
+        f"{program} --version prints the version."
+    )
+
+
+def _hint(program: str, command: str) -> str:
+    if command.startswith("-"):
+        return f"a command comes first: {program} train {command}"
+    near = difflib.get_close_matches(command, COMMANDS, 1)
+    return f"unknown command {command!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

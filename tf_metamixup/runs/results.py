@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tf_metamixup.config import FREE, NOT_IDENTITY
+from tf_metamixup.config import FREE, RECORDED_ONLY
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
@@ -97,7 +97,7 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
 
 def line(result: dict[str, Any]) -> str:
     """The JSON that is kept of a result: without where the run lay and all epochs but the last."""
-    config = {k: v for k, v in result["config"].items() if k not in NOT_IDENTITY}
+    config = {k: v for k, v in result["config"].items() if k not in RECORDED_ONLY}
     return json.dumps(
         result | {"config": config, "history": result["history"][-1:]}, sort_keys=True
     )
