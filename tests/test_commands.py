@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from tf_metamixup import __main__ as command
 from tf_metamixup import __version__
-from tf_metamixup import cli as command
 
 
 def started(*words, program="/usr/bin/metamixup"):
@@ -79,7 +79,7 @@ def test_help_and_version_load_neither_tensorflow_nor_absl():
     ("program", "told"),
     [
         ("/usr/bin/metamixup", "metamixup"),
-        ("/here/tf_metamixup/cli.py", "python -m tf_metamixup.cli"),
+        ("/here/tf_metamixup/__main__.py", "python -m tf_metamixup"),
     ],
 )
 def test_usage_says_what_was_typed(program, told):

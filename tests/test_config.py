@@ -102,13 +102,14 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_eight_make_two_runs_the_same():
+def test_all_settings_but_nine_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
         "log_every",
         "evaluate_every",
         "checkpoint_every",
+        "diagnostics",
         "export",
         "litert",
         "data_dir",

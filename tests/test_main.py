@@ -133,7 +133,7 @@ def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
 def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
     from tf_metamixup.data import tfds_source
 
-    monkeypatch.setattr(tfds_source, "_unreachable", lambda url: f"{url} cannot be reached")
+    monkeypatch.setattr(tfds_source, "unreachable", lambda url: f"{url} cannot be reached")
     message = refused(1, "--dataset=cifar10", f"--data_dir={tmp_path}/empty")
     for part in ("cifar10", "cannot be reached", "--data_dir", "cifar-10-binary.tar.gz"):
         assert part in message

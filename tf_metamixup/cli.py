@@ -1,10 +1,8 @@
-"""The console command `metamixup`, and what all commands share: flags, mistakes, exit codes."""
+"""What all commands share: flags, mistakes in plain words, exit codes."""
 
 import dataclasses
-import difflib
 import os
 import re
-import runpy
 import sys
 import typing
 import warnings
@@ -21,15 +19,6 @@ from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
 from tf_metamixup.distribution.startup import start_tensorflow
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
-
-# Command -> module, and what it does.
-COMMANDS = {
-    "train": ("tf_metamixup.main", "train a classifier; the same command resumes a run"),
-    "predict": ("tf_metamixup.predict", "classify image files with an exported SavedModel"),
-    "report": ("tf_metamixup.report", "tabulate runs and the paper's numbers"),
-    "figures": ("tf_metamixup.figures", "draw the paper's figures from runs"),
-    "benchmark": ("tf_metamixup.benchmark", "time the meta step beside MixUp's"),
-}
 
 # What other programs call a flag, and what it is called here.
 ALIASES = {
@@ -48,26 +37,6 @@ ALIASES = {
     "logdir": "run_dir",
     "resume": "run_dir",
 }
-
-
-def main() -> int:
-    """Runs the command line; returns the exit code, unless the command exits itself."""
-    path, *words = sys.argv
-    program = "python -m tf_metamixup.cli" if path.endswith(".py") else os.path.basename(path)
-    command, *rest = words or ["--help"]
-    if command in ("--help", "-h", "help"):
-        print(usage(program))
-        return 0 if words else BAD_FLAGS
-    if command == "--version":
-        print(f"tf_metamixup {__version__}")
-        return 0
-    if command not in COMMANDS:
-        print(f"error: {_hint(program, command)}\n\n{usage(program)}", file=sys.stderr)
-        return BAD_FLAGS
-    # By name and as a program, so that nothing is imported before it is needed.
-    sys.argv = [f"{program} {command}", *rest]
-    runpy.run_module(COMMANDS[command][0], run_name="__main__")
-    return 0
 
 
 def execute(command: Callable[[list[str]], int]) -> NoReturn:
@@ -236,24 +205,3 @@ def _illegal(values: flags.FlagValues, error: flags.IllegalFlagValueError) -> st
     else:  # such as "a positive integer"
         told = f"must be {parser.syntactic_help}"
     return f"--{name}={value} {told}"
-
-
-def usage(program: str) -> str:
-    """Returns the text of `--help`."""
-    return (
-        f"usage: {program} COMMAND [--FLAG=VALUE...]\n\n"
-        + "\n".join(f"  {name:<11}{about}" for name, (_, about) in COMMANDS.items())
-        + f"\n\n{program} COMMAND --help lists the flags of a command.\n"
-        f"{program} --version prints the version."
-    )
-
-
-def _hint(program: str, command: str) -> str:
-    if command.startswith("-"):
-        return f"a command comes first: {program} train {command}"
-    near = difflib.get_close_matches(command, COMMANDS, 1)
-    return f"unknown command {command!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

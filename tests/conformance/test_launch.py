@@ -13,9 +13,9 @@ import yaml
 
 from tests.conformance.test_documents import ROOT
 from tf_metamixup import experiment, main
-from tf_metamixup.config import Config, DataInfo
+from tf_metamixup.config import DataInfo
 from tf_metamixup.report import paper
-from tf_metamixup.report.__main__ import FREE, departures
+from tf_metamixup.report.__main__ import departures
 from tf_metamixup.runs import results
 
 TABLES = (1, 2, 3, 4, 5)
@@ -136,9 +136,7 @@ def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def identity(config):
-        # What an older version did not record, it did not have.
-        config = settings(Config()) | config
-        return {k: v for k, v in config.items() if k not in FREE or k == "seed"}
+        return results.run_key({"config": config})
 
     cells = [identity(settings(config)) for config in configs("study")]
     kept = results.read([str(ROOT / "docs" / "study")])

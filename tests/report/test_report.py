@@ -170,7 +170,9 @@ def test_a_comparison_is_printed_without_what_tensorflow_says_as_it_starts(tmp_p
 
 
 def test_help_tells_the_usage(capsys):
-    assert report.main(["report", "--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        report.main(["report", "--help"])
+    assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "RUNS_DIR" in told and "--table" in told
 

@@ -55,7 +55,12 @@ def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
 
 def row_key(result: dict[str, Any]) -> str:
     """Returns what the runs of a row have in common, as one text."""
-    settings = {k: v for k, v in result["config"].items() if k not in FREE}
+    # A version that did not know a setting did what the setting does where it is off.
+    settings = {
+        name: value
+        for name, value in result["config"].items()
+        if name not in FREE and value is not None and value is not False
+    }
     return json.dumps([settings, result.get("data"), result.get("labels_used")], sort_keys=True)
 
 
