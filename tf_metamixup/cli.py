@@ -1,10 +1,12 @@
 """What the command lines have in common: flags are read, and mistakes are told in plain words."""
 
+import re
 import sys
 
 from absl import flags
 
 from tf_metamixup import __version__
+from tf_metamixup.core import flagfiles
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
 
@@ -27,6 +29,26 @@ ALIASES = {
     "logdir": "run_dir",
     "resume": "run_dir",
 }
+
+
+class _FlagFiles(flags.FlagValues):
+    """Reads flagfiles, and those named in them, wherever `flagfiles.find` has them."""
+
+    def _get_flag_file_lines(self, filename, parsed_file_stack=None):
+        return super()._get_flag_file_lines(flagfiles.find(filename), parsed_file_stack)
+
+
+def as_typed(text: str, argv: list[str]) -> str:
+    """Returns `text` with the names of commands as in `argv`: `metamixup train`, say."""
+    program, _, command = argv[0].rpartition(" ")
+    if not program.endswith("metamixup") or not command.isalpha():
+        return text
+    renamed = {"main": "train"}
+    return re.sub(
+        r"python -m tf_metamixup\.(\w+)",
+        lambda found: f"{program} {renamed.get(found[1], found[1])}",
+        text,
+    )
 
 
 def read_flags(
@@ -53,7 +75,7 @@ def read_flags(
     flags.DEFINE_string("flagfile", "", "file with one flag a line", **common)
     flags.DEFINE_string("undefok", "", "flags that may be unknown", **common)
     try:
-        rest = values(argv)[1:]
+        rest = values([argv[0], *_FlagFiles().read_flags_from_files(argv[1:])])[1:]
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown(values, error.flagname)) from None
     except flags.IllegalFlagValueError as error:
@@ -68,7 +90,7 @@ def read_flags(
         print(f"tf_metamixup {__version__}")
         sys.exit(FINISHED)
     if values["help"].value:
-        print(f"{about}\n{values.get_help()}")
+        print(f"{as_typed(about, argv)}\n{values.get_help()}")
         sys.exit(FINISHED)
     if rest and not operands:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")

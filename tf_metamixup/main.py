@@ -332,8 +332,9 @@ def describe(result: dict, run_dir: str) -> str:
         f"{result['status']}: {result['steps']} steps, test error "
         + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
         f"  result       {run_dir}/result.json",
-        f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard",
     ]
+    if os.path.isdir(f"{run_dir}/tensorboard"):
+        lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
     if os.path.isdir(f"{run_dir}/saved_model"):
         lines.append(f"  SavedModel   {run_dir}/saved_model")
     for precision, check in result.get("litert", {}).items():

@@ -23,6 +23,7 @@ from typing import Any
 
 from absl import flags
 
+from tf_metamixup import cli
 from tf_metamixup import main as job
 from tf_metamixup.core.errors import UserError, reason
 
@@ -181,7 +182,8 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
     )
     operands = job.read_flags(values, argv, __doc__, operands=True)
     if len(operands) < 2:
-        raise UserError("a SavedModel and images are needed: predict SAVED_MODEL IMAGES...")
+        usage = cli.as_typed("python -m tf_metamixup.predict SAVED_MODEL IMAGES...", argv)
+        raise UserError(f"a SavedModel and images are needed: {usage}")
     return operands[0], operands[1:], values["top"].value
 
 

@@ -16,6 +16,7 @@ FLOORS = {
     "training": 5,
     "experiment cli": 6,
     "main predict report figures benchmark": 7,
+    "__main__": 8,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
 COMMANDS = {room for room, floor in FLOOR.items() if floor == 7} | {"cli"}
@@ -24,7 +25,10 @@ BARRED = [
     *(
         (place, "tensorflow")
         for place in (
+            "__main__",
             "core/errors",
+            "core/extras",
+            "core/flagfiles",
             "core/registry",
             "config",
             "distribution/rendezvous",

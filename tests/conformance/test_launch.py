@@ -13,6 +13,7 @@ import yaml
 
 from tests.conformance.test_documents import ROOT
 from tf_metamixup import main
+from tf_metamixup.config import Config
 from tf_metamixup.report import paper
 from tf_metamixup.report.__main__ import FREE, departures
 from tf_metamixup.runs import results
@@ -135,6 +136,8 @@ def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def identity(config):
+        # What an older version did not record, it did not have.
+        config = settings(Config()) | config
         return {k: v for k, v in config.items() if k not in FREE or k == "seed"}
 
     cells = [identity(settings(config)) for config in configs("study")]

@@ -1,6 +1,12 @@
+import sys
+
 import numpy as np
+import pytest
+from sklearn.datasets import load_digits
 
 from tests.data.conftest import SMALL, small
+from tf_metamixup import data
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import sources
 from tf_metamixup.data.images import InMemory
 
@@ -18,6 +24,28 @@ def test_digits_have_a_fixed_balanced_fifth_for_testing():
     assert digits.test.labels[:8].tolist() == [4, 6, 7, 9, 5, 6, 2, 7]
     train = {image.tobytes() for image in digits.train.images}
     assert sum(image.tobytes() in train for image in digits.test.images) == 0
+
+
+def test_digits_are_those_of_scikit_learn():
+    theirs = load_digits()
+    digits = sources.load("digits")
+    found = sorted(
+        (image.tobytes(), label)
+        for part in (digits.train, digits.test)
+        for image, label in zip(part.images, part.labels, strict=True)
+    )
+    pixels = np.round(theirs.images * (255 / 16)).astype(np.uint8)
+    assert found == sorted(
+        (image.tobytes(), label) for image, label in zip(pixels, theirs.target, strict=True)
+    )
+
+
+def test_a_data_set_of_tfds_without_tfds_is_refused_with_what_installs_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tf_metamixup.data.tfds_source", raising=False)
+    monkeypatch.delattr(data, "tfds_source", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(UserError, match=r"pip install 'tf_metamixup\[data\]'"):
+        sources.load("mnist")
 
 
 def test_an_image_size_resizes_any_source(folder, write_tfds):

@@ -117,6 +117,19 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
     assert weights == whole[0]
 
 
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_run_killed_in_an_evaluation_loses_no_step_and_ends_bit_identical(
+    tmp_path, whole, number
+):
+    with survivor(tmp_path, f"evaluating={number}") as process:
+        assert "evaluating\n" in process.stdout
+        process.kill()
+    step = (number + 1) * EPOCH_STEPS
+    assert checkpoints(tmp_path)[-1] == step
+    assert [told for told in finish(tmp_path) if told <= step] == []
+    assert outcome(tmp_path) == whole
+
+
 def test_a_run_killed_before_its_result_is_written_takes_no_step_more(tmp_path, whole):
     finish(tmp_path)
     (tmp_path / "result.json").unlink()

@@ -1,8 +1,9 @@
-"""Data sets by name: scikit-learn's digits, any TFDS image classification set, or a folder."""
+"""Data sets by name: the digits in the package, any TFDS image classification set, or a folder."""
 
 import os
 from pathlib import Path
 
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.registry import Registry
 from tf_metamixup.data import digits, folder
@@ -49,7 +50,8 @@ def _load(name: str, data_dir: str | None, image_size: int | None, corrupt_image
     if name.startswith("folder:"):
         root = Path(name.removeprefix("folder:")).expanduser()
         return folder.load(name, root, image_size, skip=corrupt_images == "skip")
-    from tf_metamixup.data import tfds_source  # here, since TFDS takes seconds to import
+    with extras.needed("data"):
+        from tf_metamixup.data import tfds_source  # here, since TFDS takes seconds to import
 
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     return tfds_source.load(name, root.expanduser(), image_size, DATASETS.names())

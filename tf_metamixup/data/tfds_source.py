@@ -2,18 +2,17 @@
 
 import difflib
 import re
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tf_metamixup.config import dataset_name
 from tf_metamixup.core.errors import UnknownNameError, UserError
 from tf_metamixup.data.images import DEFAULT_SIZE, InMemory, Source, fits
+from tf_metamixup.data.reachability import unreachable
 from tf_metamixup.data.streamed import Streamed, decode, examples_of
 
 # Of TFDS: the paper's.
@@ -25,7 +24,6 @@ _NOT_MIRRORED = {"mnist", "svhn_cropped", "emnist", "kmnist", "mnist_corrupted"}
 _IMAGENET_SIZE = 100  # the paper's, section IV.A
 # Images read at once. Python hears no signal meanwhile, and large ones take a tenth of a second.
 _READ = 64
-_PATIENCE = 10.0  # seconds that a data set's host may take to answer
 
 
 def load(name: str, root: Path, size: int | None, registered: Sequence[str] = ()) -> Source:
@@ -188,7 +186,7 @@ def _prepare(name: str, base: str, builder: tfds.core.DatasetBuilder, root: Path
             )
     elif missing or not raw:
         url = raw[missing[0]] if missing else "https://storage.googleapis.com"
-        if problem := _unreachable(url):
+        if problem := unreachable(url):
             raise UserError(
                 f"the data set {name!r} is not in {root} and cannot be downloaded: {problem}. "
                 f"{where}"
@@ -199,26 +197,6 @@ def _prepare(name: str, base: str, builder: tfds.core.DatasetBuilder, root: Path
         raise UserError(
             f"TFDS cannot prepare the data set {name!r}: {_first_line(error)}. {where}"
         ) from error
-
-
-def _unreachable(url: str) -> str | None:
-    """Why `url` cannot be fetched, if so, within `_PATIENCE` seconds."""
-    problem = f"no answer from {url} in {_PATIENCE:.0f} s"
-
-    def ask():
-        nonlocal problem
-        try:
-            # Not HEAD, which some servers refuse; the body is never read.
-            with requests.get(url, stream=True, timeout=_PATIENCE / 2) as answer:
-                problem = None if answer.ok else f"{url} answers {answer.status_code}"
-        except requests.RequestException as error:
-            problem = f"{url} cannot be reached ({type(error).__name__})"
-
-    # In a thread, since looking up a name obeys no time limit of ours.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_PATIENCE)
-    return problem
 
 
 def _in_memory(builder: tfds.core.DatasetBuilder, split: str, shape: tuple) -> InMemory:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from absl import flags
 
 from tf_metamixup import main as job
-from tf_metamixup.core import keras_backend
+from tf_metamixup.core import extras, keras_backend
 from tf_metamixup.core.errors import UserError
 
 NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
@@ -105,17 +105,18 @@ def make(order: Order) -> list[str]:
     Raises:
         UserError: the runs do not have what it shows, or cannot be compared.
     """
-    from tf_metamixup.figures import (
-        class_pairs,
-        features,
-        histogram,
-        intrusion,
-        loss,
-        meta_size,
-        runs,
-        smoothness,
-        style,
-    )
+    with extras.needed("figures"):
+        from tf_metamixup.figures import (
+            class_pairs,
+            features,
+            histogram,
+            intrusion,
+            loss,
+            meta_size,
+            runs,
+            smoothness,
+            style,
+        )
 
     makers = (loss, meta_size, features, intrusion, histogram, class_pairs, smoothness)
     maker = dict(zip(NAMES, makers, strict=True))[order.figure]

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from tf_metamixup import cli
 from tf_metamixup import main as job
 from tf_metamixup.config import BY_MODE, FREE, Config
-from tf_metamixup.core import keras_backend
+from tf_metamixup.core import extras, keras_backend
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
@@ -180,7 +181,7 @@ def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) ->
     if policy is not None:
         keras_backend.require_tensorflow()
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
-        with job.tensorflow_start():
+        with job.tensorflow_start(), extras.needed("figures"):
             from tf_metamixup.report import comparison
 
         return comparison.against(policy, runs)
@@ -198,8 +199,11 @@ def main(argv: list[str]) -> int:
         folders = job.read_flags(values, argv, __doc__, operands=True)
         if not folders:
             raise UserError(
-                "no runs; usage: python -m tf_metamixup.report RUNS_DIR... "
-                "[--table=N | --against=POLICY] [--keep=DIR]"
+                cli.as_typed(
+                    "no runs; usage: python -m tf_metamixup.report RUNS_DIR... "
+                    "[--table=N | --against=POLICY] [--keep=DIR]",
+                    argv,
+                )
             )
     except UserError as error:
         print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)

@@ -6,17 +6,18 @@ import os
 import pathlib
 import tarfile
 import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import changes
 from tf_metamixup.runs.checkpoints import Checkpoints, Progress
 from tf_metamixup.runs.directory import RunDirectory
-from tf_metamixup.runs.tensorboard import Summaries
 
 
 class Record:
@@ -98,6 +99,7 @@ class ChiefRecord(Record):
         super().__init__(variables)
         self._folder = RunDirectory(run_dir)
         self._checkpoints = Checkpoints(self._folder.checkpoints, variables)
+        self._summaries = None  # where TensorBoard is not installed
 
     def held(self):
         """See `RunDirectory.locked`."""
@@ -150,20 +152,29 @@ class ChiefRecord(Record):
 
     def begin(self, settings, class_names):
         """See `Record`."""
+        try:
+            with extras.needed("tensorboard"):
+                from tf_metamixup.runs.tensorboard import Summaries
+        except UserError as error:
+            warnings.warn(f"no events for TensorBoard are written: {error}", stacklevel=2)
+            return
         self._summaries = Summaries(self._folder.tensorboard, class_names)
         self._summaries.configuration(settings)
 
     def interval(self, step, scalars, rows):
         """See `Summaries.interval`."""
-        self._summaries.interval(step, scalars, rows)
+        if self._summaries:
+            self._summaries.interval(step, scalars, rows)
 
     def epoch(self, step, entry):
         """See `Summaries.epoch`."""
-        self._summaries.epoch(step, entry)
+        if self._summaries:
+            self._summaries.epoch(step, entry)
 
     def pictures(self, step, pairs, evaluation, sample):
         """See `Summaries.pictures`."""
-        self._summaries.pictures(step, pairs, evaluation, sample)
+        if self._summaries:
+            self._summaries.pictures(step, pairs, evaluation, sample)
 
     def checkpoint(self, step, progress):
         """See `Checkpoints.save`."""

@@ -15,6 +15,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.hparams import api_pb2 as hparams_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import reason
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.mixing import Sample
@@ -134,7 +135,8 @@ class Summaries:
 
     def _drawn(self, pairs, evaluation, sample) -> dict[str, np.ndarray | None]:
         # Matplotlib takes a while to load, and not every process that trains draws.
-        from tf_metamixup.runs import tensorboard_images as images
+        with extras.needed("tensorboard"):
+            from tf_metamixup.runs import tensorboard_images as images
 
         drawn = {"lambda/by_class_pair": images.class_pairs(*pairs, self._names)}
         if sample is not None:
