@@ -79,6 +79,12 @@ class Device:
     def agreement(self, step):
         return 0.5
 
+    def is_finite(self):
+        return bool(np.isfinite(self.variables[0].numpy()).all())
+
+    def image_range(self):
+        return -1.0, 1.0
+
     def sample(self):
         return None
 

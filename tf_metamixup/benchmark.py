@@ -216,6 +216,8 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
 
     import tf_metamixup as tmm
     from tf_metamixup import data, devices, keras_fit, loop
+    from tf_metamixup.assembly import default_warmup
+    from tf_metamixup.schedules import warm_up
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -229,7 +231,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     with strategy.scope():
         model = tmm.models.make(config.architecture, image_shape, len(source.classes))
 
-    def trainer(policy: str, learning_rate: float):
+    def trainer(policy: str, learning_rate):
         """(a trainer of the one model, its streams)."""
         made = tmm.Trainer(
             model, config.method, policy, learning_rate, seed=config.seed, preprocess=preprocess
@@ -238,7 +240,8 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
         made.prepare(streams, prepared.epoch_steps, plan.steps)
         return made, streams
 
-    made = {name: trainer(policy, config.learning_rate) for name, policy in ESTIMATORS.items()}
+    rate = warm_up(config.learning_rate, default_warmup(model))
+    made = {name: trainer(policy, rate) for name, policy in ESTIMATORS.items()}
     train(*made[REFERENCE], plan.steps)
     found = gradient_cosines(made, prepared.meta.whole(), plan)
     _tell("timing the steps")

@@ -91,6 +91,8 @@ class Config:
         schedule: "cosine", "steps" (a tenth after 30, 60 and 90 % of the run, which is 60, 120
             and 180 of 200 epochs), "late" (a fifth after 80 % of it: Oliver et al. 2018) or
             "constant".
+        warmup_steps: steps over which the rate rises linearly; None for 100 where the network has
+            no normalization layers, else 0. IV.B names no warm-up: 0 is its letter.
         optimizer: of the real step, "sgd" (IV.B) or "adam"; the virtual step is plain descent.
         momentum: of SGD; IV.B: 0.9.
         weight_decay: coupled L2 coefficient; IV.B: 1e-4.
@@ -135,6 +137,7 @@ class Config:
     batch_size: int | None = None
     learning_rate: float = 0.1
     schedule: str | None = None
+    warmup_steps: int | None = None
     optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -227,6 +230,7 @@ class Config:
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)
+        _at_least("warmup_steps", self.warmup_steps, 0)
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed={self.seed} must lie in [0, 2**32)")
         if not 0 < self.learning_rate < float("inf"):

@@ -1,12 +1,13 @@
 """The door for those who train with Keras: `compile` and `fit`, whose step is `train_step`."""
 
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import devices, methods, policies, replicas
+from tf_metamixup import devices, diagnostics, methods, policies, replicas
 from tf_metamixup.batch import (
     check_images,
     check_labels,
@@ -128,14 +129,32 @@ class MixUpModel(keras.Model):
             if self._policy.keeps_features:
                 self._kept = KeptFeatures(self._network, *self._meta, self._classes)
 
-    def fit(self, *args, **kwargs) -> keras.callbacks.History:
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *args,
+        **kwargs,
+    ) -> keras.callbacks.History:
         """As Keras has it, but for `class_weight` and `sample_weight`.
 
+        It warns of a loss that stays at that of a guess.
+
         Raises:
-            UserError: data that the model or the step does not take.
+            UserError: data that the model or the step does not take; the loss or the weights are
+                not finite.
         """
+        warning = _StagnationWarning(self._classes, self._watched)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(warning)
+        else:
+            callbacks = [*tf.nest.flatten(callbacks or []), warning]
         with problems_told():
-            return super().fit(*args, **kwargs)
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """`step.train_step` on this replica's rows; Keras calls it."""
@@ -163,7 +182,11 @@ class MixUpModel(keras.Model):
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         # `fit` does not tell a step which share of the run is done; none of what is served asks.
         clock = Clock(step, tf.zeros_like(step), rate, tf.zeros_like(rate))
-        return self._watched.update(train_step(recipe, batch, clock, draws))
+        report = train_step(recipe, batch, clock, draws)
+        values = [report.metrics["train_loss"][0], *self._network.theta]
+        finite = diagnostics.assert_finite(values, step + 1, batch.x)
+        with tf.control_dependencies([finite]):
+            return self._watched.update(report, batch.x)
 
     def call(self, inputs, training=None):
         """Logits."""
@@ -247,9 +270,21 @@ class _Watched:
 
     def __init__(self):
         self._means = [keras.metrics.Mean(name) for name in ("loss", "lambda_mean", "lambda_move")]
+        # Smallest and largest value of the last batch of images, as the model takes them.
+        self._range = keras.Variable(
+            [0.0, 0.0], trainable=False, dtype="float32", aggregation="only_first_replica"
+        )
 
-    def update(self, report: Report) -> dict[str, tf.Tensor]:
+    @property
+    def image_range(self) -> tuple[float, float]:
+        """The smallest and the largest value of the last batch of images."""
+        low, high = np.asarray(self._range)
+        return low, high
+
+    def update(self, report: Report, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes in a step; the means so far."""
+        low, high = tf.reduce_min(images), tf.reduce_max(images)
+        self._range.assign(tf.cast(tf.stack([low, high]), tf.float32))
         total, share = report.metrics["train_loss"]
         rows = tf.size(report.lambdas.value)
         values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))
@@ -261,6 +296,25 @@ class _Watched:
         """Begins an epoch."""
         for mean in self._means:
             mean.reset_state()
+
+
+class _StagnationWarning(keras.callbacks.Callback):
+    """Warns once of an epoch whose loss is that of a guess."""
+
+    def __init__(self, classes: int, watched: _Watched):
+        super().__init__()
+        self._classes, self._watched = classes, watched
+        self._steps, self._warned = 0, False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        problem = diagnostics.stagnation(logs["loss"], self._steps, self._classes)
+        if problem and not self._warned:
+            advice = diagnostics.advice(*self._watched.image_range)
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self._warned = True
 
 
 def _check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:

@@ -8,12 +8,13 @@ import math
 import platform
 import sys
 import time
+import warnings
 from typing import Any, NoReturn
 
 import numpy as np
 import tqdm
 
-from tf_metamixup import __version__
+from tf_metamixup import __version__, diagnostics
 from tf_metamixup.checkpoints import Progress
 from tf_metamixup.errors import UserError
 from tf_metamixup.evaluation import Evaluation
@@ -119,6 +120,8 @@ class _Run:
         self.history = History(trainer.classes)
         self.step = 0
         self.saved = -1
+        self.epoch_losses: list[float] = []  # one per step, as far as this process has taken them
+        self.warned = False
         self.whole = True  # whether the variables are those of `step`
         self.seconds = self.images = 0.0
         if progress is not None:
@@ -144,6 +147,7 @@ class _Run:
                     raise
             if self.step == self.plan.steps:
                 return self._write_result("finished", self.history.entries)
+            self._warn_of_stagnation()
             self._save()
             entries, evaluation = self.history.entries, None
             if self.step % self.plan.epoch_steps:
@@ -178,6 +182,7 @@ class _Run:
                 metrics, losses, rows = self.trainer.train(iterator, self.step, count)
                 seconds = time.perf_counter() - started
                 self._check(losses, rows)
+                self.epoch_losses += losses.tolist()
                 self.history.open.add(metrics, rows)
                 self.step += count
                 self.whole = True
@@ -222,6 +227,7 @@ class _Run:
         number = len(self.history.entries) + 1
         final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
+        self._warn_of_stagnation()
         evaluate = ends or number % self.plan.evaluate_every == 0
         extra, evaluation = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
         with stop.deferred():
@@ -266,20 +272,35 @@ class _Run:
         if not np.isfinite(rows).all():
             self._diverged(f"lambda is not finite at step {self.step + len(losses)}")
 
+        if not self.trainer.is_finite():
+            # The loss of a step is that of the weights before it.
+            self._diverged(f"the weights are not finite after step {self.step + len(losses)}")
+
+    def _warn_of_stagnation(self) -> None:
+        """Warns once; epochs of few steps are looked at together."""
+        losses = self.epoch_losses
+        if len(losses) < diagnostics.FEWEST_STEPS:
+            return
+        # The median, since the loss may have been anything on the way to where it stays.
+        loss = float(np.median(losses))
+        problem = diagnostics.stagnation(loss, len(losses), self.trainer.classes)
+        if problem and not self.warned and self.workers.chief:
+            advice = diagnostics.advice(*self.trainer.image_range())
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self.warned = True
+        self.epoch_losses = []
+
     def _diverged(self, what: str) -> NoReturn:
         kept = (
             f"the checkpoint of step {self.saved} is kept"
             if self.saved >= 0
             else "there is no checkpoint yet"
         )
-        raise _NotFiniteError(
-            f"{what}; {kept}. A lower learning rate in a new run directory usually mends it"
-        )
+        raise _NotFiniteError(f"{what}; {kept}. {diagnostics.advice(*self.trainer.image_range())}")
 
     def _save(self) -> None:
         if self.saved != self.step:
-            # The loss of a step is that of the weights before it.
-            if not all(np.isfinite(np.asarray(v)).all() for v in self.trainer.variables):
+            if not self.trainer.is_finite():
                 self._diverged(f"the weights are not finite after step {self.step}")
             state = {
                 "history": self.history.entries,

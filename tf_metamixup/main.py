@@ -67,6 +67,8 @@ GROUPS = {
         "learning_rate": "initial learning rate",
         "schedule": "cosine, steps (a tenth after 30, 60 and 90 % of the run), late (a fifth after "
         "80 %) or constant",
+        "warmup_steps": "steps over which the learning rate rises linearly; by default 100 for "
+        "networks without normalization layers, else 0",
         "optimizer": "sgd or adam, of the real step",
         "momentum": "of SGD",
         "weight_decay": "coefficient of the coupled L2 gradient",

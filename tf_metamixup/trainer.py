@@ -14,6 +14,7 @@ from tf_metamixup import export as exporting
 from tf_metamixup.batch import check_images, check_labels, prepare, problems_told, targets
 from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.data.pipeline import DatasetStream, Stream
+from tf_metamixup.diagnostics import all_finite
 from tf_metamixup.errors import UserError
 from tf_metamixup.evaluation import Evaluation
 from tf_metamixup.kept_features import KeptFeatures
@@ -154,6 +155,7 @@ class Trainer:
         self._sample: Sample | None = None
         self._probe = None
         self._image: tf.TensorSpec | None = None
+        self._first_images: tf.Tensor | None = None
         self._run_dir: str | os.PathLike | None = None
         self._test: tuple[tf.data.Dataset, Any] | None = None
         self._metric_names: list[str] = []
@@ -196,7 +198,8 @@ class Trainer:
             The content of `result.json`.
 
         Raises:
-            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            UserError: a missing data stream, a run directory of another run, a loss or weights
+                that are not finite, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
         self._run_dir = run_dir
@@ -287,6 +290,7 @@ class Trainer:
         images = self.strategy.experimental_local_results(self._probe["labelled"][0])[0]
         stored = tf.float32 if images.dtype.is_floating else images.dtype
         self._image = tf.TensorSpec([None, *images.shape[1:]], stored)
+        self._first_images = images
 
     def batches(self, streams: dict[str, Stream], first_step: int):
         """An iterator over the global batches from `first_step` on, dealt to the replicas."""
@@ -309,6 +313,15 @@ class Trainer:
         named = {name: metrics[:, number] for number, name in enumerate(self._metric_names)}
         loss = named["train_loss"]
         return named, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def is_finite(self) -> bool:
+        """Returns whether none of the variables is NaN or infinite."""
+        return bool(self._finite())
+
+    def image_range(self) -> tuple[float, float]:
+        """Returns the smallest and largest value of the first images, as the model takes them."""
+        images = self.network.preprocess(self._first_images)
+        return float(tf.reduce_min(images)), float(tf.reduce_max(images))
 
     def sample(self) -> tuple[Sample, np.ndarray] | None:
         """Some rows that the last step of `train` mixed, as arrays, and what is said of them now.
@@ -371,6 +384,7 @@ class Trainer:
         step = self._replicated_step
         self._step = tf.function(step, jit_compile=True) if self._jit else step
         self._train = tf.function(self._train_steps)
+        self._finite = tf.function(lambda: all_finite(self.variables))
         self._agree = tf.function(self._replicated_agreement)
         self._lambda_gradient = tf.function(self._gradient_of_lambda)
         self._mix = tf.function(self._mixture)

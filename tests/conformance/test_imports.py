@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "tf_metamixup"
 FLOORS = {
     "errors registry config paper rendezvous whole_file": 0,
-    "losses schedules replicas randomness precision evaluation image_files": 0,
+    "diagnostics losses schedules replicas randomness precision evaluation image_files": 0,
     "mixing hypergradient top network batch kept_features remembered_losses lambda_net": 1,
     "models data devices workers": 1,
     "policies methods": 2,
