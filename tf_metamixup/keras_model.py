@@ -299,18 +299,25 @@ class _Watched:
 
 
 class _StagnationWarning(keras.callbacks.Callback):
-    """Warns once of an epoch whose loss is that of a guess."""
+    """Warns once of a loss that stays at that of a guess; short epochs are looked at together."""
 
     def __init__(self, classes: int, watched: _Watched):
         super().__init__()
         self._classes, self._watched = classes, watched
-        self._steps, self._warned = 0, False
+        self._last_batch = self._steps = 0
+        self._total, self._warned = 0.0, False
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps = batch + 1
+        self._last_batch = batch
 
     def on_epoch_end(self, epoch, logs=None):
-        problem = diagnostics.stagnation(logs["loss"], self._steps, self._classes)
+        steps = self._last_batch + 1
+        self._steps, self._total = self._steps + steps, self._total + steps * logs["loss"]
+        if self._steps < diagnostics.FEWEST_STEPS:
+            return
+        loss = self._total / self._steps
+        problem = diagnostics.stagnation(loss, self._steps, self._classes)
+        self._steps, self._total = 0, 0.0
         if problem and not self._warned:
             advice = diagnostics.advice(*self._watched.image_range)
             warnings.warn(f"{problem}. {advice}", stacklevel=2)
