@@ -19,7 +19,7 @@ given=(${more[@]+"${more[@]}"})
 
 beta="--policy=beta(per_sample=True)"
 u_shaped="--policy=beta(0.5, per_sample=True)"
-cached="estimator='top_block_cached'"
+cached="estimator='cached'"
 small=(--batch_size=100 --noexport --evaluate_every=50 --checkpoint_every=50
     "--architecture=cnn3(width=16, batch_norm=True)")
 
@@ -40,10 +40,6 @@ cell sl fashion_mnist metamixup "--policy=meta(estimator='vjp')" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5)" --epochs=200
 cell sl fashion_mnist metamixup "--policy=meta($cached, shuffle=True)" --epochs=200
-cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5, matched=True)" --epochs=200
-cell sl fashion_mnist metamixup "--policy=meta($cached, alpha=0.5, matched=True, step_size=-1.0)" \
-    --epochs=200
-cell sl fashion_mnist metamixup "--policy=meta_net($cached, matched=True)" --epochs=200
 cell sl fashion_mnist mixup "$beta" --epochs=133 --meta_source=train
 cell sl fashion_mnist mixup "$u_shaped" --epochs=133 --meta_source=train
 cell sl fashion_mnist metamixup "--policy=meta($cached)" --epochs=133 --meta_source=train

@@ -14,7 +14,7 @@ END
 )" "$@"
 
 beta="--policy=beta(per_sample=True)"
-cached="estimator='top_block_cached'"
+cached="estimator='cached'"
 for network in "fashion_mnist cnn3" "cifar10 wrn_28_10"; do
     read -r data architecture <<<"$network"
     architecture="--architecture=$architecture"

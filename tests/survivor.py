@@ -17,8 +17,8 @@ import tensorflow as tf
 
 import tf_metamixup as tmm
 from tests import tiny
-from tf_metamixup import checkpoints
 from tf_metamixup.data import scale
+from tf_metamixup.runs import checkpoints
 
 STEPS, EPOCH_STEPS = 60, 20
 # Checksums of four files, and six flushes to disk: places inside the writing of one checkpoint.

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from tf_metamixup.config import Config
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 def config(**settings):

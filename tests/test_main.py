@@ -7,8 +7,9 @@ import signal
 import pytest
 import tensorflow as tf
 
-from tf_metamixup import litert, main
-from tf_metamixup.errors import UserError
+from tf_metamixup import main
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.export import litert
 
 
 @pytest.fixture

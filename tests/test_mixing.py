@@ -2,8 +2,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import mixing
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Examples
-from tf_metamixup.randomness import Draws
 
 DRAWS = Draws.at(0, tf.constant(0))
 
@@ -16,7 +16,6 @@ def examples(weight, stream, groups=1):
         weight=tf.constant(weight, tf.float32),
         stream=tf.constant(stream, tf.int32),
         truth=tf.fill([n], tf.constant(mixing.LABELLED, tf.int64)),
-        image=tf.fill([n], tf.constant(mixing.UNKNOWN, tf.int64)),
         groups=groups,
     )
 

@@ -6,10 +6,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tests import tiny
-from tf_metamixup import image_files, predict
-from tf_metamixup.data import scale
-from tf_metamixup.export import export
-from tf_metamixup.network import Network
+from tf_metamixup import predict
+from tf_metamixup.data import image_files, scale
+from tf_metamixup.export.saved_model import export
+from tf_metamixup.models.network import Network
 
 NAMES = ["dark", "medium", "größer"]
 
@@ -144,7 +144,7 @@ def test_it_starts_without_the_code_that_trains(model, photos):
     program = (
         "import sys\nfrom tf_metamixup import predict\n"
         "code = predict.main(sys.argv)\n"
-        "heavy = {'tensorflow_datasets', 'tf_metamixup.data', 'tf_metamixup.trainer'}\n"
+        "heavy = {'tensorflow_datasets', 'tf_metamixup.data', 'tf_metamixup.training'}\n"
         "assert code == 0 and not heavy & sys.modules.keys()"
     )
     command = [sys.executable, "-c", program, str(model[0]), str(photos / "b.png")]

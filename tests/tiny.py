@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 import tf_metamixup as tmm
-from tf_metamixup import paper
 from tf_metamixup.data import ArrayStream, scale
 from tf_metamixup.models.dropout import RowDropout
+from tf_metamixup.report import paper
 
 CLASSES = 3
 EXACT = paper.META

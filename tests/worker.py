@@ -10,8 +10,8 @@ import numpy as np
 
 import tf_metamixup as tmm
 from tests import tiny
-from tf_metamixup import devices
 from tf_metamixup.data import scale
+from tf_metamixup.distribution.strategy import make_strategy
 
 STEPS = 5
 
@@ -22,9 +22,10 @@ def network() -> keras.Model:
 
 def trained(trainer: tmm.Trainer) -> list[np.ndarray]:
     """What five steps make."""
-    streams = trainer.streams(**tiny.streams(views=max(trainer.method.views, 1)))
-    trainer.prepare(streams, epoch_steps=3, steps=6)
-    _, losses, rows = trainer.train(trainer.batches(streams, 0), 0, STEPS)
+    graphs = trainer.graphs(
+        **tiny.streams(views=max(trainer.method.views, 1)), epoch_steps=3, steps=6
+    )
+    _, losses, rows = graphs.train(graphs.batches(0), 0, STEPS)
     return [*tiny.weights(trainer), losses, rows.astype(np.float64)]
 
 
@@ -36,7 +37,7 @@ if __name__ == "__main__":
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     file, *names = sys.argv[1:]
-    strategy = devices.make_strategy()
+    strategy = make_strategy()
     found = {}
     for number, (method, policy) in enumerate(zip(names[::2], names[1::2], strict=True)):
         with strategy.scope():

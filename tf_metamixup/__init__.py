@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
-_CLASSES = {"Trainer": "trainer", "MixUpModel": "keras_model"}
+_CLASSES = {"Trainer": "training.trainer", "MixUpModel": "training.keras_model"}
 
 __version__ = "0.2.0"
 __all__ = [

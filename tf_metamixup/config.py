@@ -4,10 +4,12 @@ import dataclasses
 import re
 from typing import Any
 
-from tf_metamixup.errors import UserError
-from tf_metamixup.paper import META
+from tf_metamixup.core.errors import UserError
 
 MODES = ("sl", "ssl")
+
+# MetaMixUp as the paper has it: the exact gradient.
+META = "meta(estimator='nested')"
 
 # Section IV.B; WORKSPACE.md lists what the paper leaves open.
 BY_MODE: dict[str, dict[str, Any]] = {

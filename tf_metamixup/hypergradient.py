@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tf_metamixup import replicas
+from tf_metamixup.distribution import replicas
 
 Inner = Callable[[Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
 Outer = Callable[[Sequence[tf.Tensor]], tf.Tensor]
@@ -45,7 +45,7 @@ def nested(
 def vjp(
     inner: Inner, outer: Outer, weights: Sequence[tf.Tensor], z: tf.Tensor, learning_rate
 ) -> tf.Tensor:
-    """The same as `nested`, without the meta pass inside the outer tape.
+    """Computes the same as `nested`, without the meta pass inside the outer tape.
 
     theta' is linear in the training gradient g(z), so with v = d outer / d theta' the gradient is
     -learning_rate times the vector-Jacobian product of g with v. On several replicas g and v are
@@ -81,7 +81,7 @@ def _gradient(loss: Callable[[list[tf.Tensor]], tf.Tensor], theta: list[tf.Tenso
 
 
 def _stepped(theta: list[tf.Tensor], gradients: list[tf.Tensor], learning_rate):
-    """Eq. 7."""
+    """Takes the virtual step, eq. 7."""
     return [
         weight - tf.cast(learning_rate, weight.dtype) * gradient
         for weight, gradient in zip(theta, gradients, strict=True)

@@ -25,8 +25,8 @@ from tf_metamixup.config import (
     SCHEDULES,
     Config,
 )
-from tf_metamixup.errors import UnknownNameError, UserError
-from tf_metamixup.stopping import Interrupted
+from tf_metamixup.core.errors import UnknownNameError, UserError
+from tf_metamixup.core.signals import Interrupted
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
 
@@ -55,8 +55,8 @@ GROUPS = {
         "mode": "sl or ssl: the paper's defaults (section IV.B) for all other flags",
         "method": "name, name(value) or name(option=value, ...): supervised, adamixup, "
         "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
-        "policy": "where lambda comes from: none, fixed(c), beta(a), meta, meta_net; the paper's "
-        "MetaMixUp is meta(estimator='nested')",
+        "policy": "where lambda comes from: none, fixed(c), beta(a), meta; the paper's MetaMixUp "
+        "is meta(estimator='nested')",
         "architecture": "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, or "
         "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
         "preact_resnet(depth=18)",
@@ -227,13 +227,14 @@ def train(config: Config) -> dict | None:
     """
     import tensorflow as tf
 
-    from tf_metamixup import devices
-    from tf_metamixup.assembly import assemble
+    from tf_metamixup.distribution.strategy import make_strategy
+    from tf_metamixup.experiment import assemble
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    assembly = assemble(config, devices.make_strategy(config.replicas))
-    config, source, prepared, trainer = assembly
+    assembly = assemble(config, make_strategy(config.replicas))
+    config, source = assembly.config, assembly.source
+    prepared, trainer = assembly.prepared, assembly.trainer
     workers = trainer.workers
     if config.litert != "none":
         with workers.together():
@@ -286,7 +287,7 @@ def command_of(config: Config) -> list[str]:
 def _require_litert(trainer, source) -> None:
     import tensorflow as tf
 
-    from tf_metamixup import litert
+    from tf_metamixup.export import litert
 
     with tensorflow_start():
         image = tf.TensorSpec([None, *source.image_shape], tf.uint8)
@@ -295,7 +296,7 @@ def _require_litert(trainer, source) -> None:
 
 def _export(config: Config, trainer, source, prepared, result: dict) -> None:
     """Writes what the finished run has not left behind yet; see `export` and `litert`."""
-    from tf_metamixup.run_directory import RunDirectory
+    from tf_metamixup.runs.directory import RunDirectory
 
     folder = RunDirectory(config.run_dir)
     command = shlex.join(command_of(config))
@@ -312,8 +313,8 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
     """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
     import numpy as np
 
-    from tf_metamixup import litert
     from tf_metamixup.data.pipeline import test_batches
+    from tf_metamixup.export import litert
 
     some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
     tested = litert.spread(np.arange(len(source.test)), litert.TEST_IMAGES)

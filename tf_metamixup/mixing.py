@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup.randomness import Draws
+from tf_metamixup.core.rng import Draws
 
-# Values of `Examples.truth` that are no class, and of `Examples.image` that are no image.
+# Values of `Examples.truth` that are no class.
 UNKNOWN, LABELLED = -1, -2
 
 
 class Examples(NamedTuple):
-    """What a method trains on, before or after mixing.
+    """Holds what a method trains on, before or after mixing.
 
     Rows are laid out group by group (see `join`), so that a replica's rows are a contiguous slice
     of what one device with as many row groups sees.
@@ -23,7 +23,6 @@ class Examples(NamedTuple):
         stream: int32 [N]; only rows of the same stream are mixed with each other.
         truth: int64 [N], what is known of a row whose target the method guessed: its true class,
             or UNKNOWN; LABELLED for rows that came with a label.
-        image: int64 [N], which training image a row is, or UNKNOWN.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
         aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
     """
@@ -33,7 +32,6 @@ class Examples(NamedTuple):
     weight: tf.Tensor
     stream: tf.Tensor
     truth: tf.Tensor
-    image: tf.Tensor
     groups: int
     aside: tf.Tensor | None = None
 
@@ -49,7 +47,7 @@ class Examples(NamedTuple):
 
 
 class Lambdas(NamedTuple):
-    """What a batch is mixed with.
+    """Holds what a batch is mixed with.
 
     Attributes:
         value: [N] in [0, 1], lambda*.
@@ -63,12 +61,12 @@ class Lambdas(NamedTuple):
 
     @classmethod
     def given(cls, value: tf.Tensor) -> "Lambdas":
-        """A lambda that nothing has moved."""
+        """Makes a lambda that nothing has moved."""
         return cls(value, value, tf.zeros_like(value))
 
 
 class Mixture(NamedTuple):
-    """Examples, who is mixed with whom, and by how much.
+    """Holds examples, who is mixed with whom, and by how much.
 
     Attributes:
         examples: un-mixed.
@@ -91,8 +89,46 @@ class Mixture(NamedTuple):
         return self.of(self.examples.y)
 
     def of(self, values: tf.Tensor) -> tf.Tensor:
-        """`values` [N, ...] of the rows, mixed."""
+        """Mixes `values` [N, ...] of the rows."""
         return mix(values, self.partner, self.lam)
+
+
+class Sample(NamedTuple):
+    """Holds some mixed rows of a step, for people to look at.
+
+    Attributes:
+        x_i, x_j: the scaled images of a row and of its partner, [n, H, W, C].
+        y_i, y_j: their targets, [n, classes].
+        lam: x_i's share, [n].
+        accepted: whether the row is trained on, [n].
+        guessed: whether the method guessed its target, [n].
+    """
+
+    x_i: tf.Tensor
+    x_j: tf.Tensor
+    y_i: tf.Tensor
+    y_j: tf.Tensor
+    lam: tf.Tensor
+    accepted: tf.Tensor
+    guessed: tf.Tensor
+
+    @classmethod
+    def spec(cls, image_shape: tuple, classes: int) -> "Sample":
+        """Returns the specs of a sample: float32 but for the last two, any number of rows.
+
+        Args:
+            image_shape: (None, H, W, C), of what the model takes.
+            classes: how many there are.
+        """
+        image, target = tf.TensorSpec(image_shape), tf.TensorSpec([None, classes])
+        truth = tf.TensorSpec([None], tf.bool)
+        return cls(image, image, target, target, tf.TensorSpec([None]), truth, truth)
+
+    @property
+    def x(self) -> tf.Tensor:
+        """Mixed by eq. 4, [n, H, W, C]."""
+        lam = self.lam[:, None, None, None]
+        return lam * self.x_i + (1 - lam) * self.x_j
 
 
 def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
@@ -102,8 +138,8 @@ def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
     return tf.reshape(joined, tf.concat([[-1], tf.shape(joined)[2:]], 0))
 
 
-def cells(examples: Examples) -> tf.Tensor:
-    """Which rows may change places with each other: int32 [N], the same for those that may.
+def permutation_groups(examples: Examples) -> tf.Tensor:
+    """Returns which rows may change places: int32 [N], the same number for those that may.
 
     Rows of one row group and stream may, accepted and rejected ones apart.
     """
@@ -114,32 +150,32 @@ def cells(examples: Examples) -> tf.Tensor:
 
 
 def order(*keys: tf.Tensor) -> tf.Tensor:
-    """The rows, int32 [N], sorted by the first key [N], those alike by the second, and so on."""
+    """Returns the rows, int32 [N], sorted by the first key [N], then the second, and so on."""
     rows = tf.range(tf.shape(keys[0])[0])
     for key in reversed(keys):
         rows = tf.gather(rows, tf.argsort(tf.gather(key, rows), stable=True))
     return rows
 
 
-def shuffled(cell: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
-    """A random permutation within each cell: int32 [N]."""
-    rows = tf.shape(cell)[0]
-    takes = order(cell, draws.uniform(purpose, rows))
-    return tf.scatter_nd(tf.argsort(cell, stable=True)[:, None], takes, [rows])
+def shuffled(groups: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
+    """Draws a random permutation within each of the permutation groups: int32 [N]."""
+    rows = tf.shape(groups)[0]
+    takes = order(groups, draws.uniform(purpose, rows))
+    return tf.scatter_nd(tf.argsort(groups, stable=True)[:, None], takes, [rows])
 
 
 def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
-    """Partner j of every row i: int32 [N], a random permutation of the accepted rows.
+    """Draws partner j of every row i: int32 [N], a random permutation of the accepted rows.
 
     Rows change places within their row group and stream only. A rejected row is its own partner,
     so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
     """
-    partner = shuffled(cells(examples), draws, "pairs")
+    partner = shuffled(permutation_groups(examples), draws, "pairs")
     return tf.where(examples.accepted, partner, tf.range(tf.shape(partner)[0]))
 
 
 def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
-    """lam_i * v_i + (1 - lam_i) * v_j, eq. 4, for images and targets alike.
+    """Mixes by eq. 4, lam_i * v_i + (1 - lam_i) * v_j, images and targets alike.
 
     Args:
         values: [N, ...].

@@ -22,7 +22,7 @@ from typing import Any
 from absl import flags
 
 from tf_metamixup import main as job
-from tf_metamixup.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, reason
 
 BATCH = 64
 SIGNATURE = "serving_default"
@@ -106,7 +106,7 @@ def _names(path: pathlib.Path, count: int) -> list[str]:
 
 def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
     """The image files that `names` stand for; what is no folder stands for itself."""
-    from tf_metamixup.image_files import SUFFIXES
+    from tf_metamixup.data.image_files import SUFFIXES
 
     for path in map(pathlib.Path, names):
         if not path.is_dir():
@@ -150,7 +150,7 @@ def _prediction(classes: list[str], probabilities, class_id, top: int | None) ->
 
 def _read(path: pathlib.Path, shape: tuple[int, int, int]):
     """The image, or what is wrong with it."""
-    from tf_metamixup import image_files
+    from tf_metamixup.data import image_files
 
     if path.is_dir():
         return f"the folder {path} holds no {', '.join(image_files.SUFFIXES)} file"

@@ -29,13 +29,10 @@ MORE = [
     (AT_THIS_SIZE["vat"], tiny.EXACT),
     ("manifold_mixup", tiny.EXACT),
     ("supervised", "meta(estimator='vjp')"),
-    ("supervised", "meta(estimator='top_block')"),
     ("supervised", "meta(shuffle=True)"),
-    (AT_THIS_SIZE["mixmatch"], "meta(matched=True)"),
-    ("supervised", "meta_net(every=2, estimator='top_block_cached', matched=True, refresh=4)"),
 ]
 # Policies as they are tested with every method, in few steps.
-USUAL = {"meta": "meta(refresh=2)", "meta_net": "meta_net(every=2, learning_rate=0.05)"}
+USUAL = {"meta": "meta(refresh=2)"}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()

@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup import policies
-from tf_metamixup.checkpoints import Checkpoints, Progress
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies import Policy
-from tf_metamixup.randomness import Draws
-from tf_metamixup.step import agreement, train_step
+from tf_metamixup.runs.checkpoints import Checkpoints, Progress
+from tf_metamixup.training.diagnostics import agreement
+from tf_metamixup.training.step import train_step
 
 RUN, EPOCH = 120, 3  # steps
 # With 0.1, one run in twelve of those that learn lambda has not settled by the last step.
@@ -37,30 +38,29 @@ class Pair:
         options = {"learning_rate": RATE} | options
         self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model, **options)
         views = self.trainer.method.views
-        self.streams = self.trainer.streams(**tiny.streams(views=max(1, views)))
-        self.trainer.prepare(self.streams, EPOCH, RUN)
+        data = tiny.streams(views=max(1, views))
+        self.graphs = self.trainer.graphs(**data, epoch_steps=EPOCH, steps=RUN)
 
     def train(self, first: int, count: int, *, calls: int = 1):
         """Losses and rows of `count` steps, taken in `calls` calls."""
-        batches = self.trainer.batches(self.streams, first)
+        batches = self.graphs.batches(first)
         told = []
         for number in range(calls):
             at, until = (first + count * n // calls for n in (number, number + 1))
-            told.append(self.trainer.train(batches, at, until - at)[1:])
+            told.append(self.graphs.train(batches, at, until - at)[1:])
         losses, rows = zip(*told, strict=True)
         return np.concatenate(losses), np.concatenate(rows)
 
     def weights(self):
-        return tiny.weights(self.trainer)
+        return tiny.weights(self.graphs)
 
     def reset(self, weights):
-        for variable, value in zip(self.trainer.variables, weights, strict=True):
+        for variable, value in zip(self.graphs.variables, weights, strict=True):
             variable.assign(value)
 
     def step(self, policy=None, at: int = 0, *, change=lambda batch: batch):
         """One step outside of a graph, on a batch that `change` has changed."""
-        if self.trainer.policy.keeps_features:
-            self.trainer._renew_features(tf.constant(at, tf.int64))
+        self.graphs.refresh_features(tf.constant(at, tf.int64))
         recipe, batch, *rest = self._given(policy, at)
         return train_step(recipe, change(batch), *rest)
 
@@ -69,15 +69,15 @@ class Pair:
         return agreement(*self._given(None, 0))
 
     def _given(self, policy, at):
-        trainer, step = self.trainer, tf.constant(at, tf.int64)
-        batch = trainer._prepared(next(trainer.batches(self.streams, at)))
-        recipe = trainer._recipe._replace(policy=policy or trainer.policy)
-        return recipe, batch, trainer.clock(step), Draws.at(trainer.seed, step)
+        graphs, step = self.graphs, tf.constant(at, tf.int64)
+        batch = graphs.prepare(next(graphs.batches(at)))
+        recipe = graphs.recipe._replace(policy=policy or self.trainer.policy)
+        return recipe, batch, graphs.clock(step), Draws.at(self.trainer.seed, step)
 
 
 def one_graph_serves_all_steps(pair: Pair) -> None:
     pair.train(0, 5, calls=3)
-    assert pair.trainer._train.experimental_get_tracing_count() == 1
+    assert pair.graphs._train.experimental_get_tracing_count() == 1
 
 
 def two_replicas_equal_one_device(one: Pair, two: Pair) -> None:
@@ -90,7 +90,7 @@ def two_replicas_equal_one_device(one: Pair, two: Pair) -> None:
 
 
 def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> None:
-    checkpoints = Checkpoints(folder, pair.trainer.variables)
+    checkpoints = Checkpoints(folder, pair.graphs.variables)
     pair.train(0, 3)
     checkpoints.save(3, Progress({}, {}))
     losses, rows = pair.train(3, 3)
@@ -106,7 +106,7 @@ def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> N
 def lambda_lies_where_it_must(pair: Pair) -> None:
     _, rows = pair.train(0, 5)
     lam, start = rows[:, 0], rows[:, 1]
-    least = 0.5 if pair.trainer.method.dominant else 0.0
+    least = 0.5 if pair.trainer.method.fold_lambda else 0.0
     for values in (lam, start):
         assert (values >= least).all() and (values <= 1).all()
 

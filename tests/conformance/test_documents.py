@@ -9,14 +9,16 @@ import sys
 
 import pytest
 
-from tf_metamixup import benchmark, main, predict, scale
+from tf_metamixup import main, predict
+from tf_metamixup.benchmark import __main__ as benchmark
+from tf_metamixup.benchmark import replicas
 from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
 FLAGFILES = sorted((ROOT / "flags").rglob("*.flags"))
 SCRIPTS = [*sorted((ROOT / "launch").glob("*.sh")), ROOT / ".ci" / "run"]
-COMMAND = re.compile(r"python -m tf_metamixup\.(\w+)((?:[^\n`\\]|\\\n)*)")
+COMMAND = re.compile(r"python -m tf_metamixup\.([\w.]+)((?:[^\n`\\]|\\\n)*)")
 
 
 def commands():
@@ -45,7 +47,12 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
             main.parse([module, *arguments])
         assert "--dataset" in capsys.readouterr().out
     else:
-        known = {"main": main, "benchmark": benchmark, "scale": scale, "predict": predict}
+        known = {
+            "main": main,
+            "benchmark": benchmark,
+            "benchmark.replicas": replicas,
+            "predict": predict,
+        }
         parse = known[module].parse
         config = parse([module, *arguments])
         if module == "main":
@@ -107,8 +114,8 @@ def test_an_architecture_is_added_by_one_function():
     import keras
 
     from tf_metamixup import models
+    from tf_metamixup.core.registry import Registry
     from tf_metamixup.models import layers
-    from tf_metamixup.registry import Registry
 
     own = Registry("architecture")
     _, function, _ = python_blocks("WORKSPACE.md")

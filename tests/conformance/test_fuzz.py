@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.test_imports import PACKAGE
-from tf_metamixup import devices, main, methods, models, policies
+from tf_metamixup import main, methods, models, policies
 from tf_metamixup.config import Config
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import strategy
 
 FLAGS = sorted({name for helps in main.GROUPS.values() for name in helps})
 REGISTRIES = {
@@ -97,7 +98,7 @@ nested = st.recursive(
 @given(st.text() | nested.map(json.dumps))
 def test_tf_config_is_a_job_or_told(text):
     try:
-        addresses, own = devices._job(text)
+        addresses, own = strategy._job(text)
     except UserError as error:
         assert "must look like" in str(error)
     else:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.conformance.pairs import PAIRS, USUAL
 from tests.conformance.properties import EPOCH, RUN, Pair
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 STEPS = 3
 # Each method and each policy once: neither looks at the other.
@@ -25,11 +25,9 @@ COMPARED = [
 def test_every_method_and_policy_compiles(method, policy):
     """To XLA's own language, where what it does not know would be told."""
     pair = Pair(method, policy, norm="plain", jit=True)
-    trainer = pair.trainer
-    batch = trainer._prepared(trainer._probe)
-    lowered = trainer._step.experimental_get_compiler_ir(
-        batch, tf.constant(0, tf.int64), learns=True
-    )
+    graphs = pair.graphs
+    batch = graphs.prepare(next(graphs.batches(0)))
+    lowered = graphs._step.experimental_get_compiler_ir(batch, tf.constant(0, tf.int64))
     assert "convolution" in lowered(stage="hlo")
 
 
@@ -55,12 +53,11 @@ def test_data_are_checked_and_a_short_batch_is_trained_on(tmp_path):
     """XLA drops assertions and compiles for one shape."""
     pixels, labels = tiny.images(20)  # 8, 8 and 4 rows
     trainer = tiny.trainer("supervised", "none", row_groups=1, jit=True)
-    streams = trainer.streams(labelled=own(pixels, labels))
-    trainer.prepare(streams, EPOCH, RUN)
-    assert len(trainer.train(trainer.batches(streams, 0), 0, 3)[2]) == 20
+    graphs = trainer.graphs(labelled=own(pixels, labels), epoch_steps=EPOCH, steps=RUN)
+    assert len(graphs.train(graphs.batches(0), 0, 3)[2]) == 20
     broken = own(pixels, np.where(np.arange(20) == 19, tiny.CLASSES, labels))
     with pytest.raises(UserError, match="a label is not one of the 3 classes"):
-        trainer.train(iter(trainer._distribute(trainer.streams(labelled=broken), 0)), 0, 3)
+        graphs.train(trainer.graphs(labelled=broken, epoch_steps=EPOCH, steps=RUN).batches(0), 0, 3)
 
 
 def test_a_model_that_xla_does_not_know_is_told():
@@ -73,11 +70,10 @@ def test_a_model_that_xla_does_not_know_is_told():
         features = keras.layers.Flatten()(Shuffled()(image))
         return keras.Model(image, keras.layers.Dense(tiny.CLASSES)(features))
 
-    pair = tiny.trainer("supervised", "none", model=model, jit=True)
-    streams = pair.streams(**tiny.streams())
-    pair.prepare(streams, EPOCH, RUN)
+    trainer = tiny.trainer("supervised", "none", model=model, jit=True)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=EPOCH, steps=RUN)
     with pytest.raises(UserError, match=r"XLA cannot compile .* no operation StatelessShuffle"):
-        pair.train(pair.batches(streams, 0), 0, 1)
+        graphs.train(graphs.batches(0), 0, 1)
 
 
 def test_several_replicas_are_refused():

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from tests.conformance.test_documents import ROOT
-from tf_metamixup import main, paper, results
-from tf_metamixup.report import FREE, departures
+from tf_metamixup import main
+from tf_metamixup.report import paper
+from tf_metamixup.report.__main__ import FREE, departures
+from tf_metamixup.runs import results
 
 TABLES = (1, 2, 3, 4, 5)
 # Training images and classes.

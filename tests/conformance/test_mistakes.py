@@ -8,14 +8,15 @@ import tensorflow as tf
 from tests import tiny
 from tests.conformance import properties
 from tests.conformance.properties import Pair
-from tf_metamixup import losses, trainer
+from tf_metamixup import losses
 from tf_metamixup.methods import method as base
 from tf_metamixup.methods import pseudo_label
 from tf_metamixup.methods.mean_teacher import MeanTeacher
 from tf_metamixup.methods.supervised import Supervised
 from tf_metamixup.mixing import Lambdas
-from tf_metamixup.network import Forward, Network
+from tf_metamixup.models.network import Forward, Network
 from tf_metamixup.policies.meta import Meta
+from tf_metamixup.training import trainer
 
 
 def test_a_position_in_python_numbers_is_noticed(monkeypatch):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws, root
 from tf_metamixup.data import augment
-from tf_metamixup.errors import UserError
-from tf_metamixup.randomness import Draws, root
 
 
 def images(count=6, height=5, width=4, channels=3):

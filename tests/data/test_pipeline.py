@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, sources
-from tf_metamixup.errors import UserError
 
 COUNT = 10
 OPTIONS = {
@@ -39,7 +39,7 @@ def make(images, indices=None, **options):
 
 
 def take(stream, steps, first=0, owned=range(1), of=1):
-    """The pieces of `steps` steps: images, labels and, of our own images, numbers."""
+    """The pieces of `steps` steps: (images, labels)."""
     pieces = stream.pieces(first, owned, of).as_numpy_iterator()
     return list(itertools.islice(pieces, steps * len(owned)))
 
@@ -58,7 +58,7 @@ def joined(pieces):
 
 
 def labels(batches):
-    return np.concatenate([y for _, y, *_ in batches])
+    return np.concatenate([y for _, y in batches])
 
 
 def test_kept_images_come_in_the_order_of_their_positions(images):
@@ -76,11 +76,11 @@ def test_the_kind_of_image_set_decides_the_stream(in_memory, streamed):
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_batches_have_known_shapes_and_types(images, options):
-    x, y, numbers = make(images, **options).pieces(0, range(2), 2).element_spec
+    x, y = make(images, **options).pieces(0, range(2), 2).element_spec
     views = (options["views"],) if "views" in options else ()
     shape = (6, 5, 3) if isinstance(images, sources.InMemory) else (16, 16, 3)
     assert (x.shape, x.dtype) == ((2, *views, *shape), tf.uint8)
-    assert (y.shape, y.dtype) == (numbers.shape, numbers.dtype) == ((2,), tf.int64)
+    assert (y.shape, y.dtype) == ((2,), tf.int64)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -135,34 +135,22 @@ def test_a_seed_set_by_the_user_changes_nothing(images):
 
 
 def test_an_image_comes_with_its_label(in_memory):
-    for x, y, _ in take(make(in_memory), 5):
+    for x, y in take(make(in_memory), 5):
         np.testing.assert_array_equal(x, in_memory.images[y])
-
-
-def test_an_image_comes_with_its_number(images):
-    indices = np.array([8, 1, 5, 2])
-    stream = make(images, indices)
-    assert stream.last_number == 8
-    for _, y, numbers in take(stream, 5):
-        np.testing.assert_array_equal(images.labels[numbers], y)
-    named = make(images, indices, numbers=np.array([80, 10, 50, 20]))
-    assert named.last_number == 80
-    for _, y, numbers in take(named, 5):
-        np.testing.assert_array_equal(images.labels[numbers // 10], y)
 
 
 def test_the_whole_of_a_stream_is_each_image_once_as_it_is_stored(images):
     indices = np.array([8, 1, 5, 2])
     x, y = make(images, indices, flip=True, shift=2).whole()
     assert sorted(y.numpy()) == sorted(images.labels[indices])
-    pixels, labels, _ = take(make(images, indices), 1)[0]
+    pixels, labels = take(make(images, indices), 1)[0]
     stored = dict(zip(labels, pixels, strict=True))
     for pixels, label in zip(x.numpy(), y.numpy(), strict=True):
         np.testing.assert_array_equal(pixels, stored[label])
 
 
 def test_an_image_from_a_file_comes_with_its_label(streamed):
-    for x, y, _ in take(make(streamed, flip=True), 5):
+    for x, y in take(make(streamed, flip=True), 5):
         # Class 3 * i has red 20 * i, up to what JPEG makes of it.
         np.testing.assert_allclose(x[..., 0].mean((1, 2)), y * 20 / 3, atol=4)
 
@@ -179,7 +167,7 @@ def test_augmentation_differs_by_step_seed_and_view(in_memory):
 
 
 def test_views_without_augmentation_are_copies(in_memory):
-    for x, y, _ in take(make(in_memory, views=2), 3):
+    for x, y in take(make(in_memory, views=2), 3):
         np.testing.assert_array_equal(x[:, 0], in_memory.images[y])
         np.testing.assert_array_equal(x[:, 1], in_memory.images[y])
 
@@ -192,7 +180,7 @@ def test_random_crops_differ_by_view_and_pass(streamed):
 
 def test_a_stream_of_files_without_augmentation_makes_centre_crops(streamed):
     expected = next(iter(pipeline.test_batches(streamed, COUNT)))[0].numpy()
-    for x, y, _ in take(make(streamed), 3):
+    for x, y in take(make(streamed), 3):
         np.testing.assert_array_equal(x, expected[np.searchsorted(streamed.labels, y)])
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tf_metamixup import data
 from tf_metamixup.config import Config
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import sources
-from tf_metamixup.errors import UserError
 
 SMALL = {
     "image": tfds.features.Image(shape=(4, 4, 1)),

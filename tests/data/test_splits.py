@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import splits
-from tf_metamixup.errors import UserError
 
 LABELS = np.arange(200) % 4  # 50 of each class
 UNEVEN = np.repeat([0, 1, 2], [10, 40, 50])

@@ -2,8 +2,8 @@
 
 import pathlib
 
-from tf_metamixup import paper
 from tf_metamixup.figures.runs import Run
+from tf_metamixup.report import paper
 
 
 def run(*, policy=paper.META, method="supervised", error=5.0, lambdas=None, history=(), **config):

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import chi2
 
 from tests.figures.made import run
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.figures import class_pairs
 from tf_metamixup.figures.class_pairs import Pairs
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.figures.made import run
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.figures import meta_size
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.figures.made import run
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.figures.runs import by_row, check_alike, read, seeds, subject
 
 

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from tf_metamixup.batch import Batch
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import Mixture
-from tf_metamixup.randomness import Draws
-from tf_metamixup.schedules import Clock
 
 
 class Logits:

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.methods.by_hand import Logits, batch, clock, told
 from tf_metamixup import methods
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.mixing import Mixture
 
 LN3 = np.log(3.0)
@@ -113,9 +113,8 @@ def test_the_generator_learns_from_the_pairs_it_sees(method):
     pair = np.random.default_rng(0).normal(size=(2, *tiny.SHAPE)).astype(np.float32)
     first, second = generator(pair)
     assert not np.allclose(first, second, rtol=1e-3)
-    streams = trainer.streams(**tiny.streams())
-    trainer.prepare(streams, epoch_steps=3, steps=3)
-    trainer.train(trainer.batches(streams, 0), 0, 3)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=3)
+    graphs.train(graphs.batches(0), 0, 3)
     for old, new in zip(before, generator.trainable_variables, strict=True):
         assert not np.array_equal(old, new), new.path
 

@@ -6,10 +6,10 @@ import tensorflow as tf
 from tests import tiny
 from tests.methods.by_hand import batch, clock
 from tf_metamixup import methods
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Mixture
-from tf_metamixup.network import Network
-from tf_metamixup.randomness import Draws
+from tf_metamixup.models.network import Network
 
 DATA = batch(
     x=[[1.0, 3.0], [2.0, -1.0]], y=[[1.0, 0.0], [0.0, 1.0]], views=[[[0.0, 0.0]], [[0.0, 0.0]]]
@@ -56,9 +56,8 @@ def test_one_layer_is_mixup():
     losses = []
     for text in ("manifold_mixup(layers=1)", "supervised"):
         trainer = tiny.trainer(text, "beta", weight_decay=0.0)
-        streams = trainer.streams(**tiny.streams())
-        trainer.prepare(streams, epoch_steps=3, steps=3)
-        losses.append(trainer.train(trainer.batches(streams, 0), 0, 3)[1])
+        graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=3)
+        losses.append(graphs.train(graphs.batches(0), 0, 3)[1])
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 

@@ -4,11 +4,11 @@ import tensorflow as tf
 
 from tests.methods.by_hand import Logits, batch, clock, told, unmixed
 from tf_metamixup import methods, policies
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.methods.mixmatch import sharpen
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.policies import Task
-from tf_metamixup.randomness import Draws
 
 LN3 = np.log(3.0)
 # Two labelled rows that answer (3/4, 1/4); one class each. Two unlabelled images, whose two views
@@ -65,7 +65,7 @@ def test_lambda_u_rises_linearly_over_the_ramp():
     assert weights == pytest.approx([0, 15, 37.5, 75, 75])
 
 
-def task(pull=(1.0, -1.0, 1.0, -1.0), dominant=True):
+def task(pull=(1.0, -1.0, 1.0, -1.0), fold_lambda=True):
     """One weight w = 0; row i pulls it by lam_i * pull_i; the meta loss is w."""
     pull = tf.constant(pull, tf.float64)
     return Task(
@@ -75,22 +75,22 @@ def task(pull=(1.0, -1.0, 1.0, -1.0), dominant=True):
         learning_rate=tf.constant(0.1, tf.float64),
         accepted=tf.fill([len(pull)], True),
         batch_size=tf.constant(len(pull)),
-        dominant=dominant,
-        top=(0,),
+        fold_lambda=fold_lambda,
+        head=(0,),
     )
 
 
 @pytest.mark.parametrize("text", ["beta(0.75, per_sample=True)", "beta", "fixed(0.2)"])
 def test_a_row_stays_mostly_itself(text):
     draws = Draws.at(0, tf.constant(0))
-    free = policies.make(text)(task(dominant=False), draws).value
+    free = policies.make(text)(task(fold_lambda=False), draws).value
     kept = policies.make(text)(task(), draws).value
     np.testing.assert_allclose(kept, np.maximum(free, 1 - free))
 
 
 def test_learned_lambdas_start_above_half_and_stop_at_it():
     draws = Draws.at(0, tf.constant(0))
-    free = policies.make("meta(step_size=0.0)")(task(dominant=False), draws).value.numpy()
+    free = policies.make("meta(step_size=0.0)")(task(fold_lambda=False), draws).value.numpy()
     clipped = policies.make("meta(step_size=50.0)")(task(), draws)
     np.testing.assert_allclose(clipped.start, np.maximum(free, 1 - free))
     # Rows 0 and 2 lower w, so they want all of themselves; rows 1 and 3 want nothing.
@@ -98,13 +98,6 @@ def test_learned_lambdas_start_above_half_and_stop_at_it():
     assert (clipped.value[::2].numpy() > clipped.start[::2].numpy()).all()
     z = np.log(clipped.start / (1 - clipped.start))
     np.testing.assert_allclose(clipped.move[1::2], -z[1::2])
-
-
-def test_reflecting_gives_rows_that_cross_half_more_of_themselves():
-    reflected = policies.make("meta(step_size=50.0, reflect=True)")(
-        task(), Draws.at(0, tf.constant(0))
-    )
-    assert (reflected.value.numpy() > 0.5).all() and reflected.move.numpy().all()
 
 
 @pytest.mark.parametrize(

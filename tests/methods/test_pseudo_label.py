@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from tests.methods.by_hand import clock, told, unmixed
 from tf_metamixup import methods
-from tf_metamixup.batch import Batch
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.methods.batch import Batch
 
 # Three unlabelled images, whose "image" is the network's logits for two classes.
 CONFIDENT, WRONG, UNSURE = [4.0, 0.0], [0.0, 3.0], [0.2, 0.0]

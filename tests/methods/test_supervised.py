@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import methods
-from tf_metamixup.batch import Batch
+from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import Mixture
 
 

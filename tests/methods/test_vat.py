@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tests.methods.by_hand import Logits, batch, clock, told, unmixed
 from tf_metamixup import methods
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.vat import adversarial_direction
 
 LN3 = np.log(3.0)

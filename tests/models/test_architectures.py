@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_metamixup import models
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 @pytest.fixture(scope="module", params=models.names())
@@ -60,15 +60,6 @@ def test_the_network_can_be_cut_at_the_end_of_every_stage_but_the_last(model):
         expected = model(image, training=False)
         actual = above(below(image, training=False), training=False)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_the_top_block_is_named_and_reads_one_tensor_of_the_layers_below(model):
-    top = [layer for layer in model.layers if layer.name.startswith("top_")]
-    head = [model.get_layer("features"), model.get_layer("logits")]
-    assert any(isinstance(layer, keras.layers.Conv2D) for layer in top)
-    own = {id(layer.output) for layer in top + head}
-    read = {id(x) for layer in top + head for x in tf.nest.flatten(layer.input)}
-    assert len(read - own) == 1
 
 
 def test_synchronized_reaches_every_batch_norm_and_momentum_is_that_of_short_runs(model):

@@ -2,7 +2,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import make
 
 
@@ -34,8 +34,8 @@ def test_features_adds_a_linear_last_hidden_layer_after_the_dense_one():
     features = model.get_layer("features")
     assert features.output.shape == (None, 2)
     assert features.activation is keras.activations.linear
-    assert features.input is model.get_layer("top_dense").output
-    assert model.get_layer("top_dense").activation is keras.activations.relu
+    assert features.input is model.get_layer("dense").output
+    assert model.get_layer("dense").activation is keras.activations.relu
 
 
 def test_without_features_the_dense_layer_holds_the_features():
@@ -46,7 +46,7 @@ def test_without_features_the_dense_layer_holds_the_features():
 
 def test_batch_norm_stands_between_each_convolution_and_its_relu():
     model = make("cnn3(width=2, batch_norm=True)", (8, 8, 1), 10)
-    for block in ("block1", "block2", "top"):
+    for block in ("block1", "block2", "block3"):
         batch_norm = model.get_layer(f"{block}_bn")
         assert batch_norm.input is model.get_layer(f"{block}_conv").output
         assert batch_norm.output is model.get_layer(f"{block}_relu").input
@@ -55,7 +55,7 @@ def test_batch_norm_stands_between_each_convolution_and_its_relu():
 
 def test_synchronized_reaches_the_batch_norms():
     model = make("cnn3(width=2, batch_norm=True, synchronized=True)", (8, 8, 1), 10)
-    assert all(model.get_layer(f"{x}_bn").synchronized for x in ("block1", "block2", "top"))
+    assert all(model.get_layer(f"{x}_bn").synchronized for x in ("block1", "block2", "block3"))
 
 
 @pytest.mark.parametrize("spec", ["cnn3(width=0)", "cnn3(features=0)"])

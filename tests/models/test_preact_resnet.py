@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import make
 
 

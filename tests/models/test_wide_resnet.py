@@ -2,7 +2,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import make
 
 
@@ -64,7 +64,7 @@ def test_wrn_28_10_projects_the_activated_input_in_every_stage(zagoruyko):
 @pytest.mark.parametrize("style", ["oliver", "zagoruyko"])
 def test_the_first_convolution_of_a_unit_reads_the_activated_input(style, request):
     model = request.getfixturevalue(style)
-    for name in ("stage1_unit1", "stage2_unit1", "stage3_unit2", "top"):
+    for name in ("stage1_unit1", "stage2_unit1", "stage3_unit2", "stage3_unit4"):
         conv = model.get_layer(f"{name}_conv1")
         assert conv.input is model.get_layer(f"{name}_relu1").output
 

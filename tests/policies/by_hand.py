@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.policies import Task
-from tf_metamixup.randomness import Draws
 
 DRAWS = Draws.at(0, tf.constant(0))
 ETA = 0.1
@@ -19,6 +19,6 @@ def task(accepted=(True, True, True, False), learning_rate=ETA, **more):
         learning_rate=tf.constant(learning_rate, tf.float64),
         accepted=tf.constant(accepted),
         batch_size=tf.constant(4),
-        cell=tf.cast(accepted, tf.int32),
-        **{"top": (0,)} | more,
+        permutation_groups=tf.cast(accepted, tf.int32),
+        **{"head": (0,)} | more,
     )

@@ -3,7 +3,7 @@ import tensorflow as tf
 
 from tests.policies.by_hand import DRAWS, task
 from tf_metamixup import policies
-from tf_metamixup.randomness import Draws
+from tf_metamixup.core.rng import Draws
 
 
 def test_none_is_ones():

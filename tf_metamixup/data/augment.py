@@ -6,9 +6,9 @@ Whole batches are copied by index (`tf.gather`), which on a CPU is several times
 
 import tensorflow as tf
 
-from tf_metamixup import randomness
-from tf_metamixup.errors import UserError
-from tf_metamixup.image_files import resize
+from tf_metamixup.core import rng
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.image_files import resize
 
 # Of an ImageNet crop: He et al. (2016) resize the short side to 256 for a crop of 224.
 _SHORT_SIDE = 256 / 224
@@ -48,7 +48,7 @@ def shift(images: tf.Tensor, offsets: tf.Tensor, limit: int) -> tf.Tensor:
 
 
 def augment(
-    images: tf.Tensor, draws: randomness.Draws, purpose: str, *, flip: bool, shift: int
+    images: tf.Tensor, draws: rng.Draws, purpose: str, *, flip: bool, shift: int
 ) -> tf.Tensor:
     """Random flip (where `flip`) and shift of up to `shift` pixels of images [N, H, W, C]."""
     rows = tf.shape(images)[0]

@@ -9,10 +9,10 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
 from tf_metamixup.data.sources import InMemory, Streamed
-from tf_metamixup.errors import UserError
-from tf_metamixup.randomness import Draws, fold, permutation, root
 
 _ENDLESS = tf.int64.max
 _SHUFFLE_BUFFER = 16_384  # encoded images
@@ -23,11 +23,9 @@ class Stream(abc.ABC):
 
     Attributes:
         batch_size: rows of a global batch; None where a user's data set does not tell.
-        last_number: the largest number of an image; None where they have no numbers.
     """
 
     batch_size: int | None
-    last_number: int | None = None
 
     @abc.abstractmethod
     def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
@@ -58,7 +56,6 @@ class _Sampled(Stream):
         views: int = 0,
         flip: bool = False,
         shift: int = 0,
-        numbers: np.ndarray | None = None,
     ):
         """See `stream`.
 
@@ -77,10 +74,6 @@ class _Sampled(Stream):
         self._views = views
         self._flip = flip
         self._shift = shift
-        numbers = indices if numbers is None else numbers
-        self.last_number = int(numbers.max())
-        with tf.device("CPU:0"):
-            self._numbers = tf.constant(numbers, tf.int64)
 
     def _key(self, number) -> tf.Tensor:
         return _key(self._seed, self._purpose, number)
@@ -103,7 +96,7 @@ class _Sampled(Stream):
 
 
 class ArrayStream(_Sampled):
-    """Batches from images in memory: x uint8 [n, (V,) H, W, C], y int64 [n], numbers int64 [n]."""
+    """Batches from images in memory: x uint8 [n, (V,) H, W, C], y int64 [n]."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray, **options):
         """Options as in `stream`."""
@@ -131,7 +124,7 @@ class ArrayStream(_Sampled):
         def gather(step, piece, indices):
             images = [tf.gather(self._images, indices)] * max(self._views, 1)
             x = self._augmented(images, step, piece, of)
-            return x, tf.gather(self._labels, indices), tf.gather(self._numbers, indices)
+            return x, tf.gather(self._labels, indices)
 
         batches = (
             tf.data.Dataset.range(first_pass, _ENDLESS)
@@ -172,9 +165,7 @@ class FileStream(_Sampled):
         rows = self._rows(of)
         first_pass, offset = divmod(first_step * self.batch_size, self._count)
         cropped = self._set.crop and bool(self._flip or self._shift)
-        with tf.device("CPU:0"):
-            place = tf.constant(self._place)
-        examples = self._members().map(lambda i, e: (*e, self._numbers[place[i]]))
+        examples = self._members().map(lambda _, e: e)
 
         def one_pass(number):
             # `shuffle` also reads the seed of the graph it is traced in, which a user may have set.
@@ -187,21 +178,21 @@ class FileStream(_Sampled):
             return tf.reduce_any(position % self.batch_size // rows == list(owned))
 
         def decode(position, example):
-            encoded, *known = example
+            encoded, label = example
             if not cropped:
-                return position, self._set.decode(encoded)[None], *known
+                return position, self._set.decode(encoded)[None], label
             seed = fold(fold(fold(root(self._seed), f"crop/{self._purpose}"), position), "view")
             size = self._set.image_shape[0]
             views = [
                 augment.random_crop(encoded, size, fold(seed, view))
                 for view in range(max(self._views, 1))
             ]
-            return position, tf.stack(views), *known
+            return position, tf.stack(views), label
 
-        def finish(positions, images, *known):
+        def finish(positions, images, labels):
             step, row = positions[0] // self.batch_size, positions[0] % self.batch_size
             views = tf.unstack(images, axis=1) if cropped else [images[:, 0]] * max(self._views, 1)
-            return self._augmented(views, step, row // rows, of), *known
+            return self._augmented(views, step, row // rows, of), labels
 
         return (
             tf.data.Dataset.range(first_pass, _ENDLESS)
@@ -306,7 +297,7 @@ def _key(seed: int, purpose: str, number) -> tf.Tensor:
 
 
 def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Stream:
-    """Endless batches (x, y, numbers) of the images at `indices`.
+    """Endless batches (x, y) of the images at `indices`.
 
     Args:
         images: where they lie.
@@ -314,7 +305,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
-            `augment.augment`. `numbers`: int [N], what the images are called; `indices` by default.
+            `augment.augment`.
 
     Raises:
         UserError: for a batch larger than the data.

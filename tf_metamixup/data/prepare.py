@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, splits
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.sources import Source, Streamed
-from tf_metamixup.errors import UserError
 
 TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
@@ -72,7 +72,6 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         images = source.train
         if isinstance(images, Streamed) and len(indices) <= KEPT:
             # A batch of few of the images would read a large share of the files, every step.
-            options["numbers"] = indices
             images, indices = images.keep(indices), np.arange(len(indices))
         return pipeline.stream(
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options

@@ -14,10 +14,9 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tf_metamixup import image_files
-from tf_metamixup.data import augment, splits
-from tf_metamixup.errors import UnknownNameError, UserError
-from tf_metamixup.registry import Registry
+from tf_metamixup.core.errors import UnknownNameError, UserError
+from tf_metamixup.core.registry import Registry
+from tf_metamixup.data import augment, image_files, splits
 
 # Of TFDS: the paper's.
 KNOWN = ["mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100", "imagenet2012"]

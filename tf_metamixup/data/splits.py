@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from absl import flags
 
 from tf_metamixup import main as job
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
 REBUILDING = ("4", "5", "proposition1")

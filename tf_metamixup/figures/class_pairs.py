@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import chi2
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import Run, check_alike, seeds, subject
 

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
-from tf_metamixup.rebuild import Assembly
 
 BATCHES = 4  # of test images
 HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]

@@ -8,12 +8,13 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
-from tf_metamixup.assembly import Assembly
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.pipeline import test_batches
 from tf_metamixup.data.prepare import TEST_BATCH
-from tf_metamixup.errors import UserError
+from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import features, style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
+from tf_metamixup.training.diagnostics import Diagnostics
 
 # Mixed images of at most so many of a run's last steps, and real ones.
 STEPS, REAL = 20, 10_000
@@ -61,16 +62,13 @@ def _distances(run: Run) -> tuple[float, float, float]:
 
 def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, D] of the images that the last steps mixed, and their two classes [n, 2]."""
-    prepared, trainer = assembly.prepared, assembly.trainer
-    streams = {"labelled": prepared.labelled}
-    if trainer.policy.reads_meta:
-        streams["meta"] = prepared.meta
-    trainer.prepare(streams, prepared.epoch_steps, assembly.steps)
+    graphs = assembly.graphs
+    diagnostics = Diagnostics(graphs)
     first = max(0, assembly.steps - STEPS)
     extract, values, pairs = features.extractor(assembly), [], []
-    batches = itertools.islice(trainer.batches(streams, first), assembly.steps - first)
+    batches = itertools.islice(graphs.batches(first), assembly.steps - first)
     for step, batch in enumerate(batches, first):
-        mixture = trainer.mixture(batch, step)
+        mixture = diagnostics.mixture(batch, step)
         kinds = tf.argmax(mixture.examples.y, axis=1)
         values.append(extract(mixture.x))
         pairs.append(tf.stack([kinds, tf.gather(kinds, mixture.partner)], axis=1).numpy())

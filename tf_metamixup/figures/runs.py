@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_metamixup import paper
 from tf_metamixup.config import NOT_IDENTITY
-from tf_metamixup.errors import UserError
-from tf_metamixup.rebuild import Assembly, rebuild
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.experiment import Assembly, rebuild
+from tf_metamixup.report import paper
 
 # What runs of one curve may differ in: neither changes what is measured.
 FREE = {*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"}

@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
-from tf_metamixup.rebuild import Assembly
 
 PAIRS, CHUNK = 4000, 500
 BATCHES = 4  # of test images

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import matplotlib
 from matplotlib.figure import Figure
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")

@@ -1,6 +1,6 @@
 """Methods: which examples and targets are trained on, and with which loss. One file a method."""
 
-from tf_metamixup import registry
+from tf_metamixup.core import registry
 from tf_metamixup.methods.method import METHODS, Method, check_precision
 
 registry.discover(__name__, __path__)

@@ -6,19 +6,20 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from tf_metamixup import losses, replicas
-from tf_metamixup.batch import Batch
-from tf_metamixup.errors import UserError
-from tf_metamixup.mixing import LABELLED, UNKNOWN, Examples, Lambdas, Mixture, join
-from tf_metamixup.network import Forward
-from tf_metamixup.registry import Registry
-from tf_metamixup.schedules import Clock
+from tf_metamixup import losses
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.registry import Registry
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.batch import Batch
+from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
+from tf_metamixup.models.network import Forward
 
 METHODS = Registry("method")
 
 
 class Ratio(tuple):
-    """A metric as (numerator, denominator): both are summed over replicas and steps."""
+    """Holds a metric as (numerator, denominator): both are summed over replicas and steps."""
 
     def __new__(cls, numerator, denominator=1.0):
         """Casts both to float64 scalars, so that long sums keep their digits."""
@@ -28,20 +29,20 @@ class Ratio(tuple):
 
     @classmethod
     def mean(cls, values: tf.Tensor, where: tf.Tensor | None = None) -> "Ratio":
-        """The mean of `values` [n], or of those `where` bool [n] is true."""
+        """Makes the mean of `values` [n], or of those where `where` bool [n] is true."""
         where = tf.ones_like(values, tf.bool) if where is None else where
         where = tf.cast(where, tf.float64)
         return cls(tf.reduce_sum(where * tf.cast(values, tf.float64)), tf.reduce_sum(where))
 
 
 class Method:
-    """A method is a frozen dataclass whose fields are its hyper-parameters.
+    """Says what is trained on and with which loss: a frozen dataclass of hyper-parameters.
 
     Attributes:
         views: how many augmented views of each unlabelled image it wants; 0 wants none.
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
-        dominant: whether each mixed row must stay mostly itself, lambda >= 1/2.
+        fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
         needs_exact: why it must not be computed in half precision; empty where it may.
     """
@@ -49,12 +50,12 @@ class Method:
     views: ClassVar[int] = 0
     average: ClassVar[float | None] = None
     predicts_average: ClassVar[bool] = False
-    dominant: ClassVar[bool] = False
+    fold_lambda: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
     needs_exact: ClassVar[str] = ""
 
     def parts(self, model: keras.Model) -> Mapping[str, keras.Model]:
-        """Further Keras models by name, which `examples` and `loss` call as `forward.part(name)`.
+        """Builds further Keras models by name, which methods call as `forward.part(name)`.
 
         Raises:
             UserError: `model` lacks a layer that they are made of.
@@ -63,7 +64,7 @@ class Method:
         return {}
 
     def examples(self, forward: Forward, batch: Batch, clock: Clock, groups: int) -> Examples:
-        """What is mixed and trained on; targets are fixed here, without a gradient.
+        """Returns what is mixed and trained on; targets are fixed here, without a gradient.
 
         By default the labelled batch as it is.
 
@@ -79,13 +80,13 @@ class Method:
     def lambdas(
         self, forward: Forward, examples: Examples, partner: tf.Tensor
     ) -> tuple[Lambdas, dict[str, Ratio]]:
-        """Lambda with its gradient to the weights, and what to watch of it; see `learns_lambda`."""
+        """Returns lambda, differentiable in the weights, and its metrics; see `learns_lambda`."""
         raise NotImplementedError
 
     def loss(
         self, forward: Forward, mixture: Mixture, batch: Batch, clock: Clock
     ) -> tuple[tf.Tensor, dict[str, Ratio]]:
-        """This replica's summand of the loss on the mixed examples, and what to watch beside it.
+        """Returns this replica's summand of the loss on the mixed examples, and metrics.
 
         By default weighted cross-entropy over B (eq. 12). The first pass of `forward` through a
         layer is the one whose BatchNorm statistics are kept.
@@ -109,17 +110,17 @@ def check_precision(method: Method) -> None:
 
 
 def batch_size(batch: Batch) -> tf.Tensor:
-    """B, the global number of labelled rows."""
+    """Returns B, the global number of labelled rows."""
     return tf.shape(batch.x)[0] * replicas.count()
 
 
 def over_batch(values: tf.Tensor, batch: Batch) -> tf.Tensor:
-    """This replica's summand of the sum of `values` [n] over B."""
+    """Returns this replica's summand of the sum of `values` [n] over B."""
     return tf.reduce_sum(values) / tf.cast(batch_size(batch), values.dtype)
 
 
 def labelled(batch: Batch, groups: int) -> Examples:
-    """The labelled rows."""
+    """Returns the labelled rows."""
     rows = tf.shape(batch.x)[:1]
     return Examples(
         x=batch.x,
@@ -127,7 +128,6 @@ def labelled(batch: Batch, groups: int) -> Examples:
         weight=tf.ones(rows, batch.y.dtype),
         stream=tf.zeros(rows, tf.int32),
         truth=tf.fill(rows, tf.cast(LABELLED, tf.int64)),
-        image=_numbered(batch.numbers, rows),
         groups=groups,
     )
 
@@ -141,7 +141,7 @@ def with_guesses(
     weight: tf.Tensor | None = None,
     pool: bool = False,
 ) -> Examples:
-    """The labelled rows and, in each row group behind them, the unlabelled ones.
+    """Returns the labelled rows and, in each row group behind them, the unlabelled ones.
 
     Args:
         batch: this replica's rows.
@@ -163,19 +163,12 @@ def with_guesses(
         weight=join(groups, first.weight, *[weight] * copies),
         stream=join(groups, first.stream, *[stream] * copies),
         truth=join(groups, first.truth, *[batch.u_labels] * copies),
-        image=join(
-            groups, first.image, *[_numbered(batch.u_numbers, tf.shape(guess)[:1])] * copies
-        ),
         groups=groups,
     )
 
 
-def _numbered(numbers: tf.Tensor | None, rows) -> tf.Tensor:
-    return tf.fill(rows, tf.cast(UNKNOWN, tf.int64)) if numbers is None else numbers
-
-
 def guess_metrics(examples: Examples) -> dict[str, Ratio]:
-    """The accepted share of the guesses, and how many of those with a known truth are wrong."""
+    """Computes the accepted share of the guesses, and the wrong share of those known."""
     accepted = examples.guessed & examples.accepted
     known = accepted & (examples.truth >= 0)
     wrong = tf.argmax(examples.y, axis=-1) != examples.truth

@@ -6,17 +6,14 @@ logits [N, classes]. What other code may rely on are names of layers:
 - "logits" is the last layer, a Dense without an activation, never computed in half precision;
 - "features" is the layer whose output [N, D] the logits are a linear function of;
 - "stage1", "stage2", ... are where the stages but the last end; what comes behind one of them
-  reads nothing else of what lies before it;
-- the top block are the layers whose names start with "top_": the last convolutional block or
-  residual unit and all that follows it up to "features". The top block reads exactly one tensor
-  of the layers below it, so a model can be cut there in two.
+  reads nothing else of what lies before it.
 
 To add an architecture, add a file with a function decorated by `MODELS.register`.
 """
 
 import keras
 
-from tf_metamixup import registry
+from tf_metamixup.core import registry
 
 # Defined before the modules below are imported: they register their functions here.
 MODELS = registry.Registry("architecture")
@@ -25,7 +22,7 @@ registry.discover(__name__, __path__)
 
 
 def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The model that `spec` describes, such as "wrn_28_2" or "cnn3(width=16, batch_norm=True)".
+    """Builds the model that `spec` describes, such as "cnn3(width=16, batch_norm=True)".
 
     Args:
         spec: the name of an architecture, with its options.
@@ -36,10 +33,10 @@ def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Mo
 
 
 def names() -> list[str]:
-    """The known architectures, sorted."""
+    """Returns the known architectures, sorted."""
     return MODELS.names()
 
 
 def parse(spec: str) -> registry.Spec:
-    """The canonical description of an architecture."""
+    """Returns the canonical description of an architecture."""
     return MODELS.parse(spec)

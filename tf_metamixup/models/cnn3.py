@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.models import MODELS, layers
 
 
@@ -15,7 +15,7 @@ def cnn3(
     features: int | None = None,
     synchronized: bool = False,
 ) -> keras.Model:
-    """Three convolutions, each with ReLU and 2x2 max-pooling, and a dense layer of 4 * width units.
+    """Builds three convolutions, each with ReLU and 2x2 max-pooling, and 4 * width dense units.
 
     The paper says no more than "3-layer CNN". Filters, pooling and the dense layer are ours, in the
     spirit of the network of AdaMixUp's code for MNIST (SITE5039/AdaMixUp), which has a fourth
@@ -37,17 +37,17 @@ def cnn3(
         )
     layers.at_least_one("cnn3", "width", width)
     image = x = layers.image_input(image_shape)
-    for number, name in enumerate(("block1", "block2", "top"), 1):
-        filters = width * 2 ** (number - 1)
+    for number in (1, 2, 3):
+        name, filters = f"block{number}", width * 2 ** (number - 1)
         x = layers.conv(x, filters, 3, f"{name}_conv", bias=not batch_norm)
         if batch_norm:
             x = layers.batch_norm(x, f"{name}_bn", synchronized)
         x = layers.relu(x, f"{name}_relu")
         x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-        if name != "top":
+        if number < 3:
             x = layers.stage_end(x, number)
-    x = keras.layers.Flatten(name="top_flatten")(x)
-    hidden = "features" if features is None else "top_dense"
+    x = keras.layers.Flatten(name="flatten")(x)
+    hidden = "features" if features is None else "dense"
     x = keras.layers.Dense(4 * width, activation="relu", name=hidden)(x)
     if features is not None:
         layers.at_least_one("cnn3", "features", features)

@@ -1,6 +1,6 @@
 """Interpolation policies: where lambda comes from. One file a kind."""
 
-from tf_metamixup import registry
+from tf_metamixup.core import registry
 from tf_metamixup.policies.policy import POLICIES, Policy, Task, check
 
 registry.discover(__name__, __path__)

@@ -1,95 +1,155 @@
-"""MetaMixUp: lambda is learned from scratch at every step."""
+"""MetaMixUp: lambda is learned from scratch at every step (Algorithm 1, lines 2 to 6)."""
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup import mixing
+from tf_metamixup import hypergradient, mixing
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.distribution import replicas
 from tf_metamixup.mixing import Lambdas
-from tf_metamixup.policies.learned import KEEPING, Learned, match, over_rms
-from tf_metamixup.policies.policy import POLICIES, Task, check_choice
-from tf_metamixup.randomness import Draws
+from tf_metamixup.policies.policy import (
+    POLICIES,
+    Policy,
+    Task,
+    check_alpha,
+    check_choice,
+    check_count,
+)
+
+# Initial logits lie in [logit(1e-4), logit(1 - 1e-4)], about +-9.2.
+EDGE = 1e-4
+
+
+class Estimator(NamedTuple):
+    """Says how the gradient of the meta loss in lambda's logits is computed.
+
+    Attributes:
+        differentiate: a function with the signature of `hypergradient.nested`.
+        weights: which weights the virtual step (eq. 7) changes: "all", or those of the "head".
+        meta_data: what the meta loss (eq. 9) is computed on: a "batch" of the meta set, or the
+            whole meta set from the "cache" of its features, which takes a virtual step of the head.
+    """
+
+    differentiate: Callable
+    weights: str = "all"
+    meta_data: str = "batch"
+
+
+ESTIMATORS = {
+    "nested": Estimator(hypergradient.nested),
+    "vjp": Estimator(hypergradient.vjp),
+    "cached": Estimator(hypergradient.vjp, weights="head", meta_data="cache"),
+}
 
 
 @POLICIES.register("meta")
 @dataclasses.dataclass(frozen=True)
-class Meta(Learned):
-    """MetaMixUp: one gradient step on lambda's logits against the meta loss (eq. 7 to 11).
+class Meta(Policy):
+    """Takes one gradient step on lambda's logits against the meta loss (eq. 7 to 11).
 
     The paper's rows are `meta(estimator='nested')`. The default estimator is the one that
-    development chose (WORKSPACE.md): as good there, and less than half as dear.
-
-    With `matched` no step is made: the lambdas drawn are dealt out by the slope of the meta loss in
-    lambda, the largest to the row whose slope is the lowest. Of all ways to deal them out this one
-    lowers the linearised meta loss the most (the rearrangement inequality). Of `step_size` only the
-    sign counts then.
+    development chose: as good there, at less than half the cost.
 
     Attributes:
-        step_size: the paper's alpha in eq. 10; negative learns the wrong way, as a control.
+        step_size: the paper's alpha in eq. 10. Negative values learn the wrong way, as a control.
         gradient_scale: what the gradient is multiplied by. "mean": 1, the literal eq. 10, with
             which no logit moves by more than about 0.01 once training is under way. "sum": the
-            batch size. "rms": over its root mean square over the accepted rows of the global
+            batch size. "rms": divided by the root mean square over the accepted rows of the global
             batch, so that `step_size` is the typical move in logits; it also removes eta, so late
             steps move as far on what may be noise.
         parametrisation: "logit": z = logit(u), lambda = sigmoid(z) before and after the step.
             "raw": the literal reading, lambda = u before and sigmoid(u - step) after it, which
             confines lambda* to [0.5, 0.73] when the gradient is small.
-        reflect: how lambda stays at 1/2 or above where a method asks for it (MixMatch). z starts
-            at |z| either way; z* below 0 is set to 0, or reflected to |z*|: max(lambda, 1 - lambda)
-            after the step, which moves rows that cross 1/2 the wrong way.
-        shuffle: a control: the learned lambdas change places among the rows that could have been
-            mixed with each other. Their histogram stays, what was learned of each pair is lost.
+        shuffle: a control: permutes the learned lambdas among the rows that could have been mixed
+            with each other. Their histogram stays; what was learned of each pair is lost.
+        estimator: how the gradient is computed. "nested": two tapes, eq. 7 and 9 as they stand.
+            "vjp": the same number by a vector-Jacobian product. "cached": the virtual step changes
+            the weights of the head only, and the meta loss is that of the whole meta set, whose
+            features below the head are cached (see `feature_cache`).
+        refresh: with "cached": steps from one computation of the features to the next.
+        alpha: u ~ Beta(alpha, alpha), drawn per example and step; the paper does not say.
     """
 
     step_size: float = 1.0
     gradient_scale: str = "rms"
     parametrisation: str = "logit"
-    reflect: bool = False
     shuffle: bool = False
-    estimator: str = dataclasses.field(default=KEEPING, kw_only=True)
-    name: ClassVar[str] = "meta"
+    estimator: str = dataclasses.field(default="cached", kw_only=True)
+    refresh: int = dataclasses.field(default=25, kw_only=True)
+    alpha: float = dataclasses.field(default=1.0, kw_only=True)
+    reads_meta: ClassVar[bool] = True
 
     def __post_init__(self):
-        super().__post_init__()
-        check_choice(self.name, "gradient_scale", self.gradient_scale, ("rms", "mean", "sum"))
-        check_choice(self.name, "parametrisation", self.parametrisation, ("logit", "raw"))
+        check_choice("meta", "gradient_scale", self.gradient_scale, ("rms", "mean", "sum"))
+        check_choice("meta", "parametrisation", self.parametrisation, ("logit", "raw"))
+        check_choice("meta", "estimator", self.estimator, tuple(ESTIMATORS))
+        check_count("meta", "refresh", self.refresh)
+        check_alpha("meta", self.alpha)
+
+    @property
+    def caches_features(self) -> bool:
+        """See `Policy`."""
+        return ESTIMATORS[self.estimator].meta_data == "cache"
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Alg. 1 lines 2 to 6."""
-        z = self.start(task, draws)
-        gradient = self.gradient(task, z)
-        if self.matched:
-            move = match(z, -self.step_size * self.slope(gradient, z), task.cell) - z
-        else:
-            move = -self.step_size * self.scale(gradient, task)
-            if task.dominant:
-                move = tf.abs(z + move) - z if self.reflect else tf.maximum(move, -z)
-        lambdas = Lambdas(tf.sigmoid(z + move), self.lam(z), move)
+        """Computes lambda* by Algorithm 1, lines 2 to 6."""
+        z = self.initial_logits(task, draws)
+        move = -self.step_size * self._scaled(self.gradient(task, z), task)
+        if task.fold_lambda:
+            # Folding after the step would move the rows that cross 1/2 the wrong way.
+            move = tf.maximum(move, -z)
+        lambdas = Lambdas(tf.sigmoid(z + move), self.initial_lambda(z), move)
         if self.shuffle:
-            rows = mixing.shuffled(task.cell, draws, "shuffle")
+            rows = mixing.shuffled(task.permutation_groups, draws, "shuffle")
             return Lambdas(*(tf.gather(values, rows) for values in lambdas))
         return lambdas
 
-    def start(self, task: Task, draws: Draws) -> tf.Tensor:
-        """Line 2; the literal reading starts from u itself."""
+    def initial_logits(self, task: Task, draws: Draws) -> tf.Tensor:
+        """Returns z, [N] (line 2, "random initialise"): logit(u), or u in the raw reading."""
+        u = draws.beta("lambda", task.rows, self.alpha, task.dtype)
+        if task.fold_lambda:
+            u = tf.maximum(u, 1 - u)
         if self.parametrisation == "raw":
-            return self.uniform(task, draws)
-        return super().start(task, draws)
+            return u
+        u = tf.clip_by_value(u, EDGE, 1 - EDGE)
+        return tf.math.log(u) - tf.math.log1p(-u)
 
-    def lam(self, z: tf.Tensor) -> tf.Tensor:
-        """See `Learned`."""
-        return z if self.parametrisation == "raw" else super().lam(z)
+    def gradient(self, task: Task, z: tf.Tensor) -> tf.Tensor:
+        """Computes the gradient, [N], of the meta loss after the virtual step in z (lines 4-6)."""
+        estimator = ESTIMATORS[self.estimator]
+        stepped = task.head if estimator.weights == "head" else range(len(task.theta))
 
-    def slope(self, gradient: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        """The gradient [N] with respect to lambda, of that with respect to z."""
-        lam = self.lam(z)
-        return gradient if self.parametrisation == "raw" else gradient / (lam * (1 - lam))
+        def all_weights(stepped_weights):
+            theta = list(task.theta)
+            for index, weight in zip(stepped, stepped_weights, strict=True):
+                theta[index] = weight
+            return theta
 
-    def scale(self, gradient: tf.Tensor, task: Task) -> tf.Tensor:
-        """`gradient` [N] times what `gradient_scale` says; a zero gradient stays zero."""
+        return estimator.differentiate(
+            lambda weights, z: task.inner(all_weights(weights), self.initial_lambda(z)),
+            lambda weights: task.outer(all_weights(weights)),
+            [task.theta[index] for index in stepped],
+            z,
+            task.learning_rate,
+        )
+
+    def initial_lambda(self, z: tf.Tensor) -> tf.Tensor:
+        """Returns the lambda, [N], that the virtual step mixes with."""
+        return z if self.parametrisation == "raw" else tf.sigmoid(z)
+
+    def _scaled(self, gradient: tf.Tensor, task: Task) -> tf.Tensor:
+        """Returns `gradient` [N] times what `gradient_scale` says; a zero gradient stays zero."""
         if self.gradient_scale == "mean":
             return gradient
         if self.gradient_scale == "sum":
             return gradient * tf.cast(task.batch_size, gradient.dtype)
-        return over_rms(gradient, task)
+        # Taking eta out first keeps the squares above underflow when a schedule ends near zero.
+        gradient = tf.math.divide_no_nan(gradient, tf.cast(task.learning_rate, gradient.dtype))
+        accepted = tf.cast(task.accepted, gradient.dtype)
+        squares, rows = replicas.total(
+            [tf.reduce_sum(accepted * gradient**2), tf.reduce_sum(accepted)]
+        )
+        return tf.math.divide_no_nan(gradient, tf.sqrt(tf.math.divide_no_nan(squares, rows)))

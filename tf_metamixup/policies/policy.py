@@ -4,20 +4,20 @@ A policy sees a `Task` and nothing else, so that every policy serves every metho
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup.errors import UserError
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.registry import Registry
+from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
-from tf_metamixup.randomness import Draws
-from tf_metamixup.registry import Registry
 
 POLICIES = Registry("policy")
 
 
 class Task(NamedTuple):
-    """What one step asks of a policy.
+    """Holds what one step gives a policy.
 
     Attributes:
         theta: the network's weights.
@@ -26,15 +26,9 @@ class Task(NamedTuple):
         learning_rate: scalar, eta.
         accepted: bool [N], the rows that are trained on.
         batch_size: the global number of rows that the training loss is divided by.
-        dominant: whether each row must stay mostly itself, lambda >= 1/2 (MixMatch).
-        top: which of `theta` are the weights of the top block and the head; where features are
-            kept, of the head alone.
-        cell: int [N], which rows may change places; see `mixing.cells`.
-        known: [N, 2 * classes + 3], what is known of each pair without another pass: the targets of
-            x_i and x_j, the losses remembered of both images, and the share of the run that is
-            done; None for policies that do not ask.
-        own: what the policy's `build` made.
-        learns: whether a policy that learns only at some steps learns at this one.
+        fold_lambda: whether lambda stays at 1/2 or above (MixMatch): max(lambda, 1 - lambda).
+        head: which of `theta` are the weights of the network's head; see `models.head`.
+        permutation_groups: int [N]; see `mixing.permutation_groups`.
     """
 
     theta: list[tf.Tensor]
@@ -43,12 +37,9 @@ class Task(NamedTuple):
     learning_rate: tf.Tensor
     accepted: tf.Tensor
     batch_size: tf.Tensor
-    dominant: bool = False
-    top: tuple[int, ...] = ()
-    cell: tf.Tensor | None = None
-    known: tf.Tensor | None = None
-    own: Any = None
-    learns: bool = True
+    fold_lambda: bool = False
+    head: tuple[int, ...] = ()
+    permutation_groups: tf.Tensor | None = None
 
     @property
     def rows(self) -> tf.Tensor:
@@ -61,34 +52,27 @@ class Task(NamedTuple):
         return self.theta[0].dtype
 
     def given(self, lam: tf.Tensor) -> Lambdas:
-        """A lambda [N] that is not learned; max(lambda, 1 - lambda) where rows are dominant."""
-        return Lambdas.given(tf.maximum(lam, 1 - lam) if self.dominant else lam)
+        """Returns a lambda [N] that is not learned, folded where the method asks for it."""
+        return Lambdas.given(tf.maximum(lam, 1 - lam) if self.fold_lambda else lam)
 
 
 class Policy:
-    """A policy is a frozen dataclass whose fields are its hyper-parameters.
+    """Says where lambda comes from: a frozen dataclass whose fields are its hyper-parameters.
 
     Attributes:
-        reads_meta: whether it learns from the meta set; such a policy derives from `Learned`.
+        reads_meta: whether it learns from the meta set; such a policy has `initial_logits` and
+            `gradient` as `Meta` has them.
         mixes: whether its lambda is ever other than 1.
-        remembers: whether it asks for what is `known` of pairs.
-        keeps_features: whether its meta loss is that of the whole meta set, from kept features,
+        caches_features: whether its meta loss is that of the whole meta set, from cached features,
             which are computed every `refresh` steps.
-        every: it learns at every so many steps.
     """
 
     reads_meta: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
-    remembers: ClassVar[bool] = False
-    keeps_features: ClassVar[bool] = False
-    every: ClassVar[int] = 1
-
-    def build(self, classes: int) -> Any:
-        """What it owns beside its hyper-parameters, with `variables` that a checkpoint holds."""
-        del classes
+    caches_features: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Lambda for each row of the batch."""
+        """Returns lambda for each row of the batch."""
         raise NotImplementedError
 
 

@@ -1,0 +1,74 @@
+import dataclasses
+
+import pytest
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.registry import Registry
+
+THINGS = Registry("thing")
+
+
+@THINGS.register("plain")
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    size: float = 1.0
+    fast: bool = False
+    name: str = "a"
+    depth: int | None = None
+
+
+@THINGS.register("built")
+def built(context, width: int = 3):
+    return context, width
+
+
+def test_a_name_alone_takes_the_defaults():
+    assert THINGS.make("plain") == Plain()
+
+
+def test_the_first_option_needs_no_name():
+    assert THINGS.make("plain(2)") == Plain(size=2.0)
+
+
+def test_options_by_name():
+    assert THINGS.make("plain(fast=True, name='b', depth=4)") == Plain(fast=True, name="b", depth=4)
+
+
+def test_context_goes_before_the_options():
+    assert THINGS.make("built(4)", "shape") == ("shape", 4)
+
+
+@pytest.mark.parametrize("text", ["plain(size=1)", "plain()", " plain ", "plain(1.0, fast=False)"])
+def test_equal_things_have_one_spelling(text):
+    assert str(THINGS.parse(text)) == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("plane", "known: built, plain"),
+        ("plain(sice=1)", "size=1.0, fast=False"),
+        ("plain(1, 2)", "option=value"),
+        ("plain(1, size=2)", "twice"),
+        ("plain(fast=1)", "must be bool"),
+        ("plain(size=True)", "finite float"),
+        ("plain(size=1e999)", "finite float"),
+        ("plain(depth=1.5)", "must be int or"),
+        ("plain(", "cannot read"),
+        ("", "cannot read"),
+        ("plain(size=__import__('os'))", "cannot read"),
+        ("plain.size", "cannot read"),
+        ("plain(**{})", "cannot read"),
+        ("plain(size=1, size=2)", "cannot read"),
+        ("(" * 5000, "cannot read"),
+    ],
+)
+def test_mistakes_are_told_with_what_is_known(text, told):
+    with pytest.raises(UserError, match="thing") as error:
+        THINGS.parse(text)
+    assert told in str(error.value)
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(RuntimeError, match="twice"):
+        THINGS.register("plain")(Plain)

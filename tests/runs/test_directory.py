@@ -1,0 +1,110 @@
+import errno
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs.directory import RunDirectory
+
+SETTINGS = {"dataset": "digits", "seed": 0, "sizes": (1, 2)}
+
+
+def test_a_run_directory_is_made_with_its_parents(tmp_path):
+    folder = RunDirectory(tmp_path / "a" / "b")
+    assert folder.checkpoints.is_dir()
+    assert folder.read("config.json") is None
+
+
+def test_a_file_where_the_folder_should_be_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"cannot write into the run directory .*file"):
+            RunDirectory(path)
+
+
+def test_the_same_settings_claim_a_folder_again(tmp_path):
+    folder = RunDirectory(tmp_path)
+    folder.claim(SETTINGS, {"versions": {"numpy": "2"}})
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written == {
+        "settings": {"dataset": "digits", "seed": 0, "sizes": [1, 2]},
+        "versions": {"numpy": "2"},
+    }
+    folder.claim(SETTINGS, {"versions": {"numpy": "3"}})
+    assert json.loads((tmp_path / "config.json").read_text()) == written
+
+
+def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
+    folder = RunDirectory(tmp_path)
+    folder.claim(SETTINGS, {})
+    with pytest.raises(UserError) as error:
+        folder.claim({"dataset": "digits", "seed": 1, "epochs": 5}, {})
+    message = str(error.value)
+    assert "epochs: None there, 5 here" in message
+    assert "seed: 0 there, 1 here" in message
+    assert "sizes: [1, 2] there, None here" in message
+    assert "dataset" not in message
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_config_that_is_no_json_object_is_told(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"cannot read .*config\.json.*mend or remove it"):
+        RunDirectory(tmp_path).claim(SETTINGS, {})
+
+
+def test_a_config_without_settings_is_of_another_run(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="other settings"):
+        RunDirectory(tmp_path).claim(SETTINGS, {})
+
+
+def test_a_second_holder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
+    hold = (
+        "import fcntl, sys, time\n"
+        "lock = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    folder = RunDirectory(tmp_path)
+    command = [sys.executable, "-c", hold, str(tmp_path / ".lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="in use by another process"), folder.locked():
+            pass
+        other.kill()
+    with folder.locked():
+        pass
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    folder = RunDirectory(tmp_path)
+    folder.write_json("result.json", {"status": "stopped"})
+    folder.write_json("result.json", {"status": "finished"})
+    assert folder.read("result.json") == {"status": "finished"}
+    folder.write_arrays("lambdas.npz", {"before": np.arange(3)})
+    with np.load(tmp_path / "lambdas.npz") as arrays:
+        np.testing.assert_array_equal(arrays["before"], np.arange(3))
+
+
+def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch):
+    folder = RunDirectory(tmp_path)
+    folder.write_json("result.json", {"status": "stopped"})
+
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.open", lambda path, mode: Full(path, mode))
+    with pytest.raises(UserError, match=r"No space left on device.*make room"):
+        folder.write_json("result.json", {"status": "finished"})
+    with pytest.raises(UserError, match="No space left on device"):
+        folder.write_arrays("lambdas.npz", {"before": np.arange(3)})
+    monkeypatch.undo()
+    assert folder.read("result.json") == {"status": "stopped"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "result.json"]

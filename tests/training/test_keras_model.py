@@ -1,0 +1,255 @@
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_metamixup as tmm
+from tests import tiny
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import ArrayStream
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+PIXELS, LABELS = tiny.images(48)
+PIXELS = PIXELS.astype(np.float32) / 127.5 - 1
+KEEPING = "meta(refresh=2)"
+TRAIN, META = (PIXELS[:24], LABELS[:24]), (PIXELS[24:44], LABELS[24:44])
+
+
+def batches(rows=8):
+    return tf.data.Dataset.from_tensor_slices(TRAIN).batch(rows)
+
+
+def network():
+    return tiny.network(norm="plain", dropout=0.2)
+
+
+def scope(replicas):
+    return tiny.strategy(replicas).scope() if replicas > 1 else contextlib.nullcontext()
+
+
+def mixing(policy="meta", method="supervised", *, replicas=1, model=network, **options):
+    with scope(replicas):
+        return tmm.MixUpModel(model(), policy, method, **{"meta": META} | options)
+
+
+def compiled(*arguments, optimizer="sgd", loss=SPARSE, metrics=None, steps=1, **options):
+    model = mixing(*arguments, **options)
+    with model.distribute_strategy.scope():
+        optimizer = optimizer() if callable(optimizer) else optimizer
+        model.compile(optimizer, loss, metrics, steps_per_execution=steps)
+    return model
+
+
+def by_trainer(policy, replicas, steps, rate):
+    """The weights after so many steps of `Trainer` on the same batches."""
+    trainer = tiny.trainer(
+        policy=policy,
+        replicas=replicas,
+        model=network,
+        learning_rate=rate,
+        weight_decay=0.0,
+        row_groups=replicas,
+        preprocess=None,
+        seed=5,
+    )
+    held = ArrayStream(*META, np.arange(20), batch_size=8, seed=5, purpose="meta")
+    graphs = trainer.graphs(labelled=batches(), meta=held, epoch_steps=3, steps=steps)
+    graphs.train(graphs.batches(0), 0, steps)
+    return trainer.model.get_weights()
+
+
+@pytest.mark.parametrize(
+    ("policy", "replicas", "together"),
+    [(tiny.EXACT, 1, 1), (KEEPING, 1, 4), (KEEPING, 2, 1)],
+)
+def test_fit_takes_the_steps_of_the_trainer(policy, replicas, together):
+    def rate():
+        return keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.2, 0.05])
+
+    with scope(replicas):
+        optimizer = keras.optimizers.SGD(rate(), momentum=0.9)
+    model = compiled(policy, replicas=replicas, seed=5, optimizer=optimizer, steps=together)
+    before = model.model.get_weights()
+    history = model.fit(batches(), epochs=2, verbose=0).history
+    assert set(history) == {"loss", "lambda_mean", "lambda_move"}
+    after, expected = model.model.get_weights(), by_trainer(policy, replicas, 6, rate())
+    assert np.abs(after[0] - before[0]).max() > 1e-2
+    for number, (actual, other) in enumerate(zip(after, expected, strict=True)):
+        np.testing.assert_allclose(actual, other, atol=1e-6, err_msg=str(number))
+
+
+def test_callbacks_validation_and_saving_are_those_of_keras(tmp_path):
+    # Labels as keras.datasets has them; the last batch is short.
+    images, labels = TRAIN[0], TRAIN[1][:, None]
+    rates, path = [], tmp_path / "best.keras"
+
+    def rate(epoch, _):
+        rates.append(float(model.optimizer.learning_rate))
+        return 0.1 / (1 + epoch)
+
+    model = compiled(metrics=["accuracy"], optimizer=keras.optimizers.AdamW(weight_decay=0.01))
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(rate),
+        keras.callbacks.ModelCheckpoint(path, monitor="val_accuracy"),
+        keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True),
+        keras.callbacks.TensorBoard(tmp_path),
+    ]
+    held = META[0], META[1][:, None]
+    options = {"validation_data": held, "callbacks": callbacks, "verbose": 0, "batch_size": 9}
+    history = model.fit(images, labels, epochs=2, **options).history
+    assert rates[1:] == pytest.approx([0.1]) and int(model.optimizer.iterations) == 6
+    assert set(history) >= {"loss", "lambda_mean", "val_loss", "val_accuracy"}
+    assert history["val_loss"][-1] == pytest.approx(model.evaluate(*held, verbose=0)[0])
+    saved = keras.models.load_model(path)
+    np.testing.assert_allclose(saved(META[0]), model.predict(META[0], verbose=0), atol=1e-5)
+    # The model that was given has the weights.
+    np.testing.assert_allclose(model.model(META[0]), saved(META[0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["beta", "meta(refresh=4)"])
+def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path, policy):
+    # The backup is of step 3, which goes on with the features of step 0.
+    def fit(epochs, folder):
+        model = compiled(policy, model=tiny.network, optimizer=keras.optimizers.Adam())
+        backup = keras.callbacks.BackupAndRestore(tmp_path / folder, delete_checkpoint=False)
+        model.fit(batches(), epochs=epochs, callbacks=[backup], verbose=0)
+        return model.get_weights()
+
+    whole = fit(2, "whole")
+    fit(1, "stopped")
+    for one, other in zip(whole, fit(2, "stopped"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_optimizer_from_outside_the_scope_is_told():
+    with pytest.raises(UserError, match="scope of the same"):
+        mixing("none", replicas=2, model=tiny.unnamed).compile(keras.optimizers.SGD(), SPARSE)
+
+
+def test_one_hot_labels_train_as_integers_do():
+    hot = tf.data.Dataset.from_tensor_slices((TRAIN[0], np.eye(3, dtype=np.int32)[TRAIN[1]]))
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    weights = []
+    for data, each in ((batches(), SPARSE), (hot.batch(8), loss)):
+        model = compiled("beta", loss=each, seed=1)
+        model.fit(data, verbose=0)
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_virtual_step_follows_the_learning_rate_of_the_moment():
+    # Without momentum a rate of 0 changes no weight; the literal step of lambda is then 0 too.
+    model = compiled("meta(gradient_scale='sum')", optimizer=keras.optimizers.SGD(0.5))
+    moved = model.fit(batches(), verbose=0).history["lambda_move"][0]
+    model.optimizer.learning_rate = 0.0
+    still = model.fit(batches(), verbose=0).history["lambda_move"][0]
+    assert moved > 1e-4 and still == 0
+
+
+def test_a_whole_data_set_may_be_the_meta_set():
+    given = tf.data.Dataset.from_tensor_slices(META).batch(10)
+    images, labels = mixing(meta=given)._meta
+    np.testing.assert_array_equal(images, META[0])
+    np.testing.assert_array_equal(labels, META[1])
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_is_told():
+    model = compiled("none", replicas=2, model=tiny.unnamed)
+    with pytest.raises(UserError, match="cannot be dealt evenly to 2 replicas"):
+        model.fit(batches().unbatch().take(23).batch(8), verbose=0)
+
+
+def softmax():
+    image = keras.Input(tiny.SHAPE)
+    flat = keras.layers.Flatten()(image)
+    return keras.Model(image, keras.layers.Softmax()(keras.layers.Dense(3)(flat)))
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"method": "pseudo_label"}, "takes unlabelled images .* tmm.Trainer"),
+        ({"policy": "metta"}, "meta"),
+        ({"meta": None}, "needs `meta`"),
+        ({"meta": (META[0][:, 1:], META[1])}, r"\[rows, 6, 6, 1\]"),
+        ({"meta": (META[0], META[1].astype(np.float32))}, "labels of the `meta` data"),
+        ({"meta": batches().repeat()}, "repeats for ever"),
+        ({"model": softmax}, "softmax"),
+    ],
+)
+def test_what_fit_cannot_serve_is_refused_at_once(made, told):
+    with pytest.raises(UserError, match=told):
+        mixing(**made)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"loss": "sparse_categorical_crossentropy"}, "from_logits=True"),
+        ({"loss": keras.losses.CategoricalCrossentropy()}, "from_logits=True"),
+        (
+            {"loss": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)},
+            "without further options",
+        ),
+        ({"loss": "mse"}, "from_logits=True"),
+        ({"loss": SPARSE, "jit_compile": True}, "XLA"),
+        ({"loss": SPARSE, "loss_weights": [2.0]}, "one loss"),
+        (
+            {
+                "loss": SPARSE,
+                "optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
+            },
+            "scales losses",
+        ),
+    ],
+)
+def test_what_the_step_does_not_do_is_refused_by_compile(options, told):
+    with pytest.raises(UserError, match=told):
+        mixing("none", model=tiny.unnamed).compile(**options)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "told"),
+    [
+        (TRAIN, {"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "weighs all rows alike"),
+        ((TRAIN[0], TRAIN[1] + 1), {}, "a label is not one of the 3 classes"),
+        ((TRAIN[0] * np.nan, TRAIN[1]), {}, "a pixel is NaN"),
+    ],
+    ids=["weights", "labels", "NaN"],
+)
+def test_data_that_the_step_does_not_take_are_told(data, options, told):
+    with pytest.raises(UserError, match=told):
+        compiled("none", model=tiny.unnamed).fit(*data, verbose=0, **options)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_diverges_is_told_at_once_and_raw_pixels_by_their_range(replicas, raw):
+    images = 127.5 * (TRAIN[0] + 1) if raw else TRAIN[0]
+    model = compiled(
+        "none",
+        optimizer=lambda: keras.optimizers.SGD(1e38),
+        model=tiny.unnamed,
+        replicas=replicas,
+    )
+    with pytest.raises(UserError, match=r"not finite at step [12].*lower learning rate") as raised:
+        model.fit(images, TRAIN[1], batch_size=24, epochs=3, verbose=0)
+    assert "\n" not in str(raised.value)
+    assert ("values from 0 to 2" in str(raised.value)) is raw
+
+
+def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once():
+    def dead():
+        model = tiny.unnamed()
+        model.set_weights([0 * value for value in model.get_weights()])
+        return model
+
+    model = compiled("none", optimizer=keras.optimizers.SGD(1e-9), model=dead)
+    with pytest.warns(UserWarning, match=r"does not learn.*ln\(3\).*values from 0") as told:
+        # Epochs of few steps are looked at together; arguments may go by their place.
+        images, stop = 127.5 * (TRAIN[0] + 1), keras.callbacks.TerminateOnNaN()
+        model.fit(images, TRAIN[1], 1, 7, 0, [stop], 0.0)
+    assert len([each for each in told if "does not learn" in str(each.message)]) == 1

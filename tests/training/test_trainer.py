@@ -1,0 +1,355 @@
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import scale
+from tf_metamixup.training.diagnostics import Diagnostics
+
+ROWS = [("supervised", tiny.EXACT), ("pseudo_label(threshold=0.6)", tiny.EXACT)]
+
+
+def five_steps(method, policy, replicas, model):
+    trainer = tiny.trainer(method, policy, replicas=replicas, model=model, weight_decay=1e-2)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    batches = graphs.batches(0)
+    _, losses, rows = graphs.train(batches, 0, 5)
+    return tiny.weights(trainer), losses, rows
+
+
+@pytest.mark.parametrize("norm", [None, "synchronized"])
+@pytest.mark.parametrize(("method", "policy"), ROWS)
+def test_two_replicas_equal_one_device_in_float64(float64, method, policy, norm):
+    model = functools.partial(tiny.network, norm=norm, dropout=0.2)
+    one, losses, rows = five_steps(method, policy, 1, model)
+    two, losses_two, rows_two = five_steps(method, policy, 2, model)
+    for number, (expected, actual) in enumerate(zip(one, two, strict=True)):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10, err_msg=str(number))
+    np.testing.assert_allclose(losses_two, losses, atol=1e-10)
+    np.testing.assert_allclose(rows_two, rows, atol=1e-6)
+    if method.startswith("pseudo_label"):
+        assert 0 < (rows[:, 5] == 0).mean() < 0.5  # some rows were rejected, some accepted
+
+
+@pytest.mark.parametrize("norm", [None, "synchronized"])
+@pytest.mark.parametrize(("method", "policy"), ROWS)
+def test_two_replicas_equal_one_device_in_float32(method, policy, norm):
+    model = functools.partial(tiny.network, norm=norm)
+    one, *_ = five_steps(method, policy, 1, model)
+    two, *_ = five_steps(method, policy, 2, model)
+    for number, (expected, actual) in enumerate(zip(one, two, strict=True)):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4, err_msg=str(number))
+
+
+def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
+    trainer = tiny.trainer(policy=tiny.EXACT)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    before = tiny.weights(trainer)
+    mixture = Diagnostics(graphs).mixture(next(graphs.batches(2)), 2)
+    for old, new in zip(before, tiny.weights(trainer), strict=True):
+        np.testing.assert_array_equal(new, old)
+    _, _, rows = graphs.train(graphs.batches(2), 2, 1)
+    classes = mixture.examples.y.numpy().argmax(axis=1)
+    np.testing.assert_allclose(mixture.lam, rows[:, 0], atol=1e-6)
+    np.testing.assert_array_equal(classes, rows[:, 3])
+    np.testing.assert_array_equal(classes[mixture.partner], rows[:, 4])
+
+
+@pytest.mark.parametrize(
+    ("method", "replicas"), [("supervised", 1), ("pseudo_label(threshold=0.6)", 2)]
+)
+def test_a_sample_is_of_the_rows_that_the_last_step_trained_on(method, replicas):
+    trainer = tiny.trainer(method, replicas=replicas)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert graphs.sample() is None
+    _, _, rows = graphs.train(graphs.batches(0), 0, 3)
+    before = tiny.weights(trainer)
+    sample, probabilities = graphs.sample()
+    for old, new in zip(before, tiny.weights(trainer), strict=True):
+        np.testing.assert_array_equal(new, old)
+    # The first replica's rows of the last of three steps.
+    last = np.split(np.split(rows, 3)[-1], replicas)[0]
+    np.testing.assert_array_equal(sample.lam, last[:, 0])
+    np.testing.assert_array_equal(sample.y_i.argmax(axis=1), last[:, 3])
+    np.testing.assert_array_equal(sample.y_j.argmax(axis=1), last[:, 4])
+    np.testing.assert_array_equal(sample.accepted, last[:, 5])
+    assert sample.guessed.sum() == (len(last) / 2 if method.startswith("pseudo_label") else 0)
+    lam = sample.lam[:, None, None, None]
+    np.testing.assert_allclose(sample.x, lam * sample.x_i + (1 - lam) * sample.x_j, atol=1e-6)
+    logits = trainer.network.infer(tf.constant(sample.x))
+    np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-6)
+
+
+def test_evaluate_counts_every_image_once_on_any_number_of_replicas():
+    pixels, labels = tiny.images(25, seed=1)
+    results = []
+    for replicas in (1, 2):
+        trainer = tiny.trainer(policy="none", replicas=replicas)
+        results.append(trainer.measure(tiny.test_set()))
+    logits = trainer.network.predict(tf.constant(pixels)).numpy()
+    wrong = 100 * np.mean(logits.argmax(axis=1) != labels)
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    loss = -np.mean(log_softmax[np.arange(25), labels])
+    confusion = np.zeros((3, 3), int)
+    np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
+    for result in results:
+        assert result.confusion.tolist() == confusion.tolist()
+        assert result.bins[:, 0].sum() == 25
+        assert result.error == pytest.approx(wrong)
+        assert result.loss == pytest.approx(loss, rel=1e-5)
+    assert results[0].ece == pytest.approx(results[1].ece, rel=1e-5)
+    assert trainer.evaluate(tiny.test_set()) == results[1].scores
+
+
+def test_evaluate_tells_top_5_with_more_than_ten_classes():
+    def model():
+        image = keras.Input([12])
+        return keras.Model(image, keras.layers.Activation("linear")(keras.layers.Dense(12)(image)))
+
+    trainer = tiny.trainer(policy="none", model=model, preprocess=None)
+    trainer.model.layers[1].set_weights([np.eye(12), np.zeros(12)])
+    # Scores fall from class 0 to 11; labels 0, 4 and 5: one right, two within the first five.
+    x = np.repeat(np.arange(12.0, 0, -1)[None], 3, axis=0).astype(np.float32)
+    test = tf.data.Dataset.from_tensor_slices((x, np.array([0, 4, 5]))).batch(2)
+    result = trainer.evaluate(test)
+    assert result["error"] == pytest.approx(200 / 3)
+    assert result["error_top5"] == pytest.approx(100 / 3)
+
+
+def test_a_model_that_ends_in_a_softmax_is_refused():
+    def model():
+        image = keras.Input([4])
+        return keras.Model(image, keras.layers.Dense(3, activation="softmax")(image))
+
+    with pytest.raises(UserError, match="softmax"):
+        tiny.trainer(model=model)
+
+
+def test_data_that_a_method_or_policy_needs_is_asked_for(tmp_path):
+    labelled = tiny.streams()["labelled"]
+    with pytest.raises(UserError, match="needs `meta` data"):
+        tiny.trainer("supervised", "meta").fit(labelled, steps=1, run_dir=tmp_path)
+    with pytest.raises(UserError, match="needs `unlabelled` data"):
+        tiny.trainer("pseudo_label", "none").fit(labelled, steps=1, run_dir=tmp_path)
+
+
+def test_adam_makes_the_real_step_on_request():
+    trainer = tiny.trainer("supervised", "none", optimizer="adam", learning_rate=0.01)
+    assert isinstance(trainer.optimizer, keras.optimizers.Adam)
+    before = [np.asarray(v) for v in trainer.model.trainable_variables]
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=3)
+    graphs.train(graphs.batches(0), 0, 1)
+    for old, new in zip(before, trainer.model.trainable_variables, strict=True):
+        # Its first step is the learning rate, whatever the gradient.
+        np.testing.assert_allclose(np.abs(new - old).max(), 0.01, rtol=1e-2)
+
+
+def test_an_unknown_optimizer_is_told():
+    with pytest.raises(UserError, match="must be one of sgd, adam"):
+        tiny.trainer("supervised", "none", optimizer="rmsprop")
+
+
+def test_weight_decay_is_coupled_and_can_spare_all_but_kernels():
+    def model():
+        return tiny.network(norm="plain")
+
+    decays = tiny.trainer(model=model, weight_decay=0.5).recipe.weight_decay
+    assert decays == [0.5] * 6
+    trainer = tiny.trainer(model=model, weight_decay=0.5, weight_decay_on="kernels")
+    spared = [
+        variable.path.split("/")[-1]
+        for variable, decay in zip(
+            trainer.model.trainable_variables, trainer.recipe.weight_decay, strict=True
+        )
+        if not decay
+    ]
+    assert sorted(spared) == ["beta", "bias", "bias", "gamma"]
+
+
+def test_own_unlabelled_batches_need_no_labels_and_no_axis_of_views(tmp_path):
+    pixels, labels = tiny.images()
+    labelled = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(8)
+    unlabelled = tf.data.Dataset.from_tensor_slices(pixels).batch(8)
+    trainer = tiny.trainer("pseudo_label(threshold=0.3)", "none")
+    result = trainer.fit(labelled, unlabelled=unlabelled, steps=2, run_dir=tmp_path)
+    assert result["history"][-1]["accepted"] > 0
+    assert result["history"][-1]["pseudo_label_error"] is None
+
+
+def test_a_short_last_batch_of_an_own_data_set_is_trained_on(tmp_path):
+    pixels, labels = tiny.images(20)
+    labelled = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(8)  # 8, 8 and 4 rows
+    trainer = tiny.trainer("supervised", "beta", row_groups=1)
+    graphs = trainer.graphs(labelled=labelled, epoch_steps=3, steps=6)
+    _, losses, rows = graphs.train(graphs.batches(0), 0, 6)
+    assert len(losses) == 6 and len(rows) == 40
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros([8, 1], np.int64), np.zeros(8, np.float32), np.zeros([8, 2], np.float32)],
+    ids=["column of integers", "vector of floats", "probabilities of two of three classes"],
+)
+def test_labels_of_another_shape_are_refused(tmp_path, labels):
+    data = tf.data.Dataset.from_tensors((np.zeros([8, *tiny.SHAPE], np.uint8), labels))
+    with pytest.raises(UserError, match="labels"):
+        tiny.trainer("supervised", "none").fit(data, steps=1, run_dir=tmp_path)
+
+
+def own(images, labels, batch=8):
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch, drop_remainder=True)
+
+
+GOOD = np.zeros([16, *tiny.SHAPE], np.float32), np.zeros(16, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (
+            np.zeros([16, 7, 6, 1], np.uint8),
+            r"have .* \[rows, 6, 6, 1\], and they are .* 7, 6, 1\]",
+        ),
+        (
+            np.zeros([16, 6, 6, 2], np.uint8),
+            r"have .* \[rows, 6, 6, 1\], and they are .* 6, 6, 2\]",
+        ),
+        (np.full([16, *tiny.SHAPE], "x"), "be numbers, and they are string"),
+    ],
+    ids=["another size", "other channels", "text"],
+)
+@pytest.mark.parametrize("stream", ["labelled", "unlabelled", "meta", "test"])
+def test_images_of_another_shape_or_kind_are_refused(tmp_path, stream, images, told):
+    streams = dict.fromkeys(("labelled", "meta", "test"), own(*GOOD)) | {"unlabelled": own(*GOOD)}
+    streams[stream] = own(images, GOOD[1])
+    trainer = tiny.trainer("pi_model" if stream == "unlabelled" else "supervised")
+    if stream == "unlabelled":
+        streams["unlabelled"] = own(np.stack([images, images], axis=1), GOOD[1])
+    with pytest.raises(UserError, match=f"`{stream}` data must {told}"):
+        if stream == "test":
+            trainer.evaluate(streams["test"])
+        trainer.fit(**streams, steps=1, run_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda x, y: x.__setitem__((3, 2, 2, 0), np.nan), "a pixel is NaN or infinite"),
+        (
+            lambda x, y: y.__setitem__(3, 3),
+            r"a label is not one of the 3 classes, 0 to 2; labels: 0",
+        ),
+        (lambda x, y: y.__setitem__(3, -1), "a label is not one of the 3 classes"),
+    ],
+    ids=["NaN", "too large", "negative"],
+)
+def test_pixels_and_labels_that_are_none_are_told(tmp_path, harm, told):
+    images, labels = (array.copy() for array in GOOD)
+    harm(images, labels)
+    trainer = tiny.trainer("supervised", "none", preprocess=None)
+    with pytest.raises(UserError, match=told) as raised:
+        trainer.fit(own(images, labels), steps=2, run_dir=tmp_path)
+    assert "\n" not in str(raised.value)
+    if "label" in told:
+        with pytest.raises(UserError, match=told):
+            trainer.evaluate(own(images, labels))
+
+
+def test_probabilities_that_are_none_are_told(tmp_path):
+    labels = np.full([16, 3], np.nan, np.float32)
+    with pytest.raises(UserError, match="a label is NaN"):
+        tiny.trainer("supervised", "none").fit(own(GOOD[0], labels), steps=1, run_dir=tmp_path)
+
+
+def test_batches_without_pairs_are_refused_where_rows_are_mixed(tmp_path):
+    with pytest.raises(UserError, match="a batch of 1 in 1 row groups has no pairs to mix"):
+        tiny.trainer("supervised", "beta", row_groups=1).fit(
+            own(*GOOD, batch=1), steps=1, run_dir=tmp_path / "beta"
+        )
+    trainer = tiny.trainer("supervised", "none", row_groups=1)
+    assert trainer.fit(own(*GOOD, batch=1), steps=1, run_dir=tmp_path / "none")["steps"] == 1
+
+
+def test_data_that_are_no_pairs_are_refused(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices(GOOD[0]).batch(8)
+    with pytest.raises(UserError, match="must give pairs"):
+        tiny.trainer("supervised", "none").fit(data, steps=1, run_dir=tmp_path)
+
+
+def test_a_model_with_regularizers_is_refused():
+    def model():
+        image = keras.Input([4])
+        return keras.Model(image, keras.layers.Dense(3, kernel_regularizer="l2")(image))
+
+    with pytest.raises(UserError, match="weight_decay"):
+        tiny.trainer(model=model)
+
+
+def test_calls_of_any_length_build_the_graph_once():
+    trainer = tiny.trainer("supervised", "none")
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    batches = graphs.batches(0)
+    for first, count in ((0, 1), (1, 1), (2, 3)):
+        graphs.train(batches, first, count)
+    assert graphs._train.experimental_get_tracing_count() == 1
+
+
+def test_momentum_and_decay_by_hand_over_two_steps(float64):
+    # One weight per class on one constant pixel, and labels that the data set repeats.
+    def model():
+        image = keras.Input([1])
+        return keras.Model(
+            image, keras.layers.Dense(3, use_bias=False, kernel_initializer="ones")(image)
+        )
+
+    data = tf.data.Dataset.from_tensors((np.ones([4, 1]), np.zeros(4, np.int64)))
+    trainer = tiny.trainer(
+        "supervised", "none", model=model, preprocess=None, momentum=0.5, weight_decay=0.1
+    )
+    graphs = trainer.graphs(labelled=data, epoch_steps=2, steps=6)
+    graphs.train(graphs.batches(0), 0, 2)
+    weight, velocity = np.ones(3), np.zeros(3)
+    for _ in range(2):
+        softmax = np.exp(weight) / np.exp(weight).sum()
+        velocity = 0.5 * velocity - 0.1 * (softmax - [1, 0, 0] + 0.1 * weight)
+        weight = weight + velocity
+    np.testing.assert_allclose(trainer.model.get_weights()[0][0], weight, rtol=1e-6)
+
+
+def test_agreement_is_told_in_either_precision(float64):
+    trainer = tiny.trainer("supervised", "meta")
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert -1 <= Diagnostics(graphs).agreement(0) <= 1
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_variable_that_is_not_finite_is_noticed(replicas):
+    trainer = tiny.trainer("supervised", "none", replicas=replicas, model=tiny.unnamed)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert graphs.is_finite()
+    for variable in (trainer.model.variables[0], trainer.optimizer.variables[-1]):
+        value = np.asarray(variable)
+        variable.assign(np.full(value.shape, np.nan))
+        assert not graphs.is_finite()
+        variable.assign(value)
+    assert graphs.is_finite()
+
+
+@pytest.mark.parametrize(
+    ("kind", "preprocess", "named"),
+    [(np.float32, None, True), (np.uint8, None, True), (np.uint8, scale, False)],
+    ids=["raw floats", "raw integers", "scaled by preprocess"],
+)
+def test_what_diverges_on_raw_pixels_names_their_range(tmp_path, kind, preprocess, named):
+    images, labels = tiny.images(16)
+    trainer = tiny.trainer(
+        *("supervised", "none"), preprocess=preprocess, model=tiny.unnamed, learning_rate=1e38
+    )
+    with pytest.raises(UserError, match=r"step [12]; there is no.*lower learning rate") as raised:
+        trainer.fit(own(images.astype(kind), labels, 16), steps=3, run_dir=tmp_path)
+    told = f"values from {images.min()} to {images.max()}: scale them"
+    assert (told in str(raised.value)) is named

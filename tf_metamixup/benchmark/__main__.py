@@ -1,0 +1,211 @@
+"""`python -m tf_metamixup.benchmark`: what a meta step costs beside MixUp's, and what it finds.
+
+A few hundred steps of training come first. Then, on one device:
+
+- the steps are timed on one batch held in memory, in rounds: in each round the plain step and every
+  meta step run in turn, in short slices, so that what else the machine does hits all of them; a
+  ratio is taken within a round, and the median over rounds is told with the smallest and largest;
+- the peak memory of a step is what TensorFlow's allocator held at most during it, with the weights
+  and optimizer slots of all the steps compared, which stay (a copy of the momentum each). Buffers
+  that libraries take past the allocator, the graph and the program itself are not in it. On the CPU
+  it is known only with TF_CPU_ALLOCATOR_USE_BFC=true, which this command sets; else it is null;
+- the seconds of a trace are what the first call takes longer than the second;
+- each estimator's gradient for lambda is compared with that of `nested`, on the same batches, and
+  with that of `nested` over the whole meta set at once. Where the batch is no smaller than the meta
+  set, the two are the same. Training goes on meanwhile, so that cached features have every age;
+- images/s of the training loop with its pipeline are compared with those of the step alone, and
+  with those of Keras's own training with its MixUp (see `keras_fit`).
+
+Timed steps have a learning rate below rounding, so the weights stay where training left them. The
+gradients are those at the learning rate of training, which is by default 0.1 for a batch of 128 or
+more and in proportion less for a smaller one (linear scaling, Goyal et al. 2017): at 0.1 and a
+batch of 16 a PreActResNet, whose last unit no BatchNorm follows, diverges within 20 steps.
+"""
+
+import dataclasses
+import json
+import logging
+import pathlib
+import sys
+import warnings
+from typing import Any
+
+from absl import flags
+
+from tf_metamixup import main as job
+from tf_metamixup.benchmark import timing
+from tf_metamixup.benchmark.gradients import REFERENCE
+from tf_metamixup.benchmark.timing import Plan
+from tf_metamixup.config import META, Config
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs.atomic import replacing
+
+PLAIN = "beta"
+# Estimator of lambda's gradient -> the policy that uses it.
+ESTIMATORS = {
+    REFERENCE: META,
+    "vjp": "meta(estimator='vjp')",
+    "cached": "meta(estimator='cached')",
+}
+
+# Flags of `main` that count here too.
+FLAGS = (
+    *("dataset", "data_dir", "num_meta", "train_examples"),
+    *("architecture", "batch_size", "learning_rate", "seed"),
+)
+
+FULL_RATE_BATCH = 128
+
+
+def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
+    """What a command line asks for: the training, the measuring and where the JSON goes.
+
+    Raises:
+        UserError: an unknown flag, or a value that is not allowed.
+    """
+    values = flags.FlagValues()
+    job.define_flags(values, FLAGS)
+    common = {"flag_values": values, "module_name": "benchmark"}
+    flags.DEFINE_string("json", None, "file that the results go to", **common)
+    flags.DEFINE_integer("steps", Plan.steps, "training before", lower_bound=1, **common)
+    flags.DEFINE_integer("rounds", Plan.rounds, "rounds of timing", lower_bound=3, **common)
+    flags.DEFINE_float("seconds", Plan.seconds, "of a step's round", lower_bound=0, **common)
+    flags.DEFINE_integer(
+        "batches", Plan.batches, "that gradients are compared on", lower_bound=1, **common
+    )
+    job.read_flags(values, argv, __doc__)
+    plan = Plan(**{field.name: values[field.name].value for field in dataclasses.fields(Plan)})
+    config = job.config_of(values)
+    if not values["learning_rate"].present:
+        rate = config.learning_rate * min(1, config.batch_size / FULL_RATE_BATCH)
+        config = dataclasses.replace(config, learning_rate=rate)
+    return config, plan, values["json"].value
+
+
+class Results:
+    """The JSON file, which is written whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+
+    def __init__(self, path: str):
+        self._path = pathlib.Path(path).expanduser()
+        probe = self._path.with_name(f".{self._path.name}.probe")
+        try:
+            if self._path.is_dir():
+                raise IsADirectoryError(None, "it is a folder")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write --json={path}: {error.strerror}") from error
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Replaces the file."""
+        with replacing(self._path) as file:
+            file.write(json.dumps(content, indent=1).encode())
+
+
+def run(config: Config, plan: Plan) -> dict[str, Any]:
+    """Trains and measures; returns the content of the JSON file."""
+    from tf_metamixup import models
+    from tf_metamixup.benchmark import gradients, keras_fit, workload
+    from tf_metamixup.core.schedules import warm_up
+    from tf_metamixup.distribution.strategy import local_strategy
+    from tf_metamixup.experiment import default_warmup
+    from tf_metamixup.training import loop
+
+    # Each subject has graphs of its own, which TensorFlow takes for retracing.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    strategy = local_strategy(1)
+    work = workload.make(config, strategy)
+    rate = warm_up(work.config.learning_rate, default_warmup(work.model))
+    prepared = work.prepared
+    trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
+    gradients.train(trained[REFERENCE], plan.steps)
+    cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), plan)
+    _report("timing the steps")
+    plain, *metas = (
+        timing.Subject(work.graphs(policy, timing.FROZEN, plan.steps), plan.steps, plan)
+        for policy in (PLAIN, *ESTIMATORS.values())
+    )
+    measured = timing.costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
+    estimators = measured["estimators"]
+    for name, cost in estimators.items():
+        ratio = timing.spread(cost["ratio"], cost["ratio_range"])
+        _report(f"{name}: {ratio} times the plain step")
+    _report("timing the pipeline")
+    image_shape, classes = work.model.input_shape[1:], work.model.output_shape[-1]
+    copy = models.make(work.config.architecture, image_shape, classes)
+    fit = keras_fit.timed(copy, prepared.labelled, work.preprocess, classes, timing.FROZEN)
+    return {
+        "plain": measured["plain"] | {"feed": timing.feed(plain)},
+        "estimators": {name: estimators[name] | cosines[name] for name in ESTIMATORS},
+        "feed": timing.feed(metas[0]),
+        "keras_fit": timing.beside_keras(plain, fit),
+        "settings": {
+            **{name: getattr(work.config, name) for name in FLAGS if name != "data_dir"},
+            **dataclasses.asdict(plan),
+            "meta_batch_size": prepared.meta.batch_size,
+            "image_shape": list(image_shape),
+            "parameters": work.model.count_params(),
+            "policies": {"plain": PLAIN, **ESTIMATORS},
+            "device": timing.describe(timing.device_name(strategy)),
+        },
+        "versions": loop.versions(),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Formats the results as a table."""
+    columns = "{:<18} {:>11} {:>6} {:>14} {:>9} {:>8} {:>7} {:>11}".format
+    titles = ("ms/step", "ratio", "range", "peak MiB", "trace s", "cosine", "full meta")
+    lines = [columns("", *titles)]
+    for name, cost in {"plain MixUp": result["plain"], **result["estimators"]}.items():
+        peak = cost["peak_mib"]
+        cells = [
+            f"{1000 * cost['seconds']:.2f}",
+            *("1", ""),
+            "unknown" if peak is None else f"{peak:.1f}",
+            f"{cost['trace_seconds']:.1f}",
+            *("", ""),
+        ]
+        if "ratio" in cost:
+            low, high = cost["ratio_range"]
+            cells[1:3] = f"{cost['ratio']:.2f}", f"{low:.2f} to {high:.2f}"
+            cells[5:] = f"{cost['cosine']:.3f}", f"{cost['cosine_full_meta']:.3f}"
+        lines.append(columns(name, *cells))
+    for name, fed in (("plain", result["plain"]["feed"]), (REFERENCE, result["feed"])):
+        lines.append(
+            f"images/s of the {name} step with its pipeline over those without: "
+            f"{timing.spread(fed['ratio'], fed['rounds'])}"
+        )
+    fit = result["keras_fit"]
+    lines.append(
+        "images/s of the plain step with its pipeline over those of Keras's fit with its MixUp: "
+        f"{timing.spread(fit['ratio'], fit['rounds'])}"
+    )
+    return "\n".join(lines)
+
+
+def _report(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+
+    def write(config: Config, plan: Plan, path: str | None) -> None:
+        file = Results(path) if path else None
+        result = run(config, plan)
+        print(table(result))
+        if file:
+            file.write(result)
+
+    return job.measure(lambda: parse(argv), write)
+
+
+if __name__ == "__main__":
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(main(sys.argv))

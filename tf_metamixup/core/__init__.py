@@ -1,0 +1,1 @@
+"""What everything else builds on: errors, registries, random numbers, clocks, metrics, signals."""

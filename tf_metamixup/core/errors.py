@@ -1,0 +1,18 @@
+"""The errors that are told to a person without a stack trace."""
+
+
+class UserError(ValueError):
+    """Says what the user can correct; shown as one message, without a traceback.
+
+    The message names the value, what is allowed and what to do; `main` prints it and exits.
+    """
+
+
+class UnknownNameError(UserError):
+    """A name on the command line that nothing has; `main` exits as for any other bad flag."""
+
+
+def reason(error: Exception) -> str:
+    """Returns what the system says in `error`, without TensorFlow's prefixes and lines."""
+    said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    return (said.splitlines() or [""])[0].rpartition("}} ")[2]

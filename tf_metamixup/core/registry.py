@@ -1,0 +1,139 @@
+"""Names to things: `make("wrn(depth=16, width=2)")`, with literals only and nothing executed."""
+
+import ast
+import contextlib
+import importlib
+import inspect
+import math
+import pkgutil
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tf_metamixup.core.errors import UserError
+
+
+class Spec(NamedTuple):
+    """Holds a parsed `name(option=value, ...)`; `str()` gives its canonical text."""
+
+    name: str
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value!r}" for key, value in sorted(self.options.items()))
+        return f"{self.name}({options})" if options else self.name
+
+
+class Registry:
+    """Maps names to things of one kind (methods, policies, architectures).
+
+    A thing is a callable. Its parameters with a default are its options, which a user may set;
+    parameters without one are context that the caller of `make` passes.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._makers: dict[str, Callable[..., Any]] = {}
+
+    def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Registers the decorated callable as `name`."""
+
+        def decorate(maker):
+            if name in self._makers:
+                raise RuntimeError(f"{self.kind} {name!r} is registered twice")
+            self._makers[name] = maker
+            return maker
+
+        return decorate
+
+    def names(self) -> list[str]:
+        """Returns all known names, sorted."""
+        return sorted(self._makers)
+
+    def parse(self, text: str) -> Spec:
+        """Reads `name`, `name(value)` (the first option) or `name(option=value, ...)`.
+
+        Options that equal their default are left out, so that equal things have equal specs.
+
+        Raises:
+            UserError: for malformed text, an unknown name or option, or a value of another type;
+                the message lists what is known.
+        """
+        name, positional, options = self._syntax(text)
+        if name not in self._makers:
+            raise UserError(
+                f"unknown {self.kind} {name!r}; known: {', '.join(self.names()) or 'none'}"
+            )
+        known = self._options(name)
+        if positional:
+            if len(positional) > 1 or not known:
+                raise UserError(
+                    f"{self.kind} {text!r}: write options as option=value; {self._describe(known)}"
+                )
+            first = next(iter(known))
+            if first in options:
+                raise UserError(f"{self.kind} {text!r} gives {first!r} twice")
+            options = {first: positional[0], **options}
+        for option, value in options.items():
+            if option not in known:
+                raise UserError(
+                    f"{self.kind} {name!r} has no option {option!r}; {self._describe(known)}"
+                )
+            options[option] = self._typed(name, known[option], value)
+        return Spec(name, {k: v for k, v in options.items() if v != known[k].default})
+
+    def make(self, text: str, *context: Any) -> Any:
+        """Makes what `text` describes; `context` fills the parameters that have no default."""
+        name, options = self.parse(text)
+        return self._makers[name](*context, **options)
+
+    def _syntax(self, text: str) -> tuple[str, list[Any], dict[str, Any]]:
+        wanted = f"cannot read the {self.kind} {text!r}; write name or name(option=value, ...)"
+        try:
+            node = ast.parse(text.strip(), mode="eval").body
+            if isinstance(node, ast.Name):
+                return node.id, [], {}
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                raise UserError(wanted)
+            options = {}
+            for keyword in node.keywords:
+                if keyword.arg is None or keyword.arg in options:
+                    raise UserError(wanted)
+                options[keyword.arg] = ast.literal_eval(keyword.value)
+            return node.func.id, [ast.literal_eval(value) for value in node.args], options
+        except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+            raise UserError(wanted) from error
+
+    def _options(self, name: str) -> dict[str, inspect.Parameter]:
+        parameters = inspect.signature(self._makers[name]).parameters.values()
+        return {p.name: p for p in parameters if p.default is not p.empty}
+
+    def _describe(self, known: dict[str, inspect.Parameter]) -> str:
+        if not known:
+            return "it has no options"
+        return "its options: " + ", ".join(f"{p.name}={p.default!r}" for p in known.values())
+
+    def _typed(self, name: str, parameter: inspect.Parameter, value: Any) -> Any:
+        allowed = typing.get_args(parameter.annotation) or (parameter.annotation,)
+        if type(value) is int and float in allowed and int not in allowed:
+            with contextlib.suppress(OverflowError):
+                value = float(value)
+        fits = any(
+            kind is type(value) or (kind is None and value is None)
+            for kind in (types.NoneType if a is None else a for a in allowed)
+        )
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+            kinds = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+            raise UserError(
+                f"{self.kind} {name!r}: option {parameter.name}={value!r} must be a finite {kinds}"
+                if float in allowed
+                else f"{self.kind} {name!r}: option {parameter.name}={value!r} must be {kinds}"
+            )
+        return value
+
+
+def discover(package: str, path: list[str]) -> None:
+    """Imports every module of `package` (its `__path__`), so that each registers what it holds."""
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")

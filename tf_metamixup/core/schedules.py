@@ -1,0 +1,78 @@
+"""What changes as training goes on: the clock, and schedules that are functions of it."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+class Clock(NamedTuple):
+    """Holds when a step happens.
+
+    Attributes:
+        step: int64 scalar, optimiser steps taken before this one.
+        epoch: int64 scalar, from 0.
+        learning_rate: scalar, eta of this step.
+        progress: float32 scalar in [0, 1), the share of the run's steps that is done.
+    """
+
+    step: tf.Tensor
+    epoch: tf.Tensor
+    learning_rate: tf.Tensor
+    progress: tf.Tensor
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises a learning rate linearly over the first steps (Goyal et al. 2017).
+
+    The rate of step t is min(1, (t + 1) / warmup_steps) times what it would be without.
+
+    Args:
+        learning_rate: a number, or a Keras schedule of the step.
+        warmup_steps: steps until the whole rate is reached, at least 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        warmup_steps: int,
+    ):
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+
+    def __call__(self, step):
+        """Returns the rate of `step`, counted from 0: a float32 scalar."""
+        rate = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        share = tf.minimum(1.0, (tf.cast(step, tf.float32) + 1) / self.warmup_steps)
+        return tf.cast(rate, tf.float32) * share
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments as JSON has them."""
+        rate = self.learning_rate
+        if callable(rate):
+            rate = keras.optimizers.schedules.serialize(rate)
+        return {"learning_rate": rate, "warmup_steps": self.warmup_steps}
+
+
+def warm_up(learning_rate, warmup_steps: int):
+    """Returns a `WarmUp`, or the number or schedule as it is where there are no steps of it."""
+    return WarmUp(learning_rate, warmup_steps) if warmup_steps else learning_rate
+
+
+def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Computes max(0, sigma_0 - sigma_d * floor(t / K)), float32 scalar (paper III.C).
+
+    The printed formula would give -0.55 at t = 30; this is what its sentence says, "decreased by
+    sigma_d every K epochs".
+    """
+    drops = tf.cast(epoch // period, tf.float32)
+    return tf.maximum(0.0, start - decay * drops)
+
+
+def linear_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
+    """Computes min(1, t / T), T = `share` of the run (MixMatch's code); 1 at share 0."""
+    return tf.minimum(1.0, progress / share) if share else tf.ones_like(progress)
+
+
+def sigmoid_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
+    """Computes exp(-5 (1 - t/T)^2) up to T = `share` of the run, then 1 (Tarvainen 2017)."""
+    return tf.exp(-5.0 * (1 - linear_ramp(share, progress)) ** 2)

@@ -1,0 +1,1 @@
+"""Replicas and workers: the strategy, rendezvous of workers, and sums over replicas."""

@@ -1,0 +1,184 @@
+"""From settings to a run, and from a finished run back to its data and network."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.optimizers import schedules
+
+from tf_metamixup import data, methods, models
+from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.schedules import warm_up
+from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.distribution.workers import Workers
+from tf_metamixup.models.layers import is_normalized
+from tf_metamixup.runs.checkpoints import Checkpoints
+from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.trainer import Trainer
+
+# Of networks without normalization layers.
+WARMUP_STEPS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """What a run is made of.
+
+    Attributes:
+        config: the settings, all filled in.
+        source: the data set.
+        prepared: what the run reads of it.
+        trainer: with initial weights.
+    """
+
+    config: Config
+    source: data.Source
+    prepared: data.Prepared
+    trainer: Trainer
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.config.epochs * self.prepared.epoch_steps
+
+    @property
+    def training(self) -> dict[str, Stream | None]:
+        """What is trained on, by name, as `Trainer.fit` takes it."""
+        names = ("labelled", "unlabelled", "meta")
+        return {name: getattr(self.prepared, name) for name in names}
+
+    @functools.cached_property
+    def graphs(self) -> Graphs:
+        """What training needs, made at its first use."""
+        return self.trainer.graphs(
+            **self.training, epoch_steps=self.prepared.epoch_steps, steps=self.steps
+        )
+
+
+def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
+    """The run of `config` on the devices of `strategy`.
+
+    Raises:
+        UserError: the data are not there, or cannot be split or dealt as the settings say.
+    """
+    config = config.on_devices(strategy.num_replicas_in_sync)
+    with Workers(strategy).together():
+        source = data.load(
+            config.dataset, config.data_dir, config.image_size, config.corrupt_images
+        )
+        config = config.with_data_defaults(
+            classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
+        )
+        method = methods.make(config.method)
+        prepared = data.prepare(source, config, method.views)
+    if config.evaluate_every is None:
+        config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = models.make(config.architecture, source.image_shape, len(source.classes))
+    if config.warmup_steps is None:
+        config = dataclasses.replace(config, warmup_steps=default_warmup(model))
+    trainer = Trainer(
+        model,
+        method,
+        config.policy,
+        make_schedule(config, config.epochs * prepared.epoch_steps),
+        optimizer=config.optimizer,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        weight_decay_on=config.weight_decay_on,
+        seed=config.seed,
+        preprocess=data.scale,
+        class_names=source.classes,
+        row_groups=config.row_groups,
+        mixed_bfloat16=config.mixed_bfloat16,
+        jit=config.jit,
+    )
+    return Assembly(config, source, prepared, trainer)
+
+
+def default_warmup(model: keras.Model) -> int:
+    """Returns how many steps of warm-up a network gets where the settings name none.
+
+    At the paper's rate of 0.1 and momentum of 0.9 the first steps kill `cnn3` on half of the seeds
+    (WORKSPACE.md has the measured losses); networks with normalization layers bear them.
+    """
+    return 0 if is_normalized(model) else WARMUP_STEPS
+
+
+def make_schedule(config: Config, steps: int):
+    """Returns eta as a function of the step (IV.B), a number where it is constant."""
+    return warm_up(_decay(config, steps), config.warmup_steps or 0)
+
+
+def _decay(config: Config, steps: int):
+    rate = config.learning_rate
+    if config.schedule == "constant":
+        return rate
+    if config.schedule == "cosine":
+        return schedules.CosineDecay(rate, steps)
+    if config.schedule == "late":
+        return schedules.PiecewiseConstantDecay([round(0.8 * steps) - 1], [rate, rate / 5])
+    # "divided by 10 after 60, 120 and 180 epochs" of 200.
+    return schedules.PiecewiseConstantDecay(
+        # Keras keeps the old rate up to and with the boundary.
+        [round(steps * share) - 1 for share in (0.3, 0.6, 0.9)],
+        [rate * factor for factor in (1, 0.1, 0.01, 0.001)],
+    )
+
+
+def rebuild(
+    folder: str | os.PathLike, result: Mapping[str, Any], data_dir: str | None = None
+) -> Assembly:
+    """What a run was made of, with the weights that it ended with, on one device.
+
+    Settings are values and names from registries; nothing in the folder is executed.
+
+    Args:
+        folder: the run directory.
+        result: its `result.json`.
+        data_dir: where its TFDS data lies now; by default where it lay then.
+
+    Raises:
+        UserError: settings that make no run, other data than it was trained on, no checkpoint.
+    """
+    config, folder = result["config"], pathlib.Path(folder)
+    fields = {field.name for field in dataclasses.fields(Config)}
+    # What an older version did not record, it did not have: the default is what it did.
+    if unknown := config.keys() - fields:
+        raise UserError(
+            f"{folder} has settings that `python -m tf_metamixup.main` of this version does not "
+            f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt; of a "
+            "model of your own they are in your own program"
+        )
+    own = Config(**{**config, "data_dir": data_dir or config.get("data_dir")})
+    # One device computes what the replicas did, if it keeps their row groups.
+    alone = dataclasses.replace(own, replicas=1).with_mode_defaults()
+    assembly = assemble(alone, tf.distribute.get_strategy())
+    splits = assembly.prepared.splits.named(assembly.source.train.ids)
+    if splits != _json(folder / "splits.json"):
+        raise UserError(
+            f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
+            "trained on: its parts differ from splits.json; say with --data_dir where that one lies"
+        )
+    progress = Checkpoints(folder / "checkpoints", assembly.graphs.variables).restore()
+    if progress is None or progress.state["step"] != result["steps"]:
+        raise UserError(
+            f"{folder}/checkpoints does not hold the end of the run, step {result['steps']}; "
+            "train it again in a new --run_dir"
+        )
+    return assembly
+
+
+def _json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}; train the run again") from error

@@ -1,0 +1,1 @@
+"""What a finished run leaves behind: SavedModel, LiteRT models and the model card."""

@@ -1,0 +1,257 @@
+"""A Keras model as a function of its weights: `logits = network.forward(theta)(x)`."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import CALLS, Draws, fold
+from tf_metamixup.distribution import replicas
+from tf_metamixup.models import head
+
+
+class Forward:
+    """Maps images [N, H, W, C] to logits [N, classes] at fixed weights, in training mode.
+
+    Calling it changes nothing. The state that the first pass through each layer would leave behind
+    (BatchNorm's moving statistics) is kept, and `Network.commit` is the only way it reaches the
+    model.
+
+    Attributes:
+        draws: this step's random numbers.
+        state: values of the model's non-trainable variables, by `id` of the variable.
+    """
+
+    def __init__(
+        self, network: "Network", model: keras.Model, theta: Sequence[tf.Tensor], draws: Draws
+    ):
+        self._network = network
+        self._model = model
+        self._theta = list(theta)
+        self.draws = draws
+        self.state: dict[int, tf.Tensor] = {}
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns logits with batch statistics and this step's dropout masks."""
+        return self._run(self._model, x)
+
+    def part(self, name: str, x):
+        """Returns what a further part of the network returns for `x`."""
+        return self._run(self._network.parts[name], x)
+
+    def average(self) -> "Forward":
+        """Returns the model at the average of its weights over the steps so far."""
+        own = len(self._network.averages)
+        averages = [tf.convert_to_tensor(variable) for variable in self._network.averages]
+        theta = [*averages, *self._theta[own:]]
+        return Forward(self._network, self._model, theta, self.draws)
+
+    def _run(self, model: keras.Model, x):
+        outputs, state = self._network.apply(model, self._theta, x, self.draws)
+        self.state = state | self.state
+        return outputs
+
+
+class Network:
+    """Wraps a built Keras model that returns logits as a function of its weights.
+
+    Args:
+        model: the model; what it holds beside trainable variables may be moving statistics and
+            random seeds.
+        preprocess: stored images -> what the model takes; None leaves them as they are.
+        parts: further Keras models by name, made of the model's layers or of new ones. The
+            trainable variables of new ones are trained with the model's; their moving statistics
+            are never read.
+        average: decay d of an exponential average of the model's trainable variables; None keeps
+            none. The weights after step t, from 1, count max(1 - d, 1 / t): at first it is their
+            plain mean, without the initial weights, so that short runs have a use of it.
+        predicts_average: whether evaluation and export use the average.
+        twin: the same model at another precision (see `precision.twin`), which the passes that need
+            not be exact are made with; None makes all with the model.
+
+    Attributes:
+        trainable: the trainable variables, the model's first: what `theta` are the values of.
+        averages: one variable for each trainable one of the model; empty without an average.
+        head: indices in `trainable` of the weights of the head; see `models.head`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess=None,
+        parts: Mapping[str, keras.Model] | None = None,
+        average: float | None = None,
+        predicts_average: bool = False,
+        twin: keras.Model | None = None,
+    ):
+        self.model = model
+        self._twin = twin
+        self.parts = dict(parts or {})
+        self._preprocess = preprocess
+        models = [model, *self.parts.values()]
+        self.trainable = _distinct(v for m in models for v in m.trainable_variables)
+        self._place = {id(variable): place for place, variable in enumerate(self.trainable)}
+        stepped = [v for layer in head.layers(model) for v in layer.trainable_variables]
+        self.head = tuple(sorted(self._place[id(variable)] for variable in stepped))
+        seeds = {id(v) for m in models for v in m.variables}
+        seeds -= {id(w) for m in models for w in m.weights}
+        others = _distinct(v for m in models for v in m.non_trainable_variables)
+        self._seed_numbers = {
+            id(variable): number
+            for number, variable in enumerate(v for v in others if id(v) in seeds)
+        }
+        self._average = average
+        self._predicts_average = predicts_average
+        self.averages = [] if average is None else _copies(model.trainable_variables)
+
+    @property
+    def theta(self) -> list[tf.Tensor]:
+        """The current weights, as tensors."""
+        return [tf.convert_to_tensor(v) for v in self.trainable]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables, in a stable order."""
+        models = [self.model, *self.parts.values()]
+        return _distinct([*(v for m in models for v in m.variables), *self.averages])
+
+    def preprocess(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps stored images, any number of leading axes, to the model's input."""
+        images = images if self._preprocess is None else self._preprocess(images)
+        return tf.cast(images, self.model.compute_dtype)
+
+    def forward(self, theta: Sequence[tf.Tensor], draws: Draws, *, exact: bool = False) -> Forward:
+        """Returns the model at `theta` with batch statistics and this step's dropout masks.
+
+        Args:
+            theta: values of `trainable`.
+            draws: decide the dropout masks.
+            exact: whether in the precision of the weights, also where there is a twin.
+        """
+        model = self.model if exact or self._twin is None else self._twin
+        return Forward(self, model, theta, draws)
+
+    def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
+        """Computes (outputs, state after the pass by `id` of the variable), a pure function.
+
+        Args:
+            model: the network's model, its twin or one of its parts.
+            theta: values of `trainable`.
+            x: its input.
+            draws: decide the dropout masks.
+        """
+        # A twin's own variables stand in the same order, and hold nothing.
+        owner = self.model if model is self._twin else model
+        weights = [theta[self._place[id(v)]] for v in owner.trainable_variables]
+        state = [self._value(v, draws) for v in owner.non_trainable_variables]
+        outputs, state = model.stateless_call(weights, state, x, training=True)
+        return outputs, {
+            id(variable): tf.convert_to_tensor(value)
+            for variable, value in zip(owner.non_trainable_variables, state, strict=True)
+        }
+
+    def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:
+        """Writes moving statistics and lets the averages follow the weights, after the optimizer.
+
+        The statistics are averaged over the replicas, so that they never part.
+
+        Args:
+            state: of a `Forward`.
+            step: the steps taken before this one.
+        """
+        kept = [
+            variable
+            for variable in self.model.non_trainable_variables
+            if id(variable) in state and id(variable) not in self._seed_numbers
+        ]
+        if kept:
+            values = replicas.mean([state[id(variable)] for variable in kept])
+            for variable, value in zip(kept, values, strict=True):
+                variable.assign(value)
+        for average, variable in zip(self.averages, self.model.trainable_variables, strict=False):
+            value = tf.convert_to_tensor(average)
+            share = tf.maximum(1 / (tf.cast(step, tf.float64) + 1), 1 - self._average)
+            average.assign(
+                value + tf.cast(share, value.dtype) * (tf.convert_to_tensor(variable) - value)
+            )
+
+    def predict(self, images: tf.Tensor) -> tf.Tensor:
+        """Maps stored images [N, ...] to logits [N, classes], with moving statistics."""
+        return self.infer(self.preprocess(images))
+
+    def infer(self, x: tf.Tensor, model: keras.Model | None = None) -> tf.Tensor:
+        """Maps scaled images [N, ...] to logits [N, classes], with moving statistics.
+
+        Args:
+            x: what `preprocess` gives, or mixtures of it.
+            model: one that ends in another of the model's layers, for what that layer gives.
+        """
+        model = model or self.model
+        if not self._predicts_average:
+            return model(x, training=False)
+        averages = [self.averages[self._place[id(v)]] for v in model.trainable_variables]
+        weights, state = (
+            [tf.convert_to_tensor(variable) for variable in variables]
+            for variables in (averages, model.non_trainable_variables)
+        )
+        return model.stateless_call(weights, state, x, training=False)[0]
+
+    def _value(self, variable: keras.Variable, draws: Draws) -> tf.Tensor:
+        """Returns a non-trainable variable; a random seed is replaced by this step's."""
+        number = self._seed_numbers.get(id(variable))
+        if number is None:
+            return tf.convert_to_tensor(variable)
+        # A fold keeps what it folds in as its second half; only one more mixes it in.
+        key = fold(fold(fold(draws.seed, "dropout"), number), "key")[0]
+        replica = tf.cast(draws.piece, tf.int64) * CALLS
+        return tf.cast(tf.stack([key, replica]), variable.dtype)
+
+
+def check_model(model) -> None:
+    """Refuses what the step would train wrongly.
+
+    Raises:
+        UserError: the model is not built, returns no logits or has losses of its own.
+    """
+    if not isinstance(model, keras.Model) or not model.built or not model.trainable_variables:
+        raise UserError("the model must be a built keras.Model with trainable variables")
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
+        raise UserError(
+            f"the model must return logits [rows, classes], and it returns {shape}; of a network "
+            "without a classifier, pool the features and add a Dense layer"
+        )
+    last = model
+    while isinstance(last, keras.Model) and last.layers:
+        last = last.layers[-1]
+    softmax = getattr(last, "activation", None) is keras.activations.softmax
+    if softmax or isinstance(last, keras.layers.Softmax):
+        raise UserError(
+            f"the model ends in a softmax (layer {last.name!r}), but the losses take logits; build "
+            "it without one (in keras.applications: classifier_activation=None)"
+        )
+    if model.losses:
+        raise UserError(
+            "the model has losses of its own (regularizers or add_loss), which the step does not "
+            "read; build it without them and use weight_decay"
+        )
+
+
+def _distinct(variables) -> list[keras.Variable]:
+    """Returns each variable once, in the order of its first position."""
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+    return [
+        keras.Variable(
+            tf.convert_to_tensor(variable),
+            dtype=variable.dtype,
+            trainable=False,
+            # Every replica computes the same.
+            aggregation="only_first_replica",
+            name=f"{variable.name}_average",
+        )
+        for variable in variables
+    ]

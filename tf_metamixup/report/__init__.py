@@ -1,0 +1,1 @@
+"""Tables of finished runs beside the paper's, and comparisons paired by seed."""

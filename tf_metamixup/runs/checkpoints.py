@@ -1,0 +1,146 @@
+"""Checkpoints: whole or not there, checked before they are used, the last two kept.
+
+Each is a folder `step-N` that is written under another name, flushed to disk and then renamed.
+Beside TensorFlow's own files it holds `state.json` (what the host knows), `arrays.npz` (what it
+has counted) and `SHA256SUMS`.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import warnings
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError, reason
+
+KEEP = 2
+SUMS = "SHA256SUMS"
+
+
+class Progress(NamedTuple):
+    """What the host knows of a run: JSON values, and named arrays."""
+
+    state: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they lie.
+        variables: everything that training changes on the device, in a stable order.
+    """
+
+    def __init__(self, folder: pathlib.Path, variables: list[keras.Variable]):
+        self._folder = folder
+        # Explicit lists: tracking a Keras model misses seeds, and layers held in Python lists.
+        self._values = tf.train.Checkpoint(values=[variable.value for variable in variables])
+        # Without names: those of a second model in one process are numbered on.
+        self._shapes = [[list(v.shape), str(v.dtype)] for v in variables]
+
+    def path(self, step: int) -> pathlib.Path:
+        """Where the checkpoint of `step` lies."""
+        return self._folder / f"step-{step:010d}"
+
+    def save(self, step: int, progress: Progress) -> None:
+        """Writes the checkpoint of `step` and removes all but the newest two.
+
+        Raises:
+            UserError: the disk is full or cannot be written; older checkpoints are intact.
+        """
+        final = self.path(step)
+        draft = self._folder / ".draft"
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            self._values.write(str(draft / "variables"))
+            state = {"step": step, "shapes": self._shapes, **progress.state}
+            (draft / "state.json").write_text(json.dumps(state))
+            np.savez_compressed(draft / "arrays.npz", **progress.arrays)
+            sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+            (draft / SUMS).write_text("".join(f"{s}  {name}\n" for name, s in sums.items()))
+            for path in (*draft.iterdir(), draft):
+                _flush(path)
+            shutil.rmtree(final, ignore_errors=True)
+            draft.rename(final)
+            _flush(self._folder)
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise UserError(
+                f"cannot write a checkpoint into {self._folder}: {reason(error)}. Older "
+                "checkpoints are intact: make room or mend the folder, and start the same command "
+                "again"
+            ) from error
+        # Newer ones were found damaged, else the run would have gone on from them.
+        kept = [folder for folder in self._newest_first() if folder <= final][:KEEP]
+        for other in set(self._newest_first()) - set(kept):
+            shutil.rmtree(other, ignore_errors=True)
+
+    def restore(self) -> Progress | None:
+        """Loads the newest undamaged checkpoint into the variables; None if there is none.
+
+        Raises:
+            UserError: it was made for other variables, or all checkpoints are damaged.
+        """
+        found = self._newest_first()
+        for folder in found:
+            damage = _damage(folder)
+            if damage:
+                warnings.warn(
+                    f"checkpoint {folder} is damaged ({damage}); trying the one before",
+                    stacklevel=2,
+                )
+                continue
+            state = json.loads((folder / "state.json").read_text())
+            if state.pop("shapes") != self._shapes:
+                raise UserError(
+                    f"checkpoint {folder} holds other variables than this model and optimizer; "
+                    "choose another --run_dir"
+                )
+            self._values.read(str(folder / "variables")).assert_existing_objects_matched()
+            with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+                return Progress(state, dict(arrays))
+        if found:
+            raise UserError(
+                f"every checkpoint in {self._folder} is damaged; remove the folder to start anew"
+            )
+        return None
+
+    def _newest_first(self) -> list[pathlib.Path]:
+        return sorted(self._folder.glob("step-*"), reverse=True)
+
+
+def _damage(folder: pathlib.Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        lines = (folder / SUMS).read_text().splitlines()
+        expected = {name: digest for digest, name in (line.split("  ") for line in lines)}
+        present = {path.name for path in folder.iterdir()} - {SUMS}
+        if differing := expected.keys() ^ present:
+            return f"{', '.join(sorted(differing))} is missing in the folder or in {SUMS}"
+        for name, digest in expected.items():
+            if _sha256(folder / name) != digest:
+                return f"{name} has changed"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: pathlib.Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

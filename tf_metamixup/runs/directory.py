@@ -1,0 +1,140 @@
+"""A run's folder: whose it is, and its small files, each written whole or not at all."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs.atomic import replacing
+
+
+class RunDirectory:
+    """The folder of one run; layout in README.md.
+
+    Args:
+        path: created if missing.
+
+    Raises:
+        UserError: it cannot be created or written.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path).expanduser()
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.saved_model = self.path / "saved_model"
+        self.litert = self.path / "litert"
+        with self._told():
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for this process; the kernel lets go of it however the process ends.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        with self._told():
+            lock = (self.path / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"run directory {self.path} is in use by another process; wait for it or "
+                    "choose another --run_dir"
+                ) from None
+            yield
+
+    def claim(self, settings: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Writes `config.json`, or checks that the folder belongs to a run of these settings.
+
+        Args:
+            settings: what makes two runs the same.
+            facts: what is recorded beside them (versions, other settings).
+
+        Raises:
+            UserError: naming every setting that differs.
+        """
+        settings = json.loads(json.dumps(settings))
+        theirs = self.read("config.json")
+        if theirs is None:
+            self.write_json("config.json", {"settings": settings, **facts})
+            return
+        theirs = theirs.get("settings", {})
+        differing = [
+            f"{name}: {theirs.get(name)!r} there, {settings.get(name)!r} here"
+            for name in sorted(theirs.keys() | settings.keys())
+            if theirs.get(name) != settings.get(name)
+        ]
+        if differing:
+            raise UserError(
+                f"run directory {self.path} belongs to a run of other settings "
+                f"({'; '.join(differing)}); choose another --run_dir, or the same settings"
+            )
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The JSON file `name`, or None if it is missing.
+
+        Raises:
+            UserError: it is not a JSON object.
+        """
+        try:
+            content = json.loads((self.path / name).read_text())
+            if not isinstance(content, dict):
+                raise ValueError("not a JSON object")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"cannot read {self.path / name}: {error}; mend or remove it"
+            ) from error
+        return content
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """The `.npz` file `name`, or None if it is missing.
+
+        Raises:
+            UserError: it is no such file.
+        """
+        try:
+            with np.load(self.path / name, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"cannot read {self.path / name}: {error}; mend or remove it"
+            ) from error
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Replaces the JSON file `name`."""
+        with self._replacing(name) as file:
+            file.write(json.dumps(content, indent=1).encode())
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Replaces the `.npz` file `name`."""
+        with self._replacing(name) as file:
+            np.savez_compressed(file, **arrays)
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str):
+        with self._told(), replacing(self.path / name) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _told(self):
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write into the run directory {self.path}: {error.strerror or error}; "
+                "choose another --run_dir or make room"
+            ) from error

@@ -1,0 +1,182 @@
+"""What a run has seen so far: one entry an epoch, and the lambdas by histogram and class pair."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from tf_metamixup.core.metrics import Evaluation
+
+BINS = 50
+# Above this many classes the class-pair table is kept of the last epoch only.
+PAIR_CLASSES = 100
+# Columns of the rows that the step reports, one row a trained-on pair.
+LAM, START, MOVE, CLASS_I, CLASS_J, ACCEPTED = range(6)
+
+
+class Epoch:
+    """Sums over the steps of one epoch that is under way."""
+
+    def __init__(self, classes: int):
+        self.sums: dict[str, np.ndarray] = {}
+        self.before = np.zeros(BINS, np.int64)
+        self.after = np.zeros(BINS, np.int64)
+        self.pair_sum = np.zeros((classes, classes), np.float64)
+        self.pair_count = np.zeros((classes, classes), np.int64)
+        self.lambdas: list[np.ndarray] = []  # float32 [n, 2]: lambda, distance moved
+
+    def add(self, metrics: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        """Takes in some steps.
+
+        Args:
+            metrics: (numerator, denominator) of each step, [steps, 2] by name.
+            rows: [n, 6], one mixed row each (see the columns above).
+        """
+        # Nothing here may depend on how many steps one call took, which is a matter of time: a
+        # resumed run takes other calls. Hence one addition after the other.
+        for name, ratios in metrics.items():
+            self.sums[name] = functools.reduce(np.add, ratios, self.sums.get(name, np.zeros(2)))
+        rows = rows[rows[:, ACCEPTED] > 0]
+        lam = rows[:, LAM].astype(np.float64)
+        self.before += np.histogram(rows[:, START], BINS, (0, 1))[0]
+        self.after += np.histogram(lam, BINS, (0, 1))[0]
+        pair = rows[:, CLASS_I].astype(int), rows[:, CLASS_J].astype(int)
+        np.add.at(self.pair_sum, pair, lam)
+        np.add.at(self.pair_count, pair, 1)
+        self.lambdas.append(np.stack([rows[:, LAM], np.abs(rows[:, MOVE])], axis=1))
+
+    def entry(self) -> dict[str, float | None]:
+        """The epoch so far, as a history entry."""
+        values: dict[str, float | None] = {}
+        for name, (numerator, denominator) in self.sums.items():
+            values[name] = float(numerator / denominator) if denominator else None
+        lam, move = self._lambdas().astype(np.float64).T
+        some = len(lam) > 0
+        return values | {
+            "lambda_mean": float(lam.mean()) if some else None,
+            "lambda_std": float(lam.std()) if some else None,
+            "lambda_move_mean": float(move.mean()) if some else None,
+            "lambda_move_p99": float(np.percentile(move, 99)) if some else None,
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything, for a checkpoint."""
+        return {
+            "names": np.array(list(self.sums), str),
+            "ratios": np.array(list(self.sums.values()), np.float64).reshape(-1, 2),
+            "before": self.before,
+            "after": self.after,
+            "pair_sum": self.pair_sum,
+            "pair_count": self.pair_count,
+            "lambdas": self._lambdas(),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Epoch":
+        """The inverse of `arrays`."""
+        epoch = cls(len(arrays["pair_sum"]))
+        epoch.sums = dict(zip(arrays["names"].tolist(), arrays["ratios"], strict=True))
+        for name in ("before", "after", "pair_sum", "pair_count"):
+            setattr(epoch, name, arrays[name])
+        epoch.lambdas = [arrays["lambdas"]]
+        return epoch
+
+    def _lambdas(self) -> np.ndarray:
+        return np.concatenate([*self.lambdas, np.zeros((0, 2), np.float32)])
+
+
+class History:
+    """The closed epochs of a run and the one under way.
+
+    Attributes:
+        entries: one object a closed epoch, as in `result.json`.
+        open: the epoch under way.
+        evaluation: the last one at an epoch's end; None before the first.
+    """
+
+    def __init__(self, classes: int):
+        self.classes = classes
+        self.entries: list[dict[str, Any]] = []
+        self.open = Epoch(classes)
+        self.evaluation: Evaluation | None = None
+        self._closed: list[Epoch] = []
+
+    def close(self, extra: dict[str, Any], evaluation: Evaluation | None = None) -> dict[str, Any]:
+        """Ends the open epoch; `extra` joins its entry, which is returned."""
+        self.evaluation = evaluation or self.evaluation
+        entry = self.preview(extra)
+        self.entries.append(entry)
+        self.open.lambdas = []
+        if self.classes > PAIR_CLASSES:
+            for epoch in self._closed:
+                epoch.pair_sum = epoch.pair_count = None
+        self._closed.append(self.open)
+        self.open = Epoch(self.classes)
+        return entry
+
+    def preview(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """The entry that the open epoch would have if it ended here."""
+        return {"epoch": len(self.entries) + 1, **self.open.entry(), **extra}
+
+    @property
+    def last_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sum and count of lambda by (class of x_i, class of x_j) in the last closed epoch."""
+        return self._closed[-1].pair_sum, self._closed[-1].pair_count
+
+    def lambdas(self, *, with_open: bool = False) -> dict[str, np.ndarray]:
+        """The content of `lambdas.npz`.
+
+        Returns:
+            `edges` [51]; `before`, `after` [epochs, 50]: counts of lambda before and after the
+            policy; `pair_epochs` [E] (from 1), `pair_sum`, `pair_count` [E, C, C]: lambda by class
+            of x_i and class of x_j, of every epoch up to 100 classes, else of the last one.
+        """
+        epochs = [*self._closed, *([self.open] if with_open else [])]
+        paired = [(n, e) for n, e in enumerate(epochs, 1) if e.pair_sum is not None]
+        c = self.classes
+        return {
+            "edges": np.linspace(0, 1, BINS + 1),
+            "before": np.array([e.before for e in epochs], np.int64).reshape(-1, BINS),
+            "after": np.array([e.after for e in epochs], np.int64).reshape(-1, BINS),
+            "pair_epochs": np.array([n for n, _ in paired], np.int64),
+            "pair_sum": np.array([e.pair_sum for _, e in paired], np.float64).reshape(-1, c, c),
+            "pair_count": np.array([e.pair_count for _, e in paired], np.int64).reshape(-1, c, c),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything but the entries, for a checkpoint."""
+        opened = {f"open_{name}": value for name, value in self.open.arrays().items()}
+        evaluated = self.evaluation._asdict() if self.evaluation else {}
+        evaluated = {f"evaluation_{name}": value for name, value in evaluated.items()}
+        return self.lambdas() | opened | evaluated
+
+    @classmethod
+    def from_arrays(
+        cls, classes: int, entries: list[dict[str, Any]], arrays: dict[str, np.ndarray]
+    ) -> "History":
+        """The inverse of `arrays`."""
+        history = cls(classes)
+        history.entries = list(entries)
+        pairs = dict(
+            zip(
+                arrays["pair_epochs"].tolist(),
+                zip(arrays["pair_sum"], arrays["pair_count"], strict=True),
+                strict=True,
+            )
+        )
+        for number, (before, after) in enumerate(
+            zip(arrays["before"], arrays["after"], strict=True), 1
+        ):
+            epoch = Epoch(classes)
+            epoch.before, epoch.after = before, after
+            epoch.pair_sum, epoch.pair_count = pairs.get(number, (None, None))
+            history._closed.append(epoch)
+        history.open = Epoch.from_arrays(_without_prefix("open_", arrays))
+        if evaluated := _without_prefix("evaluation_", arrays):
+            history.evaluation = Evaluation(**evaluated)
+        return history
+
+
+def _without_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose name has the prefix, by the rest of it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -1,0 +1,113 @@
+"""Looks at a step without taking it: what it would mix, and how noisy lambda's gradient is."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.batch import Batch, problems_told
+from tf_metamixup.mixing import Mixture
+from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.step import Recipe, paired
+
+
+class Diagnostics:
+    """Passes over batches of a run that change no weight; each is traced at its first use.
+
+    Args:
+        graphs: of the run.
+    """
+
+    def __init__(self, graphs: Graphs):
+        self._graphs = graphs
+        self._probe = None
+        self._agreement = tf.function(self._replicated_agreement)
+        self._lambda_gradient = tf.function(self._replicated_lambda_gradient)
+        self._mixture = tf.function(self._single_mixture)
+
+    def agreement(self, step: int) -> float | None:
+        """Returns the cosine of the lambda gradients of two half meta batches.
+
+        Always of the run's first batch, so that a curve shows the network's change. None where it
+        is undefined, as with fewer than two meta images per replica.
+        """
+        if self._probe is None:
+            self._probe = next(self._graphs.batches(0))
+        with problems_told():
+            cosine = float(self._agreement(self._probe, tf.constant(step, tf.int64)))
+        return cosine if np.isfinite(cosine) else None
+
+    def lambda_gradient(self, batch, step: int) -> np.ndarray:
+        """Returns the gradient, [N], by which the policy would move lambda's logits.
+
+        On one replica. Cached features are refreshed at their steps; nothing else is changed.
+
+        Args:
+            batch: an element of `Graphs.batches`.
+            step: decides pairs, lambda's start and the learning rate.
+        """
+        return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
+
+    def mixture(self, batch, step: int) -> Mixture:
+        """Returns what one device would train on at `step` with the current weights.
+
+        Args:
+            batch: the element of `Graphs.batches` for this step.
+            step: decides pairs, lambda's start and the learning rate.
+        """
+        with problems_told():
+            return self._mixture(batch, tf.constant(step, tf.int64))
+
+    def _given(self, raw, step) -> tuple[Recipe, Batch, Clock, Draws]:
+        graphs = self._graphs
+        return graphs.recipe, graphs.prepare(raw), graphs.clock(step), graphs.draws(step)
+
+    def _replicated_agreement(self, raw, step):
+        return self._graphs.on_first_replica(lambda *at: agreement(*self._given(*at)), raw, step)
+
+    def _replicated_lambda_gradient(self, raw, step):
+        self._graphs.refresh_features(step)
+        return self._graphs.on_first_replica(
+            lambda *at: lambda_gradient(*self._given(*at)), raw, step
+        )
+
+    def _single_mixture(self, raw, step):
+        return mixture(*self._given(raw, step))
+
+
+def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture:
+    """Returns what this step would train on at the current weights; changes nothing."""
+    examples, partner, task = paired(recipe, batch, clock, draws)
+    if recipe.method.learns_lambda:
+        forward = recipe.network.forward(task.theta, draws)
+        lambdas, _ = recipe.method.lambdas(forward, examples, partner)
+    else:
+        lambdas = recipe.policy(task, draws)
+    return Mixture(examples, partner, lambdas.value)
+
+
+def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
+    """Returns the policy's gradient at this step (eq. 9), [N]; changes nothing."""
+    _, _, task = paired(recipe, batch, clock, draws)
+    return recipe.policy.gradient(task, recipe.policy.initial_logits(task, draws))
+
+
+def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
+    """Computes the cosine between the lambda gradients of the meta batch's two halves, float64.
+
+    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Every
+    other row makes a half, so that replicas with an even number of rows split as one device does.
+    Changes nothing. Not a number with fewer than two meta rows per replica.
+    """
+
+    def gradient(rows):
+        half = batch._replace(x_meta=batch.x_meta[rows], y_meta=batch.y_meta[rows])
+        return tf.cast(lambda_gradient(recipe, half, clock, draws), tf.float64)
+
+    end = tf.shape(batch.x_meta)[0] // 2 * 2
+    first, second = gradient(slice(0, end, 2)), gradient(slice(1, end, 2))
+    dot, one, two = replicas.total(
+        [tf.reduce_sum(first * second), tf.reduce_sum(first**2), tf.reduce_sum(second**2)]
+    )
+    return tf.math.divide_no_nan(dot, tf.sqrt(one * two))

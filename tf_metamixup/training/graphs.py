@@ -1,0 +1,201 @@
+"""What training needs, made once from a trainer, its data and the length of the run."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.core.divergence import all_finite
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.batch import prepare, problems_told
+from tf_metamixup.mixing import Sample
+from tf_metamixup.training import inputs
+from tf_metamixup.training.feature_cache import FeatureCache
+from tf_metamixup.training.step import Report, train_step
+
+
+class Graphs:
+    """The compiled functions of one run, and the batches that they read.
+
+    Args:
+        trainer: a `Trainer`.
+        streams: by name, as `inputs.collect` gives them.
+        epoch_steps: steps of an epoch, which thresholds depend on.
+        steps: steps of the whole run, which ramps depend on.
+
+    Attributes:
+        variables: everything that training changes, in a stable order: what a checkpoint holds.
+        recipe: what stays the same from step to step.
+        strategy: the trainer's.
+    """
+
+    def __init__(self, trainer, streams: dict[str, Stream], epoch_steps: int, steps: int):
+        self._trainer, self.strategy = trainer, trainer.strategy
+        self._epoch_steps, self._steps = epoch_steps, steps
+        self._sample: Sample | None = None
+        self._metric_names: dict[str, None] = {}
+        cache = None
+        if trainer.policy.caches_features:
+            images, labels = inputs.whole_meta_set(streams.pop("meta"), trainer.row_groups)
+            with self.strategy.scope():
+                cache = FeatureCache(trainer.network, images, labels, trainer.classes)
+        self._streams = streams
+        self.recipe = trainer.recipe._replace(feature_cache=cache)
+        self.variables = [*trainer.variables, *(cache.variables if cache else [])]
+        # The data are read and checked outside of what is compiled: XLA drops assertions.
+        step = self._replicated_step
+        self._step = tf.function(step, jit_compile=True) if trainer.jit else step
+        self._train = tf.function(self._train_steps)
+        self._finite = tf.function(lambda: all_finite(self.variables))
+        self._predict_sample = tf.function(self._probabilities, reduce_retracing=True)
+
+    def batches(self, first_step: int):
+        """Returns an iterator over the global batches from `first_step` on, sharded to replicas."""
+        return iter(inputs.distribute(self.strategy, self._streams, first_step))
+
+    def trace(self, iterator) -> None:
+        """Builds the graph of `train`, which may take minutes, and changes nothing."""
+        self._train.get_concrete_function(iterator, *_position(0, 1))
+
+    def train(self, iterator, first_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
+        """Takes `count` steps in one call.
+
+        Returns:
+            (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
+            each step [count]; the mixed rows, [n, 6] with the columns of `history`.
+        """
+        with problems_told():
+            metrics, rows, self._sample = self._train(iterator, *_position(first_step, count))
+            metrics = {name: values.numpy() for name, values in metrics.items()}
+        loss = metrics["train_loss"]
+        return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def is_finite(self) -> bool:
+        """Returns whether no variable is NaN or infinite."""
+        return bool(self._finite())
+
+    def image_range(self) -> tuple[float, float]:
+        """Returns the smallest and largest value of the first images, as the model takes them."""
+        images = inputs.first_images(self._streams["labelled"])
+        images = self._trainer.network.preprocess(images)
+        return float(tf.reduce_min(images)), float(tf.reduce_max(images))
+
+    def sample(self) -> tuple[Sample, np.ndarray] | None:
+        """Returns some rows that the last step mixed, and what the network says of them now.
+
+        Returns:
+            The rows as arrays, of this worker's first replica, and the probabilities [n, classes]
+            that the current weights give the mixed images. None before the first step, and where
+            the model takes no images [H, W, C].
+        """
+        if self._sample is None or len(self._trainer.model.input_shape) != 4:
+            return None
+        probabilities = self._predict_sample(self._sample).numpy()
+        return Sample(*(each.numpy() for each in self._sample)), probabilities
+
+    def clock(self, step) -> Clock:
+        """Returns what time it is at `step`."""
+        return Clock(
+            step=step,
+            epoch=step // self._epoch_steps,
+            learning_rate=self._trainer.learning_rate(step),
+            progress=tf.cast(step / self._steps, tf.float32),
+        )
+
+    def draws(self, step) -> Draws:
+        """Returns this replica's random numbers of `step`."""
+        return Draws.at(self._trainer.seed, step, replicas.index(), replicas.count())
+
+    def prepare(self, raw):
+        """Returns the `Batch` of this replica's elements of the streams."""
+        batch = prepare(raw, self._trainer.network, self._trainer.classes)
+        if self.recipe.feature_cache is None:
+            return batch
+        x_meta, y_meta = self.recipe.feature_cache.rows()
+        return batch._replace(x_meta=x_meta, y_meta=y_meta)
+
+    def refresh_features(self, step) -> None:
+        """Computes cached features anew at their steps."""
+
+        def on_replica(step):
+            self.recipe.feature_cache.refresh(self.draws(step))
+
+        policy = self._trainer.policy
+        if policy.caches_features and step % policy.refresh == 0:
+            self.strategy.run(on_replica, (step,))
+
+    def on_first_replica(self, function, *arguments) -> tf.Tensor:
+        """Runs `function` on all replicas and returns what this worker's first one gives."""
+        return self._first(self.strategy.run(function, arguments))
+
+    def _train_steps(self, iterator, first_step, count):
+        metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
+        rows = tf.TensorArray(tf.float32, count, infer_shape=False)
+        spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
+        sample = tf.nest.map_structure(
+            lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
+        )
+        for number in tf.range(count):
+            # Carried from step to step, so that the last one's is left and nothing piles up.
+            tf.autograph.experimental.set_loop_options(
+                shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
+            )
+            step = first_step + tf.cast(number, tf.int64)
+            self.refresh_features(step)
+            batch = self.strategy.run(self.prepare, (next(iterator),))
+            step_metrics, step_rows, sample = self._global_step(batch, step)
+            metrics = metrics.write(number, step_metrics)
+            rows = rows.write(number, step_rows)
+        stacked = metrics.stack()  # [count, metrics, 2]
+        named = {name: stacked[:, place] for place, name in enumerate(self._metric_names)}
+        # Not stacked: the last batch of a user's data set may be short.
+        return named, tf.ensure_shape(rows.concat(), [None, 6]), sample
+
+    def _global_step(self, batch, step):
+        metrics, rows, sample = self._step(batch, step)
+        self._metric_names = dict.fromkeys(metrics)
+        # One tensor, since each reduction is a collective operation between workers.
+        stacked = self.strategy.run(_stack, (metrics,))
+        stacked = self.strategy.reduce(tf.distribute.ReduceOp.SUM, stacked, axis=None)
+        sample = tf.nest.map_structure(self._first, sample)
+        return stacked, self._trainer.workers.gather(rows), sample
+
+    def _replicated_step(self, batch, step):
+        def on_replica(batch, step):
+            report = train_step(self.recipe, batch, self.clock(step), self.draws(step))
+            return dict(report.metrics), _rows(report), report.sample()
+
+        return self.strategy.run(on_replica, (batch, step))
+
+    def _probabilities(self, sample):
+        trainer = self._trainer
+
+        def on_replica(x):
+            logits = trainer.network.infer(tf.cast(x, trainer.model.compute_dtype))
+            return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+        return self.on_first_replica(on_replica, sample.x)
+
+    def _first(self, values) -> tf.Tensor:
+        return self.strategy.experimental_local_results(values)[0]
+
+
+def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns both as tensors: a Python number would make a graph of its own."""
+    return tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
+
+
+def _stack(metrics: dict) -> tf.Tensor:
+    """Returns [metrics, 2] of (numerator, denominator) by name."""
+    return tf.stack([tf.stack(list(ratio)) for ratio in metrics.values()])
+
+
+def _rows(report: Report) -> tf.Tensor:
+    """Returns the mixed rows, float32 [N, 6] with the columns of `history`."""
+    classes = tf.argmax(report.examples.y, axis=-1)
+    columns = [
+        *(report.lambdas.value, report.lambdas.start, report.lambdas.move),
+        *(classes, tf.gather(classes, report.partner), report.examples.accepted),
+    ]
+    return tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)

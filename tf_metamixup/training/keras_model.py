@@ -1,0 +1,356 @@
+"""The door for those who train with Keras: `compile` and `fit`, whose step is `train_step`."""
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup import methods, policies
+from tf_metamixup.core import divergence
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.data.pipeline import DatasetStream, order
+from tf_metamixup.distribution import replicas
+from tf_metamixup.distribution.strategy import strategy_of
+from tf_metamixup.methods.batch import (
+    check_images,
+    check_labels,
+    evenly_dealt,
+    prepare,
+    problems_told,
+)
+from tf_metamixup.methods.method import Method
+from tf_metamixup.models.network import Network, check_model
+from tf_metamixup.policies import Policy
+from tf_metamixup.training.feature_cache import FeatureCache
+from tf_metamixup.training.step import Recipe, Report, train_step
+
+LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
+
+
+class MixUpModel(keras.Model):
+    """A Keras classifier whose `fit` mixes images with lambdas that are learned, or drawn.
+
+    It has the variables of the model that it is given, so after `fit` that one is trained. All else
+    is Keras: callbacks, validation, `evaluate`, `predict`. What differs:
+
+    - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
+      far learning moved lambda's logits, either way. The metrics of `compile` are those of
+      evaluation and of validation, `val_...`: of mixed images there is no accuracy.
+    - The optimizer makes the real step. The virtual step is plain gradient descent with the
+      learning rate that the optimizer has at that moment, as schedules and callbacks change it.
+      Weight decay is the optimizer's own (in Keras: decoupled), or none.
+    - Everything drawn is a function of `seed` and the optimizer's count of steps.
+    - `save`, and so `ModelCheckpoint`, saves the model given, which loads without this package.
+    - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
+      evenly.
+
+    Args:
+        model: a built `keras.Model` that returns logits [N, classes]. For several GPUs, build it
+            inside `tf.distribute.MirroredStrategy().scope()`.
+        policy: where lambda comes from: `name(option=value)` or an instance; see
+            `tmm.policies.names()`.
+        method: the same; see `tmm.methods.names()`. One that takes unlabelled images is refused.
+        meta: held-out images for policies that learn: a pair of arrays (images, labels), or a
+            finite `tf.data.Dataset` of batches. All of it is kept in memory. A policy that caches
+            features (`meta` by default) uses all of it at every step; of another, a step reads as
+            many as its batch has rows, in seeded passes over all of them.
+        seed: of everything drawn while training.
+
+    Raises:
+        UserError: a model, method, policy or data that this way does not serve.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        policy: str | Policy = "meta",
+        method: str | Method = "supervised",
+        *,
+        meta: tuple[Any, Any] | tf.data.Dataset | None = None,
+        seed: int = 0,
+    ):
+        check_model(model)
+        method = methods.make(method) if isinstance(method, str) else method
+        policy = policies.make(policy) if isinstance(policy, str) else policy
+        policies.check(policy, learned_elsewhere=method.learns_lambda)
+        strategy = strategy_of(model)
+        _check_served(method, policy, strategy)
+        with strategy.scope():
+            super().__init__(name=f"mixed_{model.name}")
+            self.model = model
+            self._method, self._policy, self._seed = method, policy, seed
+            self._classes = model.output_shape[-1]
+            self._meta = self._read_meta(meta) if policy.reads_meta else None
+            self._watched = _Watched()
+            self._feature_cache = None
+            self.built = True
+
+    def compile(
+        self, optimizer="sgd", loss=None, metrics=None, *, jit_compile="auto", **options
+    ) -> None:
+        """As Keras has it.
+
+        Args:
+            optimizer: any of Keras, but one that scales losses.
+            loss: `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` for integer labels,
+                `CategoricalCrossentropy(from_logits=True)` for one-hot ones: the step trains on no
+                other.
+            metrics: of evaluation.
+            jit_compile: not True; "auto" is False.
+            **options: others of Keras but `loss_weights`.
+
+        Raises:
+            UserError: one of these is something else, or the head of the model cannot be split off.
+        """
+        _check_loss(loss)
+        if isinstance(optimizer, keras.Optimizer):
+            own = getattr(optimizer.iterations.value, "distribute_strategy", None)
+            if own is not getattr(self.model.variables[0].value, "distribute_strategy", None):
+                raise UserError(
+                    "the optimizer and the model were not made in the scope of the same "
+                    "tf.distribute strategy: make and compile both in it"
+                )
+        if jit_compile is True:
+            raise UserError("jit_compile=True: the step is not compiled by XLA; leave it out")
+        if options.get("loss_weights") is not None:
+            raise UserError("loss_weights: the step has one loss, of weight 1; leave them out")
+        with self.distribute_strategy.scope():
+            super().compile(optimizer, loss, metrics=metrics, jit_compile=False, **options)
+            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+                raise UserError(
+                    "an optimizer that scales losses (mixed_float16) does not fit the step: build "
+                    "the model in float32"
+                )
+            self._network = Network(self.model, parts=self._method.parts(self.model))
+            self.optimizer.build(self._network.trainable)
+            self._feature_cache = None
+            if self._policy.caches_features:
+                self._feature_cache = FeatureCache(self._network, *self._meta, self._classes)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        *args,
+        **kwargs,
+    ) -> keras.callbacks.History:
+        """As Keras has it, but for `class_weight` and `sample_weight`.
+
+        It warns of a loss that stays at that of a guess.
+
+        Raises:
+            UserError: data that the model or the step does not take; the loss or the weights are
+                not finite.
+        """
+        warning = _StagnationWarning(self._classes, self._watched)
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(warning)
+        else:
+            callbacks = [*tf.nest.flatten(callbacks or []), warning]
+        with problems_told():
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """`step.train_step` on this replica's rows; Keras calls it."""
+        x, y = self._pair(*keras.utils.unpack_x_y_sample_weight(data))
+        step = tf.cast(self.optimizer.iterations, tf.int64)
+        draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
+        raw = {"labelled": (evenly_dealt(x), y)}
+        if self._meta is not None and self._feature_cache is None:
+            raw["meta"] = self._meta_rows(step, tf.shape(x, tf.int64)[0])
+        batch = prepare(raw, self._network, self._classes)
+        if self._feature_cache is not None:
+            self._feature_cache.refresh(draws, step % self._policy.refresh == 0)
+            x_meta, y_meta = self._feature_cache.rows()
+            batch = batch._replace(x_meta=x_meta, y_meta=y_meta)
+        recipe = Recipe(
+            network=self._network,
+            method=self._method,
+            policy=self._policy,
+            optimizer=self.optimizer,
+            weight_decay=[0.0] * len(self._network.trainable),
+            groups=1,
+            feature_cache=self._feature_cache,
+        )
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        # `fit` does not tell a step which share of the run is done; none of what is served asks.
+        clock = Clock(step, tf.zeros_like(step), rate, tf.zeros_like(rate))
+        report = train_step(recipe, batch, clock, draws)
+        values = [report.metrics["train_loss"][0], *self._network.theta]
+        finite = divergence.assert_finite(values, step + 1, batch.x)
+        with tf.control_dependencies([finite]):
+            return self._watched.update(report, batch.x)
+
+    def call(self, inputs, training=None):
+        """Logits."""
+        return self.model(inputs, training=training)
+
+    def get_metrics_result(self) -> dict:
+        """As Keras has it; nothing before the first evaluation."""
+        # `fit` also asks for the metrics of `compile`, which exist once something is evaluated.
+        built = all(getattr(metric, "built", True) for metric in self.metrics)
+        return super().get_metrics_result() if built else {}
+
+    def reset_metrics(self) -> None:
+        """As Keras has it; `fit` calls it at the beginning of an epoch."""
+        super().reset_metrics()
+        self._watched.reset()
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
+        """Saves the model given, without the optimizer."""
+        self.model.save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_own_variables(self, store) -> None:
+        """Saves the feature cache, so that `BackupAndRestore` goes on with features as old."""
+        for place, variable in enumerate(
+            self._feature_cache.variables if self._feature_cache else []
+        ):
+            store[str(place)] = np.asarray(variable)
+
+    def load_own_variables(self, store) -> None:
+        """See `save_own_variables`; where nothing was cached, the next step computes it."""
+        for place, variable in enumerate(
+            self._feature_cache.variables if self._feature_cache else []
+        ):
+            if str(place) in store:
+                variable.assign(np.asarray(store[str(place)]))
+
+    def _cached_variables(self) -> list[keras.Variable]:
+        return self._feature_cache.variables if self._feature_cache else []
+
+    def _read_meta(self, meta) -> tuple[tf.Tensor, tf.Tensor]:
+        """All (images, labels)."""
+        if meta is None:
+            raise UserError(
+                f"policy {self._policy} needs `meta`: held-out (images, labels) that are not "
+                "trained on"
+            )
+        if isinstance(meta, tf.data.Dataset):
+            images, labels = DatasetStream(meta).whole()
+        else:
+            images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)
+        images, labels = self._pair(images, labels, name="meta")
+        dealt = len(images) // replicas.count() * replicas.count()
+        return images[:dealt], labels[:dealt]
+
+    def _meta_rows(self, step: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """This replica's share of a step's meta batch."""
+        images, labels = self._meta
+        pieces = replicas.count()
+        share = tf.minimum(rows, len(images) // pieces)
+        taken = order(self._seed, "meta", len(images), step * share * pieces, share * pieces)
+        first = tf.cast(replicas.index(), tf.int64) * share
+        own = taken[first : first + share]
+        return tf.gather(images, own), tf.gather(labels, own)
+
+    def _pair(self, x, y, weight=None, *, name: str = "labelled"):
+        """Images and labels as the step takes them.
+
+        Raises:
+            UserError: they are not such, or have weights.
+        """
+        if weight is not None:
+            raise UserError(
+                "class_weight and sample_weight: the step weighs all rows alike; leave them out"
+            )
+        if not tf.is_tensor(x) or not tf.is_tensor(y):
+            raise UserError(
+                f"the `{name}` data must give pairs (images, labels) of one tensor each"
+            )
+        # As keras.datasets and keras.utils.to_categorical have them.
+        if y.dtype.is_integer and y.shape.rank == 2:
+            y = y[:, 0] if y.shape[1] == 1 else tf.cast(y, self.variable_dtype)
+        check_images(name, tf.TensorSpec(x.shape, x.dtype), self.model.input_shape)
+        check_labels(name, tf.TensorSpec(y.shape, y.dtype), self._classes)
+        return x, y
+
+
+class _Watched:
+    """What `fit` logs: means over an epoch. No layer, so that evaluation does not know of it."""
+
+    def __init__(self):
+        self._means = [keras.metrics.Mean(name) for name in ("loss", "lambda_mean", "lambda_move")]
+        # Smallest and largest value of the last batch of images, as the model takes them.
+        self._range = keras.Variable(
+            [0.0, 0.0], trainable=False, dtype="float32", aggregation="only_first_replica"
+        )
+
+    @property
+    def image_range(self) -> tuple[float, float]:
+        """The smallest and the largest value of the last batch of images."""
+        low, high = np.asarray(self._range)
+        return low, high
+
+    def update(self, report: Report, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes in a step; the means so far."""
+        low, high = tf.reduce_min(images), tf.reduce_max(images)
+        self._range.assign(tf.cast(tf.stack([low, high]), tf.float32))
+        total, share = report.metrics["train_loss"]
+        rows = tf.size(report.lambdas.value)
+        values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))
+        for mean, value in zip(self._means, values, strict=True):
+            mean.update_state(tf.reduce_mean(value), sample_weight=rows)
+        return {mean.name: mean.result() for mean in self._means}
+
+    def reset(self) -> None:
+        """Begins an epoch."""
+        for mean in self._means:
+            mean.reset_state()
+
+
+class _StagnationWarning(keras.callbacks.Callback):
+    """Warns once of a loss that stays at that of a guess; short epochs are looked at together."""
+
+    def __init__(self, classes: int, watched: _Watched):
+        super().__init__()
+        self._classes, self._watched = classes, watched
+        self._last_batch = self._steps = 0
+        self._total, self._warned = 0.0, False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._last_batch = batch
+
+    def on_epoch_end(self, epoch, logs=None):
+        steps = self._last_batch + 1
+        self._steps, self._total = self._steps + steps, self._total + steps * logs["loss"]
+        if self._steps < divergence.FEWEST_STEPS:
+            return
+        loss = self._total / self._steps
+        problem = divergence.stagnation(loss, self._steps, self._classes)
+        self._steps, self._total = 0, 0.0
+        if problem and not self._warned:
+            advice = divergence.advice(*self._watched.image_range)
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self._warned = True
+
+
+def _check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:
+    otherwise = "; train it with tmm.Trainer"
+    if method.views or method.average is not None:
+        raise UserError(
+            f"method {method} takes unlabelled images or averages weights, which fit() has no "
+            f"place for{otherwise}"
+        )
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")
+
+
+def _check_loss(loss) -> None:
+    """Mean cross-entropy of logits, with no further option, is what the step trains on."""
+    if type(loss) in LOSSES:
+        plain = type(loss)(from_logits=True, name=loss.name)
+        if loss.get_config() == plain.get_config():
+            return
+    raise UserError(
+        f"loss={loss!r} must be keras.losses.SparseCategoricalCrossentropy(from_logits=True), or "
+        "CategoricalCrossentropy(from_logits=True) for one-hot labels, without further options: "
+        "the step trains on no other"
+    )

@@ -1,0 +1,67 @@
+"""Half precision beside full: a twin of a model that computes in it, over the same weights."""
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+
+MIXED_BFLOAT16 = "mixed_bfloat16"
+
+
+def twin(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
+    """A copy of `model` whose layers, but for the one that gives the logits, compute as `policy`.
+
+    A softmax needs more than half precision. The copy's variables are the model's, in their order
+    and of their types, but their values are nothing: `stateless_call` is given those of the model.
+    Outside of a strategy's scope they lie in the host's memory.
+
+    Args:
+        model: functional or sequential.
+        policy: name of a Keras dtype policy.
+
+    Returns:
+        A model that takes and returns what `model` does, of the same types.
+
+    Raises:
+        UserError: the model cannot be copied, or its weights are of another type than the policy's.
+    """
+
+    def copied(layer):
+        config = layer.get_config()
+        if "dtype" in config and layer is not last:
+            config["dtype"] = policy
+        return type(layer).from_config(config)
+
+    try:
+        last = _last_operation(model)
+        with tf.device("CPU:0"):
+            made = keras.models.clone_model(model, clone_function=copied, recursive=True)
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise UserError(
+            f"mixed_bfloat16 computes with a copy of the model, and {model.name!r} cannot be "
+            "copied; build it with Keras's functional API from layers that have get_config, or "
+            f"leave mixed_bfloat16 out ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+    if _kinds(made) != _kinds(model):
+        raise UserError(
+            f"mixed_bfloat16 needs float32 weights, and those of the model {model.name!r} are "
+            f"{model.trainable_variables[0].dtype}, or other ones in its copy"
+        )
+    logits, returned = made.outputs[0], model.outputs[0].dtype
+    if logits.dtype != returned:
+        made = keras.Model(made.inputs[0], keras.ops.cast(logits, returned))
+    return made
+
+
+def _last_operation(model: keras.Model) -> keras.Operation:
+    """What gives the model's output, inside of models in the model."""
+    if isinstance(model, keras.Sequential):
+        operation = model.layers[-1]
+    else:
+        operation = model.outputs[0]._keras_history.operation
+    return _last_operation(operation) if isinstance(operation, keras.Model) else operation
+
+
+def _kinds(model: keras.Model) -> list[tuple]:
+    variables = (model.trainable_variables, model.non_trainable_variables)
+    return [[(tuple(v.shape), v.dtype) for v in each] for each in variables]

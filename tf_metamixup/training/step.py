@@ -1,0 +1,133 @@
+"""One training step on one replica: Algorithms 1 and 2."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup import losses, mixing
+from tf_metamixup.core.rng import Draws
+from tf_metamixup.core.schedules import Clock
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.batch import Batch
+from tf_metamixup.methods.method import Method, Ratio, batch_size
+from tf_metamixup.mixing import Examples, Lambdas, Mixture, Sample
+from tf_metamixup.models.network import Network
+from tf_metamixup.policies import Task
+from tf_metamixup.training.feature_cache import FeatureCache
+
+# Rows of a sample.
+SAMPLE = 16
+
+
+class Recipe(NamedTuple):
+    """What stays the same from step to step.
+
+    Attributes:
+        network: the network.
+        method: which examples, targets and loss.
+        policy: where lambda comes from.
+        optimizer: makes the real step; its learning rate is the clock's.
+        weight_decay: coefficient of the coupled L2 gradient, one per weight of the network.
+        groups: how many row groups this replica's rows form.
+        feature_cache: the meta set's features, for a policy that caches them.
+    """
+
+    network: Network
+    method: Method
+    policy: object
+    optimizer: keras.Optimizer
+    weight_decay: list[float]
+    groups: int
+    feature_cache: FeatureCache | None = None
+
+
+class Report(NamedTuple):
+    """What a step tells: sums for the metrics, and the mixed rows one by one."""
+
+    metrics: dict[str, Ratio]
+    examples: Examples
+    partner: tf.Tensor
+    lambdas: Lambdas
+
+    def sample(self) -> Sample:
+        """Rows from all over this replica's, so that labelled and guessed ones are among them."""
+        rows = tf.shape(self.partner)[0]
+        some = tf.minimum(rows, SAMPLE)
+        i = tf.range(some) * rows // some
+        j = tf.gather(self.partner, i)
+        examples = self.examples
+        images, targets = tf.cast(examples.x, tf.float32), tf.cast(examples.y, tf.float32)
+        return Sample(
+            *(tf.gather(images, i), tf.gather(images, j)),
+            *(tf.gather(targets, i), tf.gather(targets, j)),
+            lam=tf.cast(tf.gather(self.lambdas.value, i), tf.float32),
+            accepted=tf.gather(examples.accepted, i),
+            guessed=tf.gather(examples.guessed, i),
+        )
+
+
+def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Report:
+    """Changes the weights, the moving statistics and the optimizer, each in one line."""
+    network, method = recipe.network, recipe.method
+    theta = network.theta
+    # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
+    examples, partner, task = paired(recipe, batch, clock, draws)
+    lambdas = tf.nest.map_structure(tf.stop_gradient, recipe.policy(task, draws))
+    # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
+    forward = network.forward(theta, draws)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        region = {}
+        if method.learns_lambda:
+            lambdas, region = method.lambdas(forward, examples, partner)
+        mixture = Mixture(examples, partner, lambdas.value)
+        loss, watched = method.loss(forward, mixture, batch, clock)
+    gradients = tape.gradient(loss, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # The optimizer sums over replicas, so each adds its share of the decay.
+    gradients = [
+        gradient + decay / replicas.count() * weight
+        for gradient, decay, weight in zip(gradients, recipe.weight_decay, theta, strict=True)
+    ]
+    recipe.optimizer.apply(gradients, network.trainable)
+    network.commit(forward.state, clock.step)
+    metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
+    return Report(metrics, examples, partner, lambdas)
+
+
+def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
+    """(examples, partner of each row, the task of the policy) of this step; changes nothing."""
+    theta = recipe.network.theta
+    # Alg. 2 line 3: targets. The pass is not committed.
+    forward = recipe.network.forward(theta, draws)
+    examples = recipe.method.examples(forward, batch, clock, recipe.groups)
+    partner = mixing.pairs(examples, draws)
+    return examples, partner, meta_task(recipe, theta, examples, partner, batch, clock, draws)
+
+
+def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
+    """The training and the meta loss as functions of the weights (eq. 7 and 9), exact."""
+    network, method = recipe.network, recipe.method
+
+    def inner(theta, lam):
+        mixture = Mixture(examples, partner, lam)
+        return method.loss(network.forward(theta, draws, exact=True), mixture, batch, clock)[0]
+
+    def outer(theta):
+        if recipe.feature_cache is None:
+            logits = network.forward(theta, draws, exact=True)(batch.x_meta)
+        else:
+            logits = recipe.feature_cache.logits(theta, batch.x_meta, draws)
+        return replicas.global_mean(losses.cross_entropy(batch.y_meta, logits))
+
+    return Task(
+        theta=theta,
+        inner=inner,
+        outer=None if batch.x_meta is None else outer,
+        learning_rate=clock.learning_rate,
+        accepted=examples.accepted,
+        batch_size=batch_size(batch),
+        fold_lambda=method.fold_lambda,
+        head=network.head,
+        permutation_groups=mixing.permutation_groups(examples),
+    )
