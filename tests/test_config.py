@@ -35,7 +35,9 @@ def test_what_is_given_is_kept():
     )
 
 
-@pytest.mark.parametrize("dataset", ["digits", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize(
+    "dataset", ["digits", "mnist", "fashion_mnist", "mnist:3.0.1", "fashion_mnist/config"]
+)
 def test_small_images_get_the_small_network(dataset):
     assert config(dataset=dataset).architecture == "cnn3"
 
@@ -45,6 +47,8 @@ def test_small_images_get_the_small_network(dataset):
     [
         ("cifar10", "sl", 10, 50_000, 1000, None),
         ("cifar10", "ssl", 10, 50_000, 500, 4000),
+        ("cifar10:3.0.2", "ssl", 10, 50_000, 500, 4000),
+        ("cifar10/config:1.*.*", "ssl", 10, 50_000, 500, 4000),
         ("svhn_cropped", "ssl", 10, 73_257, 500, 1000),
         ("cifar100", "ssl", 100, 50_000, 500, 10_000),
         ("digits", "ssl", 10, 1437, 100, 100),
@@ -82,6 +86,8 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"learning_rate": 0.0}, "--learning_rate=0.0 must be a number above 0"),
         ({"learning_rate": float("nan")}, "--learning_rate=nan must be a number above 0"),
         ({"weight_decay": -1.0}, "--weight_decay=-1.0 must be a number from 0"),
+        ({"dataset": "folder:caf\udce9"}, r"--dataset=b'folder:caf\\xe9' is not UTF-8"),
+        ({"run_dir": "runs/\udcff"}, "--run_dir=.* is not UTF-8"),
         ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
         ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
         ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),

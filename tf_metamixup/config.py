@@ -1,6 +1,7 @@
 """The settings of a run: the paper's defaults by mode, and what is allowed."""
 
 import dataclasses
+import os
 import re
 from typing import Any
 
@@ -11,7 +12,7 @@ MODES = ("sl", "ssl")
 # MetaMixUp as the paper has it: the exact gradient.
 META = "meta(estimator='nested')"
 
-# Section IV.B; WORKSPACE.md lists what the paper leaves open.
+# Section IV.B; docs/reproduction.md lists what the paper leaves open.
 BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",
@@ -73,6 +74,9 @@ NOT_IDENTITY = (
     "export",
     "litert",
 )
+# Settings that runs of one row of a table, or of one curve, may differ in: neither the protocol
+# nor what is measured depends on them.
+FREE = frozenset((*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Config:
         mode: `sl` or `ssl`.
         method, policy, architecture: `name(option=value, ...)`.
         run_dir: where everything of the run goes.
+        initial_weights: the run directory of another run, whose weights a new run starts from.
         epochs: passes over the training images; over the unlabelled ones in SSL.
         batch_size: global; in SSL as many labelled and unlabelled images a step.
         learning_rate: initial; IV.B: 0.1.
@@ -135,6 +140,7 @@ class Config:
     policy: str | None = None
     architecture: str | None = None
     run_dir: str | None = None
+    initial_weights: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 0.1
@@ -174,14 +180,14 @@ class Config:
         _one_of("mode", self.mode, MODES)
         defaults = dict(BY_MODE[self.mode])
         del defaults["num_meta"]  # it depends on the data too
-        if self.dataset in SMALL_IMAGES:
+        if dataset_name(self.dataset) in SMALL_IMAGES:
             defaults["architecture"] = "cnn3"
         filled = {k: v for k, v in defaults.items() if getattr(self, k) is None}
         config = dataclasses.replace(self, **filled)
         config._validate()
         if config.run_dir is None:
             config = dataclasses.replace(config, run_dir=config._default_run_dir())
-        return config
+        return config._with_initial_weights()
 
     def on_devices(self, count: int) -> "Config":
         """The same on `count` replicas, which a batch must be dealt to in equal parts.
@@ -204,10 +210,12 @@ class Config:
         """
         filled: dict[str, Any] = {}
         if self.num_meta is None:
-            usual = 100 if self.dataset == "digits" else BY_MODE[self.mode]["num_meta"]
+            usual = (
+                100 if dataset_name(self.dataset) == "digits" else BY_MODE[self.mode]["num_meta"]
+            )
             filled["num_meta"] = max(classes, min(usual, examples // 10))
         if self.mode == "ssl" and self.num_labels is None:
-            filled["num_labels"] = NUM_LABELS.get(self.dataset, 100 * classes)
+            filled["num_labels"] = NUM_LABELS.get(dataset_name(self.dataset), 100 * classes)
         if self.flip is None:
             filled["flip"] = flip
         return dataclasses.replace(self, **filled)
@@ -229,6 +237,8 @@ class Config:
                 f"--litert={self.litert} is made of the SavedModel, which --noexport leaves out; "
                 "drop one of them"
             )
+        for name, value in dataclasses.asdict(self).items():
+            _require_utf8(name, value)
         for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
         _at_least("shift", self.shift, 0)
@@ -262,10 +272,33 @@ class Config:
                 f"and divide --batch_size={self.batch_size}"
             )
 
+    def _with_initial_weights(self) -> "Config":
+        """The same with one spelling of `initial_weights`.
+
+        Raises:
+            UserError: it is empty, or the run directory itself.
+        """
+        if self.initial_weights is None:
+            return self
+        if not self.initial_weights:
+            raise UserError("--initial_weights= is empty; give the --run_dir of another run")
+        folder = os.path.normpath(os.path.expanduser(self.initial_weights))
+        if os.path.realpath(folder) == os.path.realpath(os.path.expanduser(self.run_dir)):
+            raise UserError(
+                f"--initial_weights={self.initial_weights} is the run directory of this run; a new "
+                "run takes another --run_dir"
+            )
+        return dataclasses.replace(self, initial_weights=folder)
+
     def _default_run_dir(self) -> str:
         row = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.method}-{self.policy}").strip("_")
         dataset = re.sub(r"[^A-Za-z0-9.]+", "_", self.dataset).strip("_")
         return f"runs/{dataset}-{self.mode}-{row}-seed{self.seed}"
+
+
+def dataset_name(dataset: str) -> str:
+    """Returns the name of a data set without TFDS's config and version: what decides defaults."""
+    return re.split("[/:]", dataset)[0]
 
 
 def check_jit(replicas: int) -> None:
@@ -284,6 +317,17 @@ def check_jit(replicas: int) -> None:
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UserError(f"--{name}={value} must be one of {', '.join(allowed)}")
+
+
+def _require_utf8(name: str, value: Any) -> None:
+    """Refuses what Python read from bytes that are no UTF-8: TensorFlow would, after training."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"--{name}={os.fsencode(value)!r} is not UTF-8; rename the file or folder"
+            ) from None
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

@@ -16,6 +16,7 @@ from tf_metamixup import data, methods, models
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.schedules import warm_up
+from tf_metamixup.data.contents import changes
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.models.layers import is_normalized
@@ -29,7 +30,7 @@ WARMUP_STEPS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """What a run is made of.
+    """Holds what a run is made of.
 
     Attributes:
         config: the settings, all filled in.
@@ -63,7 +64,7 @@ class Assembly:
 
 
 def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
-    """The run of `config` on the devices of `strategy`.
+    """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
         UserError: the data are not there, or cannot be split or dealt as the settings say.
@@ -108,7 +109,7 @@ def default_warmup(model: keras.Model) -> int:
     """Returns how many steps of warm-up a network gets where the settings name none.
 
     At the paper's rate of 0.1 and momentum of 0.9 the first steps kill `cnn3` on half of the seeds
-    (WORKSPACE.md has the measured losses); networks with normalization layers bear them.
+    (docs/reproduction.md has the losses); networks with normalization layers bear them.
     """
     return 0 if is_normalized(model) else WARMUP_STEPS
 
@@ -137,7 +138,7 @@ def _decay(config: Config, steps: int):
 def rebuild(
     folder: str | os.PathLike, result: Mapping[str, Any], data_dir: str | None = None
 ) -> Assembly:
-    """What a run was made of, with the weights that it ended with, on one device.
+    """Restores what a run was made of, with its final weights, on one device.
 
     Settings are values and names from registries; nothing in the folder is executed.
 
@@ -163,10 +164,13 @@ def rebuild(
     alone = dataclasses.replace(own, replicas=1).with_mode_defaults()
     assembly = assemble(alone, tf.distribute.get_strategy())
     splits = assembly.prepared.splits.named(assembly.source.train.ids)
-    if splits != _json(folder / "splits.json"):
+    differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
+    if (folder / "data.json").exists():  # which an older version did not write
+        differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing
+    if differing:
         raise UserError(
             f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
-            "trained on: its parts differ from splits.json; say with --data_dir where that one lies"
+            f"trained on: {differing}; say with --data_dir where that one lies"
         )
     progress = Checkpoints(folder / "checkpoints", assembly.graphs.variables).restore()
     if progress is None or progress.state["step"] != result["steps"]:

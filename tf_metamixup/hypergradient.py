@@ -33,6 +33,12 @@ def nested(
 
     Returns:
         A tensor of the shape of `z`.
+
+    With inner(w, z) = w z and outer(w) = w^2, w' = w - eta z and the gradient is -2 eta w':
+
+    >>> inner, outer = lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2
+    >>> float(nested(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
+    -0.25
     """
     theta = [tf.convert_to_tensor(weight) for weight in weights]
     with tf.GradientTape(watch_accessed_variables=False) as meta_tape:
@@ -60,6 +66,10 @@ def vjp(
 
     Returns:
         A tensor of the shape of `z`.
+
+    >>> inner, outer = lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2
+    >>> float(vjp(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
+    -0.25
     """
     theta = [tf.convert_to_tensor(weight) for weight in weights]
     with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 
 from absl import flags
 
+from tf_metamixup.cli import BAD_FLAGS, FAILED, FINISHED, read_flags
 from tf_metamixup.config import (
     CORRUPT_IMAGES,
     DECAYED,
@@ -25,13 +26,12 @@ from tf_metamixup.config import (
     SCHEDULES,
     Config,
 )
-from tf_metamixup.core.errors import UnknownNameError, UserError
+from tf_metamixup.core import keras_backend
+from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.core.signals import Interrupted
 
-FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
-
 # Flag, help; type and default are the Config field's. "by mode" and the like: see the docstring
-# of Config and README.md.
+# of Config and docs/cli.md.
 GROUPS = {
     "data": {
         "dataset": "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, "
@@ -78,7 +78,7 @@ GROUPS = {
     "devices": {
         "replicas": "data-parallel replicas of this process; by default all GPUs, else 1. With no "
         "GPU, so many logical CPU devices. TF_CONFIG in the environment makes this process one "
-        "worker of a job (README.md)",
+        "worker of a job (docs/distributed.md)",
         "deterministic": "use TensorFlow's deterministic operations, so that a GPU repeats every "
         "bit too, at some speed; an operation that has none is an error",
         "mixed_bfloat16": "compute label guessing and the real step in bfloat16; weights and meta "
@@ -91,6 +91,9 @@ GROUPS = {
     "run": {
         "run_dir": "everything of the run goes there, and the same command again resumes it; by "
         "default runs/<dataset>-<mode>-<row>-seed<k>",
+        "initial_weights": "run directory of another run: a new run starts from the weights that "
+        "its newest checkpoint holds (averaged ones where that run evaluates those), and with "
+        "its BatchNorm statistics",
         "max_steps": "stop after so many steps in all; can be resumed",
         "export": "write a SavedModel at the end",
         "litert": "make LiteRT models (.tflite) of it and check them against it: none, float32, "
@@ -139,41 +142,6 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
             )
 
 
-def read_flags(
-    values: flags.FlagValues, argv: list[str], about: str, *, operands: bool = False
-) -> list[str]:
-    """Gives `values` what the command line says; `--help` prints `about` and exits.
-
-    Args:
-        values: with flags defined.
-        argv: the command line.
-        about: what the program does.
-        operands: whether there may be more than flags.
-
-    Returns:
-        What is no flag.
-
-    Raises:
-        UserError: an unknown flag, a value of another type, an argument that is not taken.
-    """
-    flags.DEFINE_boolean("help", False, "show this", flag_values=values, module_name="run")
-    # absl reads --flagfile and --undefok through flags of these names.
-    flags.DEFINE_string("flagfile", "", "file with one flag a line", values, module_name="run")
-    flags.DEFINE_string("undefok", "", "flags that may be unknown", values, module_name="run")
-    try:
-        rest = values(argv)[1:]
-    except flags.Error as error:
-        raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"cannot read the flagfile: {error}") from None
-    if rest and not operands:
-        raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
-    if values["help"].value:
-        print(f"{about}\n{values.get_help()}")
-        sys.exit(FINISHED)
-    return rest
-
-
 def config_of(values: flags.FlagValues) -> Config:
     """The Config that the flags in `values` make, with the defaults of its mode.
 
@@ -211,6 +179,11 @@ def canonical(config: Config) -> Config:
     policies.check(policy, learned_elsewhere=method.learns_lambda)
     if config.mixed_bfloat16:
         methods.check_precision(method)
+    if method.views and config.mode == "sl":
+        raise UserError(
+            f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "
+            "use --mode=ssl"
+        )
     return dataclasses.replace(
         config,
         method=str(methods.parse(config.method)),
@@ -229,6 +202,7 @@ def train(config: Config) -> dict | None:
 
     from tf_metamixup.distribution.strategy import make_strategy
     from tf_metamixup.experiment import assemble
+    from tf_metamixup.training import initial_weights
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -240,6 +214,8 @@ def train(config: Config) -> dict | None:
         with workers.together():
             if workers.chief:
                 _require_litert(trainer, source)
+    if config.initial_weights is not None:
+        initial_weights.load(trainer, config)
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,
@@ -254,7 +230,9 @@ def train(config: Config) -> dict | None:
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
+        contents=source.contents,
         labels_used=prepared.labels_used(trainer.policy.reads_meta),
+        data=_own_data(source),
     )
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
     exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
@@ -262,6 +240,15 @@ def train(config: Config) -> dict | None:
         if workers.chief and config.export and exported:
             _export(config, trainer, source, prepared, result)
     return result if workers.chief else None
+
+
+def _own_data(source) -> Callable[[], str] | None:
+    """A checksum of a folder's images, since its name says little; None of a published data set."""
+    from tf_metamixup.runs.fingerprint import fingerprint
+
+    if not source.name.startswith("folder:"):
+        return None
+    return lambda: fingerprint((part.images, part.labels) for part in (source.train, source.test))
 
 
 def command_of(config: Config) -> list[str]:
@@ -347,8 +334,9 @@ def describe(result: dict, run_dir: str) -> str:
         f"{result['status']}: {result['steps']} steps, test error "
         + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
         f"  result       {run_dir}/result.json",
-        f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard",
     ]
+    if os.path.isdir(f"{run_dir}/tensorboard"):
+        lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
     if os.path.isdir(f"{run_dir}/saved_model"):
         lines.append(f"  SavedModel   {run_dir}/saved_model")
     for precision, check in result.get("litert", {}).items():
@@ -363,6 +351,7 @@ def describe(result: dict, run_dir: str) -> str:
 
 def _settled(config: Config) -> Config:
     """`config` in canonical spelling; TensorFlow starts here, once the flags have been read."""
+    keras_backend.require_tensorflow()
     with tensorflow_start():
         import tensorflow as tf
 
@@ -381,6 +370,9 @@ def measure(parse_flags: Callable[[], tuple], run: Callable[..., None]) -> int:
         try:
             config, *rest = parse_flags()
             config = _settled(config)
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
@@ -429,6 +421,9 @@ def main(argv: list[str]) -> int:
     try:
         try:
             config = _settled(parse(argv))
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
         except UserError as error:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS

@@ -184,6 +184,10 @@ def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
 
     Returns:
         [N, ...], differentiable in `lam` (and twice so in the network behind it).
+
+    >>> images = tf.constant([[0.0], [1.0]])
+    >>> mix(images, partner=tf.constant([1, 0]), lam=tf.constant([0.75, 0.75])).numpy().tolist()
+    [[0.25], [0.75]]
     """
     lam = tf.reshape(lam, tf.concat([tf.shape(lam), tf.ones(len(values.shape) - 1, tf.int32)], 0))
     lam = tf.cast(lam, values.dtype)

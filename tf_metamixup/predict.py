@@ -1,8 +1,9 @@
 """`python -m tf_metamixup.predict SAVED_MODEL IMAGES...`: classes of image files, as JSON lines.
 
-SAVED_MODEL is a folder that a run exported. IMAGES are .png, .jpg or .jpeg files, or folders, which
-stand for all such files below them. Images are converted to grey or colour and resized as those of
---dataset=folder:DIR are. One line of JSON an image, in their order:
+SAVED_MODEL is a folder that a run exported. IMAGES are image files (.png, .jpg, .webp, .tif, .gif,
+.bmp), or folders, which stand for all such files below them, through links too; what else lies
+there is counted on stderr. Images are turned, converted to grey or colour and resized as those
+of --dataset=folder:DIR are. One line of JSON an image, in their order:
 
     {"file": ..., "class": ..., "class_id": ..., "probability": ..., "probabilities": {CLASS: ...}}
 
@@ -16,11 +17,13 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
+from tf_metamixup import cli
 from tf_metamixup import main as job
 from tf_metamixup.core.errors import UserError, reason
 
@@ -106,13 +109,15 @@ def _names(path: pathlib.Path, count: int) -> list[str]:
 
 def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
     """The image files that `names` stand for; what is no folder stands for itself."""
-    from tf_metamixup.data.image_files import SUFFIXES
+    from tf_metamixup.data import image_files
 
     for path in map(pathlib.Path, names):
         if not path.is_dir():
             yield path
             continue
-        found = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES]
+        found, left_out = image_files.find(path)
+        if left_out:
+            warnings.warn(image_files.describe_left_out(left_out), stacklevel=2)
         yield from found or [path]
 
 
@@ -177,7 +182,8 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
     )
     operands = job.read_flags(values, argv, __doc__, operands=True)
     if len(operands) < 2:
-        raise UserError("a SavedModel and images are needed: predict SAVED_MODEL IMAGES...")
+        usage = cli.as_typed("python -m tf_metamixup.predict SAVED_MODEL IMAGES...", argv)
+        raise UserError(f"a SavedModel and images are needed: {usage}")
     return operands[0], operands[1:], values["top"].value
 
 
@@ -201,7 +207,11 @@ def main(argv: list[str]) -> int:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return job.FAILED
-        return _tell(predictions(model, files(names), top))
+        try:
+            return _tell(predictions(model, files(names), top))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return job.FAILED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -222,4 +232,5 @@ def _tell(found: Iterable[dict[str, Any]]) -> int:
 
 
 if __name__ == "__main__":
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     sys.exit(main(sys.argv))

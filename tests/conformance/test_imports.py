@@ -14,17 +14,21 @@ FLOORS = {
     "policies methods": 3,
     "runs export": 4,
     "training": 5,
-    "experiment": 6,
+    "experiment cli": 6,
     "main predict report figures benchmark": 7,
+    "__main__": 8,
 }
 FLOOR = {room: floor for rooms, floor in FLOORS.items() for room in rooms.split()}
-COMMANDS = {room for room, floor in FLOOR.items() if floor == 7}
+COMMANDS = {room for room, floor in FLOOR.items() if floor == 7} | {"cli"}
 # What a room or a file of it may not import, beside floors.
 BARRED = [
     *(
         (place, "tensorflow")
         for place in (
+            "__main__",
             "core/errors",
+            "core/extras",
+            "core/flagfiles",
             "core/registry",
             "config",
             "distribution/rendezvous",

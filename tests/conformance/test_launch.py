@@ -13,6 +13,7 @@ import yaml
 
 from tests.conformance.test_documents import ROOT
 from tf_metamixup import main
+from tf_metamixup.config import Config
 from tf_metamixup.report import paper
 from tf_metamixup.report.__main__ import FREE, departures
 from tf_metamixup.runs import results
@@ -135,13 +136,18 @@ def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
     monkeypatch.chdir(ROOT)
 
     def identity(config):
+        # What an older version did not record, it did not have.
+        config = settings(Config()) | config
         return {k: v for k, v in config.items() if k not in FREE or k == "seed"}
 
     cells = [identity(settings(config)) for config in configs("study")]
     kept = results.read([str(ROOT / "docs" / "study")])
     assert kept
     for each in kept:
-        assert each["status"] == "finished" and identity(each["config"]) in cells
+        assert each["status"] == "finished"
+        # An option that is gone; docs/results.md keeps what was found with it.
+        if "matched=True" not in each["policy"]:
+            assert identity(each["config"]) in cells
 
 
 def test_the_full_study_is_by_the_papers_protocol_and_says_how_many_steps_it_takes(monkeypatch):

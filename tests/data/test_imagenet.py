@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tf_metamixup import data, main
-from tf_metamixup.data import prepare, sources
+from tf_metamixup.data import prepare
+from tf_metamixup.data.streamed import Kept
 
 CLASSES = 1000
 ROOT = Path(__file__).parents[2]
@@ -57,8 +58,8 @@ def test_the_meta_set_is_kept_in_memory_and_the_training_set_is_not(folder, tmp_
         classes=CLASSES, examples=3 * CLASSES, flip=True
     )
     prepared = prepare(source, settings)
-    assert isinstance(prepared.meta._set, sources.Kept)
-    assert not isinstance(prepared.labelled._set, sources.Kept)
+    assert isinstance(prepared.meta._set, Kept)
+    assert not isinstance(prepared.labelled._set, Kept)
     # What is kept is what lies in the files.
     kept = prepared.meta._set
     np.testing.assert_array_equal(kept.labels, source.train.labels[prepared.splits.meta])

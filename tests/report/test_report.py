@@ -125,6 +125,17 @@ def test_a_table_of_the_paper_says_what_is_missing():
     assert "59 of 60 cells are missing" in text
 
 
+def test_the_rows_beside_metamixup_are_not_pooled_with_it():
+    made = lines(
+        result(3.0), result(4.0, policy="meta", seed=1), result(5.0, policy=paper.LITERAL, seed=2)
+    )
+    assert [(line["row"], line["seeds"]) for line in made] == [
+        ("MetaMixUp", "1"),
+        ("MetaMixUp, cached features", "1"),
+        ("MetaMixUp, to the letter", "1"),
+    ]
+
+
 def test_runs_of_own_models_have_a_line(tmp_path):
     own = result(4.0)
     own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": 0}
@@ -168,3 +179,13 @@ def test_an_empty_folder_and_a_missing_argument_are_told(tmp_path, capsys):
     assert report.main(["report"]) == 2
     assert report.main(["report", str(tmp_path), "--table=6"]) == 2
     assert "RUNS_DIR" in capsys.readouterr().err
+
+
+def test_seeds_of_data_without_a_name_are_told_to_name_it(tmp_path, capsys):
+    for seed in (0, 1):
+        own = result(4.0)
+        own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed}
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "result.json").write_text(json.dumps(own))
+        assert report.main(["report", str(tmp_path)]) == 0
+        assert ("dataset='NAME'" in capsys.readouterr().err) == (seed == 1)

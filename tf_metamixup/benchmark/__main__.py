@@ -58,7 +58,7 @@ FULL_RATE_BATCH = 128
 
 
 def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
-    """What a command line asks for: the training, the measuring and where the JSON goes.
+    """Parses a command line: the training, the measuring and where the JSON goes.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.
@@ -83,7 +83,7 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
 
 
 class Results:
-    """The JSON file, which is written whole or not at all.
+    """Writes the JSON file, whole or not at all.
 
     Raises:
         UserError: it cannot be written.

@@ -1,9 +1,10 @@
 """`python -m tf_metamixup.benchmark.replicas`: what steps cost on several replicas.
 
 Times, in rounds and side by side, the plain MixUp step, the meta step, and the sum of all weights
-over the replicas, of which a plain step has one (its gradients) and a meta step three. WORKSPACE.md
-has the model that the numbers go into. One line of JSON a call; with no GPU, replicas are logical
-devices of one CPU, which share its cores. See `benchmark` for how times and memory are taken.
+over the replicas, of which a plain step has one (its gradients) and a meta step three.
+docs/distributed.md has the model that the numbers go into. One line of JSON per call; with no GPU,
+replicas are logical devices of one CPU, which share its cores. See `benchmark` for how times and
+memory are measured.
 """
 
 import json
@@ -26,7 +27,7 @@ SUMS = 20  # in one timed call
 
 
 def run(config: Config, rounds: int) -> dict:
-    """Measures; what is printed."""
+    """Measures; returns what is printed."""
     import tensorflow as tf
 
     from tf_metamixup.benchmark import workload
@@ -60,7 +61,7 @@ def run(config: Config, rounds: int) -> dict:
 
 
 def _timed_sums(strategy, weights):
-    """A function () -> seconds that one sum of `weights` over the replicas takes."""
+    """Returns a function () -> seconds that one sum of `weights` over the replicas takes."""
     import tensorflow as tf
 
     from tf_metamixup.distribution import replicas
@@ -87,7 +88,7 @@ def _timed_sums(strategy, weights):
 
 
 def parse(argv: list[str]) -> tuple[Config, int]:
-    """What a command line asks for: the step, and how many rounds.
+    """Parses a command line: the step, and how many rounds.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.

@@ -10,7 +10,7 @@ OTHERS_INPUT = (32, 3)
 
 
 class Workload(NamedTuple):
-    """What is timed.
+    """Holds what is timed.
 
     Attributes:
         config: the settings, with their data defaults.
@@ -66,7 +66,7 @@ def make(config: Config, strategy) -> Workload:
 
 
 def load(config: Config):
-    """The data set at the architecture's usual size: (source, image shape, preprocessing)."""
+    """Loads the data set at the architecture's usual size: (source, shape, preprocessing)."""
     import tensorflow as tf
 
     from tf_metamixup import data, models

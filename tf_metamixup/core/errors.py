@@ -12,6 +12,10 @@ class UnknownNameError(UserError):
     """A name on the command line that nothing has; `main` exits as for any other bad flag."""
 
 
+class BackendError(UserError):
+    """Keras runs on another backend than TensorFlow; no bad flag, so that `main` exits with 1."""
+
+
 def reason(error: Exception) -> str:
     """Returns what the system says in `error`, without TensorFlow's prefixes and lines."""
     said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)

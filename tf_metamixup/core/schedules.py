@@ -63,13 +63,20 @@ def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor)
 
     The printed formula would give -0.55 at t = 30; this is what its sentence says, "decreased by
     sigma_d every K epochs".
+
+    >>> float(falling_threshold(0.95, 0.05, 30, tf.constant(60)))
+    0.8499999642372131
     """
     drops = tf.cast(epoch // period, tf.float32)
     return tf.maximum(0.0, start - decay * drops)
 
 
 def linear_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
-    """Computes min(1, t / T), T = `share` of the run (MixMatch's code); 1 at share 0."""
+    """Computes min(1, t / T), T = `share` of the run (MixMatch's code); 1 at share 0.
+
+    >>> float(linear_ramp(0.5, tf.constant(0.25)))
+    0.5
+    """
     return tf.minimum(1.0, progress / share) if share else tf.ones_like(progress)
 
 

@@ -15,7 +15,8 @@ from tf_metamixup.runs.directory import RunDirectory
 # Settings that stand on a card, where a run has them; the command tells the others.
 SHOWN = (
     *("mode", "method", "policy", "architecture", "epochs", "steps", "batch_size", "optimizer"),
-    *("learning_rate", "schedule", "momentum", "weight_decay", "meta_source", "seed"),
+    *("learning_rate", "schedule", "momentum", "weight_decay", "meta_source", "initial_weights"),
+    "seed",
 )
 CONFUSIONS = 5
 
@@ -104,7 +105,8 @@ def markdown(
 
 
 def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
-    rows = [(_words(name), f"`{settings[name]}`") for name in SHOWN if name in settings]
+    shown = [name for name in SHOWN if settings.get(name) is not None]
+    rows = [(_words(name), f"`{settings[name]}`") for name in shown]
     rows.append(("trained parameters", f"{parameters:,}"))
     if run is None:
         return rows

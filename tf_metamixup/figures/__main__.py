@@ -21,6 +21,7 @@ from typing import NamedTuple
 from absl import flags
 
 from tf_metamixup import main as job
+from tf_metamixup.core import extras, keras_backend
 from tf_metamixup.core.errors import UserError
 
 NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
@@ -49,7 +50,7 @@ class Order(NamedTuple):
 
 
 def parse(argv: list[str]) -> Order:
-    """The order of a command line; `--help` prints and exits.
+    """Parses a command line; `--help` prints and exits.
 
     Raises:
         UserError: an unknown flag, a value that is not allowed, or a flag or run that is missing.
@@ -104,17 +105,18 @@ def make(order: Order) -> list[str]:
     Raises:
         UserError: the runs do not have what it shows, or cannot be compared.
     """
-    from tf_metamixup.figures import (
-        class_pairs,
-        features,
-        histogram,
-        intrusion,
-        loss,
-        meta_size,
-        runs,
-        smoothness,
-        style,
-    )
+    with extras.needed("figures"):
+        from tf_metamixup.figures import (
+            class_pairs,
+            features,
+            histogram,
+            intrusion,
+            loss,
+            meta_size,
+            runs,
+            smoothness,
+            style,
+        )
 
     makers = (loss, meta_size, features, intrusion, histogram, class_pairs, smoothness)
     maker = dict(zip(NAMES, makers, strict=True))[order.figure]
@@ -134,6 +136,7 @@ def main(argv: list[str]) -> int:
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return job.BAD_FLAGS
         try:
+            keras_backend.require_tensorflow()
             with job.tensorflow_start():
                 import tensorflow as tf
 

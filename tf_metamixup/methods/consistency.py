@@ -15,10 +15,11 @@ class Consistency(Method):
     """Adds to the cross-entropy of labelled rows w(t) times the squared error of guessed rows.
 
     Both are means; the squared error is one over classes too (Oliver et al. 2018, Berthelot et al.
-    2019). Guesses are soft and have no gradient; WORKSPACE.md lists what differs from the methods
-    as published. With a policy that mixes, guessed rows are mixed with each other as labelled ones
-    are, images and guesses alike: the idea of Interpolation Consistency Training (Verma et al.
-    2019), whose code guesses on the same view, mixes logits and evaluates the average.
+    2019). Guesses are soft and have no gradient; docs/reproduction.md lists what differs from the
+    methods as published. With a policy that mixes, guessed rows are mixed with each other as
+    labelled ones are, images and guesses alike: the idea of Interpolation Consistency Training
+    (Verma et al. 2019), whose code guesses on the same view, mixes logits and evaluates the
+    average.
 
     Subclasses have the fields `coefficient` and `ramp`.
     """

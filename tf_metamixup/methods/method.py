@@ -15,7 +15,33 @@ from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
 from tf_metamixup.models.network import Forward
 
-METHODS = Registry("method")
+# Rows of the paper's tables are pairs, of which a method is one half.
+_META = "policy \"meta(estimator='nested')\""
+METHODS = Registry(
+    "method",
+    aliases={
+        "baseline": "'supervised' with policy 'none'",
+        "supervisedonly": "'supervised' with policy 'none'",
+        "none": "'supervised' with policy 'none'",
+        "mixup": "'supervised' with policy 'beta'",
+        "beta": "'supervised' with policy 'beta'",
+        "fixed": "'supervised' with policy 'fixed'",
+        "meta": "'supervised' with policy 'meta'",
+        "metamixup": f"'supervised' with {_META}",
+        "pl": "'pseudo_label'",
+        "apl": "'pseudo_label(decay=0.05)'",
+        "mixuppseudolabel": "'pseudo_label' with policy 'beta'",
+        "mixupapl": "'pseudo_label(decay=0.05)' with policy 'beta'",
+        "metamixuppseudolabel": f"'pseudo_label' with {_META}",
+        "metamixupapl": f"'pseudo_label(decay=0.05)' with {_META}",
+        "pi": "'pi_model'",
+        "mt": "'mean_teacher'",
+        "vatem": "'vat(entropy=0.06)'",
+        "adamixupwodiscriminator": "'adamixup(discriminator=False)'",
+        "mixmatchwomixup": "'mixmatch' with policy 'none'",
+        "mixmatchmetamixup": "'mixmatch' with policy \"meta(alpha=0.75, estimator='nested')\"",
+    },
+)
 
 
 class Ratio(tuple):

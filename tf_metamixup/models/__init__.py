@@ -16,7 +16,17 @@ import keras
 from tf_metamixup.core import registry
 
 # Defined before the modules below are imported: they register their functions here.
-MODELS = registry.Registry("architecture")
+MODELS = registry.Registry(
+    "architecture",
+    aliases={
+        "resnet18": "'preact_resnet18'",
+        "resnet34": "'preact_resnet34'",
+        "resnet": "'preact_resnet18' or 'resnet50'",
+        "wideresnet": "'wrn_28_10' or 'wrn_28_2'",
+        "wideresnet282": "'wrn_28_2'",
+        "wideresnet2810": "'wrn_28_10'",
+    },
+)
 
 registry.discover(__name__, __path__)
 
@@ -28,6 +38,9 @@ def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Mo
         spec: the name of an architecture, with its options.
         image_shape: height, width and channels of an image.
         classes: the number of logits.
+
+    >>> make("cnn3(width=4)", (28, 28, 1), classes=10).output_shape
+    (None, 10)
     """
     return MODELS.make(spec, tuple(image_shape), classes)
 
@@ -38,5 +51,9 @@ def names() -> list[str]:
 
 
 def parse(spec: str) -> registry.Spec:
-    """Returns the canonical description of an architecture."""
+    """Returns the canonical description of an architecture.
+
+    >>> str(parse("cnn3(32, batch_norm=False)"))
+    'cnn3'
+    """
     return MODELS.parse(spec)

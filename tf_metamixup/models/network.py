@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import CALLS, Draws, fold
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models import head
@@ -116,6 +115,21 @@ class Network:
         models = [self.model, *self.parts.values()]
         return _distinct([*(v for m in models for v in m.variables), *self.averages])
 
+    @property
+    def evaluated(self) -> list[keras.Variable]:
+        """The model's weights in their order, averaged where predictions use the average."""
+        averages = self.averages if self._predicts_average else []
+        of = {
+            id(v): average
+            for v, average in zip(self.model.trainable_variables, averages, strict=False)
+        }
+        return [of.get(id(v), v) for v in self.model.weights]
+
+    def start_averages(self) -> None:
+        """Sets the averages to the weights, which may be others than when they were made."""
+        for average, variable in zip(self.averages, self.model.trainable_variables, strict=False):
+            average.assign(variable)
+
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
         """Maps stored images, any number of leading axes, to the model's input."""
         images = images if self._preprocess is None else self._preprocess(images)
@@ -206,36 +220,6 @@ class Network:
         key = fold(fold(fold(draws.seed, "dropout"), number), "key")[0]
         replica = tf.cast(draws.piece, tf.int64) * CALLS
         return tf.cast(tf.stack([key, replica]), variable.dtype)
-
-
-def check_model(model) -> None:
-    """Refuses what the step would train wrongly.
-
-    Raises:
-        UserError: the model is not built, returns no logits or has losses of its own.
-    """
-    if not isinstance(model, keras.Model) or not model.built or not model.trainable_variables:
-        raise UserError("the model must be a built keras.Model with trainable variables")
-    shape = model.output_shape
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
-        raise UserError(
-            f"the model must return logits [rows, classes], and it returns {shape}; of a network "
-            "without a classifier, pool the features and add a Dense layer"
-        )
-    last = model
-    while isinstance(last, keras.Model) and last.layers:
-        last = last.layers[-1]
-    softmax = getattr(last, "activation", None) is keras.activations.softmax
-    if softmax or isinstance(last, keras.layers.Softmax):
-        raise UserError(
-            f"the model ends in a softmax (layer {last.name!r}), but the losses take logits; build "
-            "it without one (in keras.applications: classifier_activation=None)"
-        )
-    if model.losses:
-        raise UserError(
-            "the model has losses of its own (regularizers or add_loss), which the step does not "
-            "read; build it without them and use weight_decay"
-        )
 
 
 def _distinct(variables) -> list[keras.Variable]:

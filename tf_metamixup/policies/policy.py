@@ -13,7 +13,26 @@ from tf_metamixup.core.registry import Registry
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 
-POLICIES = Registry("policy")
+POLICIES = Registry(
+    "policy",
+    aliases={
+        "metamixup": "'meta', or for the paper's row \"meta(estimator='nested')\"",
+        "learned": "'meta'",
+        "mixup": "'beta'",
+        "uniform": "'beta'",
+        "baseline": "'none'",
+        "false": "'none'",
+        "off": "'none'",
+        "no": "'none'",
+        "constant": "'fixed'",
+        "adamixup": "method 'adamixup' with policy 'none'",
+        "manifoldmixup": "method 'manifold_mixup' with policy 'beta(2.0)'",
+        "mixmatch": "method 'mixmatch' with policy 'beta(0.75, per_sample=True)'",
+        "pseudolabel": "method 'pseudo_label'",
+        "apl": "method 'pseudo_label(decay=0.05)'",
+        "vat": "method 'vat' with policy 'none'",
+    },
+)
 
 
 class Task(NamedTuple):

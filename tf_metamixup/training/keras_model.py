@@ -1,6 +1,6 @@
 """The door for those who train with Keras: `compile` and `fit`, whose step is `train_step`."""
 
-import warnings
+import inspect
 from typing import Any
 
 import keras
@@ -9,24 +9,28 @@ import tensorflow as tf
 
 from tf_metamixup import methods, policies
 from tf_metamixup.core import divergence
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.data.pipeline import DatasetStream, order
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import (
-    check_images,
-    check_labels,
     evenly_dealt,
     prepare,
     problems_told,
 )
 from tf_metamixup.methods.method import Method
-from tf_metamixup.models.network import Network, check_model
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.models.network import Network
 from tf_metamixup.policies import Policy
+from tf_metamixup.training.data_checks import check_pair, ensure_shape, labelled_dataset
+from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.step import Recipe, Report, train_step
+from tf_metamixup.training.first_batch import check_values, reading
+from tf_metamixup.training.scale_callback import ScaleCallback
+from tf_metamixup.training.stagnation_callback import StagnationCallback
+from tf_metamixup.training.step import Recipe, train_step
 
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
 
@@ -85,7 +89,9 @@ class MixUpModel(keras.Model):
             self._method, self._policy, self._seed = method, policy, seed
             self._classes = model.output_shape[-1]
             self._meta = self._read_meta(meta) if policy.reads_meta else None
-            self._watched = _Watched()
+            self._means = EpochMeans()
+            self._scales = ScaleCallback()
+            self._stagnation = StagnationCallback(self._classes, self._scales)
             self._feature_cache = None
             self.built = True
 
@@ -131,36 +137,31 @@ class MixUpModel(keras.Model):
             if self._policy.caches_features:
                 self._feature_cache = FeatureCache(self._network, *self._meta, self._classes)
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        *args,
-        **kwargs,
-    ) -> keras.callbacks.History:
+    def fit(self, *args, **kwargs) -> keras.callbacks.History:
         """As Keras has it, but for `class_weight` and `sample_weight`.
 
-        It warns of a loss that stays at that of a guess.
-
         Raises:
-            UserError: data that the model or the step does not take; the loss or the weights are
-                not finite.
+            UserError: data that the model or the step does not take; the loss or a weight is not
+                finite.
         """
-        warning = _StagnationWarning(self._classes, self._watched)
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(warning)
-        else:
-            callbacks = [*tf.nest.flatten(callbacks or []), warning]
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        callbacks = given.get("callbacks")
+        added = [self._scales, self._stagnation]
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
+        elif self._scales not in callbacks.callbacks:
+            callbacks.callbacks.extend(added)
+        self._scales.compare(meta=self._meta, validation=given.get("validation_data"))
         with problems_told():
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+            history = super().fit(**given)
+        if history.epoch and "loss" not in history.history:
+            raise UserError("the `labelled` data is empty: it gives no batch")
+        return history
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """`step.train_step` on this replica's rows; Keras calls it."""
         x, y = self._pair(*keras.utils.unpack_x_y_sample_weight(data))
+        self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
         raw = {"labelled": (evenly_dealt(x), y)}
@@ -187,7 +188,7 @@ class MixUpModel(keras.Model):
         values = [report.metrics["train_loss"][0], *self._network.theta]
         finite = divergence.assert_finite(values, step + 1, batch.x)
         with tf.control_dependencies([finite]):
-            return self._watched.update(report, batch.x)
+            return self._means.update(report)
 
     def call(self, inputs, training=None):
         """Logits."""
@@ -202,7 +203,7 @@ class MixUpModel(keras.Model):
     def reset_metrics(self) -> None:
         """As Keras has it; `fit` calls it at the beginning of an epoch."""
         super().reset_metrics()
-        self._watched.reset()
+        self._means.reset()
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
         """Saves the model given, without the optimizer."""
@@ -210,16 +211,12 @@ class MixUpModel(keras.Model):
 
     def save_own_variables(self, store) -> None:
         """Saves the feature cache, so that `BackupAndRestore` goes on with features as old."""
-        for place, variable in enumerate(
-            self._feature_cache.variables if self._feature_cache else []
-        ):
+        for place, variable in enumerate(self._cached_variables()):
             store[str(place)] = np.asarray(variable)
 
     def load_own_variables(self, store) -> None:
         """See `save_own_variables`; where nothing was cached, the next step computes it."""
-        for place, variable in enumerate(
-            self._feature_cache.variables if self._feature_cache else []
-        ):
+        for place, variable in enumerate(self._cached_variables()):
             if str(place) in store:
                 variable.assign(np.asarray(store[str(place)]))
 
@@ -233,11 +230,21 @@ class MixUpModel(keras.Model):
                 f"policy {self._policy} needs `meta`: held-out (images, labels) that are not "
                 "trained on"
             )
-        if isinstance(meta, tf.data.Dataset):
-            images, labels = DatasetStream(meta).whole()
+        if isinstance(meta, (tuple, list)) and len(meta) == 2:
+            try:
+                images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"`meta` must be a pair of arrays: {reason(error)}") from error
+            if not images.shape.rank or not len(images):
+                raise UserError("the `meta` data is empty")
+            images, labels = self._pair(images, labels, name="meta")
         else:
-            images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)
-        images, labels = self._pair(images, labels, name="meta")
+            dataset = labelled_dataset(
+                "meta", meta, self.model.input_shape, self._classes, finite=True
+            )
+            with reading("meta"):
+                images, labels = DatasetStream(dataset).whole()
+        check_values("meta", images, labels, self._classes)
         dealt = len(images) // replicas.count() * replicas.count()
         return images[:dealt], labels[:dealt]
 
@@ -265,71 +272,10 @@ class MixUpModel(keras.Model):
             raise UserError(
                 f"the `{name}` data must give pairs (images, labels) of one tensor each"
             )
-        # As keras.datasets and keras.utils.to_categorical have them.
-        if y.dtype.is_integer and y.shape.rank == 2:
-            y = y[:, 0] if y.shape[1] == 1 else tf.cast(y, self.variable_dtype)
-        check_images(name, tf.TensorSpec(x.shape, x.dtype), self.model.input_shape)
-        check_labels(name, tf.TensorSpec(y.shape, y.dtype), self._classes)
-        return x, y
-
-
-class _Watched:
-    """What `fit` logs: means over an epoch. No layer, so that evaluation does not know of it."""
-
-    def __init__(self):
-        self._means = [keras.metrics.Mean(name) for name in ("loss", "lambda_mean", "lambda_move")]
-        # Smallest and largest value of the last batch of images, as the model takes them.
-        self._range = keras.Variable(
-            [0.0, 0.0], trainable=False, dtype="float32", aggregation="only_first_replica"
-        )
-
-    @property
-    def image_range(self) -> tuple[float, float]:
-        """The smallest and the largest value of the last batch of images."""
-        low, high = np.asarray(self._range)
-        return low, high
-
-    def update(self, report: Report, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes in a step; the means so far."""
-        low, high = tf.reduce_min(images), tf.reduce_max(images)
-        self._range.assign(tf.cast(tf.stack([low, high]), tf.float32))
-        total, share = report.metrics["train_loss"]
-        rows = tf.size(report.lambdas.value)
-        values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))
-        for mean, value in zip(self._means, values, strict=True):
-            mean.update_state(tf.reduce_mean(value), sample_weight=rows)
-        return {mean.name: mean.result() for mean in self._means}
-
-    def reset(self) -> None:
-        """Begins an epoch."""
-        for mean in self._means:
-            mean.reset_state()
-
-
-class _StagnationWarning(keras.callbacks.Callback):
-    """Warns once of a loss that stays at that of a guess; short epochs are looked at together."""
-
-    def __init__(self, classes: int, watched: _Watched):
-        super().__init__()
-        self._classes, self._watched = classes, watched
-        self._last_batch = self._steps = 0
-        self._total, self._warned = 0.0, False
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._last_batch = batch
-
-    def on_epoch_end(self, epoch, logs=None):
-        steps = self._last_batch + 1
-        self._steps, self._total = self._steps + steps, self._total + steps * logs["loss"]
-        if self._steps < divergence.FEWEST_STEPS:
-            return
-        loss = self._total / self._steps
-        problem = divergence.stagnation(loss, self._steps, self._classes)
-        self._steps, self._total = 0, 0.0
-        if problem and not self._warned:
-            advice = divergence.advice(*self._watched.image_range)
-            warnings.warn(f"{problem}. {advice}", stacklevel=2)
-            self._warned = True
+        specs = [tf.TensorSpec(each.shape, each.dtype) for each in (x, y)]
+        shapes = check_pair(name, *specs, self.model.input_shape, self._classes)
+        x = ensure_shape(name, "images", x, shapes[0])
+        return x, ensure_shape(name, "labels", y, shapes[1])
 
 
 def _check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:
