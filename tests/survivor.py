@@ -3,8 +3,8 @@
     python -m tests.survivor RUN_DIR [FAULT]
 
 FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
-`evaluating=N`, which does so before the Nth evaluation, from 0; `clock`, whose time of day jumps by a
-day, forwards and back, from call to call; or `deterministic`, which is none.
+`evaluating=N`, which does so before the Nth evaluation, from 0; `clock`, whose time of day jumps by
+a day, forwards and back, from call to call; or `deterministic`, which is none.
 """
 
 import itertools

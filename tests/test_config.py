@@ -2,12 +2,12 @@ import dataclasses
 
 import pytest
 
-from tf_metamixup.config import Config
+from tf_metamixup.config import Config, DataInfo
 from tf_metamixup.core.errors import UserError
 
 
 def config(**settings):
-    return Config(**settings).with_mode_defaults()
+    return Config(**settings).resolve()
 
 
 def test_the_modes_have_the_papers_defaults():
@@ -59,8 +59,8 @@ def test_small_images_get_the_small_network(dataset):
 def test_the_data_decide_the_meta_set_and_the_labels(
     dataset, mode, classes, examples, num_meta, num_labels
 ):
-    filled = config(dataset=dataset, mode=mode).with_data_defaults(
-        classes=classes, examples=examples, flip=True
+    filled = config(dataset=dataset, mode=mode).resolve(
+        data=DataInfo(classes=classes, examples=examples, flip=True)
     )
     assert (filled.num_meta, filled.num_labels, filled.flip) == (num_meta, num_labels, True)
 
@@ -102,13 +102,14 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_eight_make_two_runs_the_same():
+def test_all_settings_but_nine_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
         "log_every",
         "evaluate_every",
         "checkpoint_every",
+        "diagnostics",
         "export",
         "litert",
         "data_dir",
@@ -118,11 +119,11 @@ def test_all_settings_but_eight_make_two_runs_the_same():
 
 
 def test_the_devices_there_are_are_settings_of_the_run():
-    config = Config().with_mode_defaults().on_devices(4)
+    config = Config().resolve().resolve(replicas=4)
     assert (config.replicas, config.row_groups) == (4, 4)
-    assert Config(row_groups=8).with_mode_defaults().on_devices(4).row_groups == 8
+    assert Config(row_groups=8).resolve().resolve(replicas=4).row_groups == 8
 
 
 def test_a_batch_that_the_devices_cannot_share_is_told():
     with pytest.raises(UserError, match=r"--batch_size=128 .*--replicas=3"):
-        Config().with_mode_defaults().on_devices(3)
+        Config().resolve().resolve(replicas=3)

@@ -15,7 +15,7 @@ from tf_metamixup.experiment import assemble, make_schedule, rebuild
 def test_steps_divides_the_rate_by_ten_after_30_60_and_90_percent_of_the_epochs(
     epochs, epoch_steps
 ):
-    config = Config(mode="ssl", epochs=epochs).with_mode_defaults()
+    config = Config(mode="ssl", epochs=epochs).resolve()
     schedule = make_schedule(config, epochs * epoch_steps)
     for number, share in enumerate((0.3, 0.6, 0.9)):
         first = round(epochs * share) * epoch_steps  # of the epoch with the new rate
@@ -24,7 +24,7 @@ def test_steps_divides_the_rate_by_ten_after_30_60_and_90_percent_of_the_epochs(
 
 
 def test_cosine_falls_from_the_whole_rate_to_nothing():
-    config = Config(learning_rate=0.2).with_mode_defaults()
+    config = Config(learning_rate=0.2).resolve()
     schedule = make_schedule(config, 100)
     assert float(schedule(0)) == pytest.approx(0.2)
     assert float(schedule(50)) == pytest.approx(0.1)
@@ -32,17 +32,17 @@ def test_cosine_falls_from_the_whole_rate_to_nothing():
 
 
 def test_late_is_a_fifth_from_80_percent_on():
-    schedule = make_schedule(Config(schedule="late").with_mode_defaults(), 500_000)
+    schedule = make_schedule(Config(schedule="late").resolve(), 500_000)
     rates = [float(schedule(step)) for step in (0, 399_999, 400_000, 499_999)]
     assert rates == pytest.approx([0.1, 0.1, 0.02, 0.02])
 
 
 def test_constant_stays():
-    assert make_schedule(Config(schedule="constant").with_mode_defaults(), 100) == 0.1
+    assert make_schedule(Config(schedule="constant").resolve(), 100) == 0.1
 
 
 def test_a_warm_up_begins_with_a_small_share_of_the_rate():
-    config = Config(warmup_steps=100, schedule="constant").with_mode_defaults()
+    config = Config(warmup_steps=100, schedule="constant").resolve()
     schedule = make_schedule(config, 1000)
     rates = [float(schedule(step)) for step in (0, 49, 99, 999)]
     assert rates == pytest.approx([0.001, 0.05, 0.1, 0.1])
@@ -60,7 +60,7 @@ def test_a_warm_up_begins_with_a_small_share_of_the_rate():
 )
 def test_networks_without_normalization_warm_up_by_default(settings, steps):
     config = Config(**{"architecture": "cnn3(width=2)", "policy": "none"} | settings)
-    assembly = assemble(config.with_mode_defaults(), tf.distribute.get_strategy())
+    assembly = assemble(config.resolve(), tf.distribute.get_strategy())
     assert assembly.config.warmup_steps == steps
     rate = 0.1 / (steps or 1)
     assert float(assembly.trainer.learning_rate(0)) == pytest.approx(rate)
@@ -69,7 +69,7 @@ def test_networks_without_normalization_warm_up_by_default(settings, steps):
 def losses_of(seed, **settings):
     """The losses of 60 steps on digits, of a network that is wide for them."""
     config = Config(policy="none", architecture="cnn3(width=64)", batch_size=50, seed=seed)
-    config = dataclasses.replace(config, **settings).with_mode_defaults()
+    config = dataclasses.replace(config, **settings).resolve()
     assembly = assemble(config, tf.distribute.get_strategy())
     return assembly.graphs.train(assembly.graphs.batches(0), 0, 60)[1]
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_metamixup as tmm
-from tf_metamixup import main, methods, predict
+from tf_metamixup import experiment, main, methods, predict
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
+from tf_metamixup.config import DataInfo
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.export import litert
 from tf_metamixup.figures import __main__ as figures
@@ -132,7 +133,7 @@ def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
 def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
     from tf_metamixup.data import tfds_source
 
-    monkeypatch.setattr(tfds_source, "_unreachable", lambda url: f"{url} cannot be reached")
+    monkeypatch.setattr(tfds_source, "unreachable", lambda url: f"{url} cannot be reached")
     message = refused(1, "--dataset=cifar10", f"--data_dir={tmp_path}/empty")
     for part in ("cifar10", "cannot be reached", "--data_dir", "cifar-10-binary.tar.gz"):
         assert part in message
@@ -204,7 +205,7 @@ def test_a_flagfile_gives_flags(tmp_path):
 def test_equal_things_are_spelt_alike():
     parsed = main.parse(["main", "--policy=beta(alpha=1)", "--architecture=cnn3( width = 32 )"])
     named = main.parse(["main", "--policy=beta", "--architecture=cnn3"])
-    assert main.canonical(parsed).identity() == main.canonical(named).identity()
+    assert experiment.canonical(parsed).identity() == experiment.canonical(named).identity()
 
 
 @pytest.mark.parametrize(
@@ -216,19 +217,23 @@ def test_equal_things_are_spelt_alike():
     ],
 )
 def test_the_command_of_a_run_repeats_it(flags):
-    config = main.canonical(main.parse(["main", *flags]))
-    config = config.on_devices(config.replicas or 1)
-    config = config.with_data_defaults(classes=10, examples=5000, flip=True)
+    config = experiment.canonical(main.parse(["main", *flags]))
+    config = config.resolve(replicas=config.replicas or 1)
+    config = config.resolve(data=DataInfo(classes=10, examples=5000, flip=True))
     python, option, module, *arguments = main.command_of(config)
     assert (python, option, module) == ("python", "-m", "tf_metamixup.main")
-    again = main.canonical(main.parse(["main", *arguments])).on_devices(config.replicas)
+    again = experiment.canonical(main.parse(["main", *arguments])).resolve(replicas=config.replicas)
     assert again.identity() == config.identity()
     assert not [word for word in arguments if word.startswith(("--data_dir", "--run_dir"))]
 
 
-def test_every_setting_has_a_flag():
-    names = {field.name for field in dataclasses.fields(main.Config)}
-    assert {name for helps in main.GROUPS.values() for name in helps} == names
+def test_every_setting_has_a_flag_with_help(capsys):
+    with pytest.raises(SystemExit):
+        main.parse(["main", "--help"])
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(main.Config):
+        assert f"{field.name}: " in text or f"[no]{field.name}: " in text
+        assert len(field.metadata["help"]) > 5
 
 
 def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):

@@ -1,14 +1,22 @@
-"""What the command lines have in common: flags are read, and mistakes are told in plain words."""
+"""What all commands share: flags, mistakes in plain words, exit codes."""
 
+import dataclasses
+import os
 import re
 import sys
+import typing
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
 
 from absl import flags
 
 from tf_metamixup import __version__
+from tf_metamixup.config import Config
 from tf_metamixup.core import flagfiles
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
+from tf_metamixup.distribution.startup import start_tensorflow
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
 
@@ -29,6 +37,84 @@ ALIASES = {
     "logdir": "run_dir",
     "resume": "run_dir",
 }
+
+
+def execute(command: Callable[[list[str]], int]) -> NoReturn:
+    """Runs a command as a program: warnings are lines, and its exit code is the program's."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(command(sys.argv))
+
+
+def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int:
+    """Runs a command and returns its exit code; a user's mistake is one message on stderr.
+
+    Args:
+        parse: reads the command line; what it refuses exits with 2.
+        run: takes what `parse` returned; returns an exit code, None for 0.
+    """
+    try:
+        try:
+            order = parse()
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return BAD_FLAGS
+        try:
+            return run(order) or FINISHED
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def define_flags(values: flags.FlagValues, names: Collection[str] | None = None) -> None:
+    """Defines a flag for each field of Config, or for those in `names`."""
+    for field in dataclasses.fields(Config):
+        if names is not None and field.name not in names:
+            continue
+        kinds = typing.get_args(field.type) or (field.type,)
+        common = {"flag_values": values, "module_name": field.metadata["group"]}
+        if bool in kinds:
+            flags.DEFINE_boolean(field.name, field.default, field.metadata["help"], **common)
+            continue
+        if field.metadata["choices"]:
+            parser = flags.EnumParser(field.metadata["choices"])
+        elif int in kinds:
+            parser = flags.IntegerParser()
+        elif float in kinds:
+            parser = flags.FloatParser()
+        else:
+            parser = flags.ArgumentParser()
+        common["serializer"] = flags.ArgumentSerializer()
+        flags.DEFINE(parser, field.name, field.default, field.metadata["help"], **common)
+
+
+def config_of(values: flags.FlagValues) -> Config:
+    """Returns the Config that the flags in `values` make, with the defaults of its mode.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+    names = [field.name for field in dataclasses.fields(Config) if field.name in values]
+    config = Config(**{name: values[name].value for name in names})
+    if config.data_dir is None:
+        config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    return config.resolve()
+
+
+def settle(config: Config) -> Config:
+    """Returns `config` in canonical spelling; TensorFlow starts here, once the flags are read.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    start_tensorflow()
+    from tf_metamixup import experiment
+
+    return experiment.canonical(config)
 
 
 class _FlagFiles(flags.FlagValues):

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from keras.optimizers import schedules
 
-from tf_metamixup import data, methods, models
+from tf_metamixup import data, methods, models, policies
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.schedules import warm_up
@@ -63,20 +63,41 @@ class Assembly:
         )
 
 
+def canonical(config: Config) -> Config:
+    """Returns `config` with method, policy and architecture in their canonical spelling.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    method, policy = methods.make(config.method), policies.make(config.policy)
+    policies.check(policy, learned_elsewhere=method.learns_lambda)
+    if config.mixed_bfloat16:
+        methods.check_precision(method)
+    if method.views and config.mode == "sl":
+        raise UserError(
+            f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "
+            "use --mode=ssl"
+        )
+    return dataclasses.replace(
+        config,
+        method=str(methods.parse(config.method)),
+        policy=str(policies.parse(config.policy)),
+        architecture=str(models.parse(config.architecture)),
+    )
+
+
 def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
         UserError: the data are not there, or cannot be split or dealt as the settings say.
     """
-    config = config.on_devices(strategy.num_replicas_in_sync)
+    config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
         source = data.load(
             config.dataset, config.data_dir, config.image_size, config.corrupt_images
         )
-        config = config.with_data_defaults(
-            classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-        )
+        config = config.resolve(data=source.info)
         method = methods.make(config.method)
         prepared = data.prepare(source, config, method.views)
     if config.evaluate_every is None:
@@ -161,7 +182,7 @@ def rebuild(
         )
     own = Config(**{**config, "data_dir": data_dir or config.get("data_dir")})
     # One device computes what the replicas did, if it keeps their row groups.
-    alone = dataclasses.replace(own, replicas=1).with_mode_defaults()
+    alone = dataclasses.replace(own, replicas=1).resolve()
     assembly = assemble(alone, tf.distribute.get_strategy())
     splits = assembly.prepared.splits.named(assembly.source.train.ids)
     differing = "" if splits == _json(folder / "splits.json") else "its parts differ"

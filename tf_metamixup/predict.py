@@ -24,8 +24,8 @@ from typing import Any
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup import main as job
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.distribution.startup import start_tensorflow
 
 BATCH = 64
 SIGNATURE = "serving_default"
@@ -180,7 +180,7 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
         flag_values=values,
         module_name="predict",
     )
-    operands = job.read_flags(values, argv, __doc__, operands=True)
+    operands = cli.read_flags(values, argv, __doc__, operands=True)
     if len(operands) < 2:
         usage = cli.as_typed("python -m tf_metamixup.predict SAVED_MODEL IMAGES...", argv)
         raise UserError(f"a SavedModel and images are needed: {usage}")
@@ -189,35 +189,21 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    try:
-        try:
-            folder, names, top = parse(argv)
-        except UserError as error:
-            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
-            return job.BAD_FLAGS
-        try:
-            require_saved_model(folder)
-            # Else a training on the same GPU would find no memory left.
-            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-            with job.tensorflow_start():
-                import tensorflow as tf
 
-                tf.config.list_physical_devices("GPU")
-            model = Model(folder)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return job.FAILED
-        try:
-            return _tell(predictions(model, files(names), top))
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return job.FAILED
-    except KeyboardInterrupt:
-        return 130
+    def run(order: tuple[str, list[str], int | None]) -> int:
+        folder, names, top = order
+        require_saved_model(folder)
+        # Else a training on the same GPU would find no memory left.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        start_tensorflow()
+        return _tell(predictions(Model(folder), files(names), top))
+
+    try:
+        return cli.exit_code(lambda: parse(argv), run)
     except BrokenPipeError:
         # Whoever read the lines has seen enough; Python would complain once more as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return job.FAILED
+        return cli.FAILED
 
 
 def _tell(found: Iterable[dict[str, Any]]) -> int:
@@ -228,9 +214,8 @@ def _tell(found: Iterable[dict[str, Any]]) -> int:
         failed += "error" in line
     if failed:
         print(f"error: {failed} of {images} images could not be read", file=sys.stderr)
-    return job.FAILED if failed else job.FINISHED
+    return cli.FAILED if failed else cli.FINISHED
 
 
 if __name__ == "__main__":
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    sys.exit(main(sys.argv))
+    cli.execute(main)

@@ -16,7 +16,7 @@ import sys
 import pytest
 import yaml
 
-from tf_metamixup import main, methods, predict
+from tf_metamixup import experiment, main, methods, predict
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
 from tf_metamixup.figures import __main__ as figures
@@ -74,7 +74,7 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
         parse = known[module].parse
         config = parse([module, *arguments])
         if module == "main":
-            main.canonical(config)
+            experiment.canonical(config)
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
@@ -83,7 +83,7 @@ def test_every_flagfile_says_what_it_is_and_parses(path):
     arguments = ["main", f"--flagfile={path}"]
     if methods.make(main.parse(arguments).method).views:
         arguments.append("--mode=ssl")  # which flags/ssl.flags brings in the commands
-    main.canonical(main.parse(arguments))
+    experiment.canonical(main.parse(arguments))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
@@ -210,7 +210,7 @@ def carry_out(block):
     for module, rest in COMMAND.findall(block.replace("\\\n", " ")):
         arguments = [module, *shlex.split(rest)]
         if module == "main":
-            main.train(main.canonical(main.parse([*arguments, *small])))
+            main.train(experiment.canonical(main.parse([*arguments, *small])))
         else:
             assert {"predict": predict, "figures": figures}[module].main(arguments) == 0
 
@@ -318,7 +318,7 @@ def test_a_data_set_is_added_by_one_function(tmp_path):
     train = """
 from tf_metamixup import main
 flags = "--dataset=stripes --architecture=cnn3(width=4) --batch_size=20 --epochs=8 --run_dir=run"
-result = main.train(main.canonical(main.parse(["main", *flags.split()])))
+result = main.train(experiment.canonical(main.parse(["main", *flags.split()])))
 assert result["test_error"] < 10, result
 """
     run(example("docs/extending.md", "dataset") + train, tmp_path)

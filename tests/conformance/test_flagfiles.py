@@ -5,6 +5,7 @@ import pytest
 from tests.conformance.test_documents import ROOT
 from tests.conformance.test_launch import SIZES
 from tf_metamixup import main, methods, policies
+from tf_metamixup.config import DataInfo
 
 ORIGINALS = sorted((ROOT / "flags" / "row").glob("*_original.flags"))
 
@@ -13,7 +14,7 @@ def config_of(name, data="cifar10"):
     examples, classes = SIZES[data]
     flagfiles = ("ssl", f"data/{data}", f"row/{name}")
     config = main.parse(["main", *(f"--flagfile={ROOT}/flags/{each}.flags" for each in flagfiles)])
-    return config.with_data_defaults(classes=classes, examples=examples, flip=True)
+    return config.resolve(data=DataInfo(classes=classes, examples=examples, flip=True))
 
 
 @pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.stem)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tf_metamixup import data, main
+from tf_metamixup import data, experiment, main
+from tf_metamixup.config import DataInfo
 from tf_metamixup.data import prepare
 from tf_metamixup.data.streamed import Kept
 
@@ -29,7 +30,7 @@ def folder(write_imagenet):
 
 
 def config(folder, run_dir, *more):
-    return main.canonical(
+    return experiment.canonical(
         main.parse(
             [
                 *("main", "--flagfile=flags/data/imagenet2012.flags", f"--data_dir={folder}"),
@@ -54,8 +55,8 @@ def test_the_meta_set_is_kept_in_memory_and_the_training_set_is_not(folder, tmp_
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys.modules[prepare.__module__], "KEPT", CLASSES)
     source = data.load("imagenet2012", folder, 100)
-    settings = config(folder, tmp_path).with_data_defaults(
-        classes=CLASSES, examples=3 * CLASSES, flip=True
+    settings = config(folder, tmp_path).resolve(
+        data=DataInfo(classes=CLASSES, examples=3 * CLASSES, flip=True)
     )
     prepared = prepare(source, settings)
     assert isinstance(prepared.meta._set, Kept)

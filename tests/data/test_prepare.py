@@ -13,10 +13,8 @@ def digits():
 
 
 def prepared(source, **settings):
-    config = Config(**settings).with_mode_defaults()
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
+    config = Config(**settings).resolve()
+    config = config.resolve(data=source.info)
     return data.prepare(source, config)
 
 

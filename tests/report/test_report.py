@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from tf_metamixup import main
+from tf_metamixup.config import DataInfo
 from tf_metamixup.report import __main__ as report
 from tf_metamixup.report import paper
 
@@ -96,7 +97,7 @@ def test_pseudo_labels_of_the_last_epoch_are_shown_where_there_are_any():
 def by_protocol(error, seed=0, **changed):
     """A run of Table I's MixUp on CIFAR-100."""
     config = main.parse(["main", "--dataset=cifar100", "--policy=beta", f"--seed={seed}"])
-    config = config.with_data_defaults(classes=100, examples=50_000, flip=True)
+    config = config.resolve(data=DataInfo(classes=100, examples=50_000, flip=True))
     made = result(error, policy="beta", seed=seed)
     return made | {
         "config": dataclasses.asdict(dataclasses.replace(config, **changed)),
@@ -169,7 +170,9 @@ def test_a_comparison_is_printed_without_what_tensorflow_says_as_it_starts(tmp_p
 
 
 def test_help_tells_the_usage(capsys):
-    assert report.main(["report", "--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        report.main(["report", "--help"])
+    assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "RUNS_DIR" in told and "--table" in told
 

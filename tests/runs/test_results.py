@@ -110,6 +110,16 @@ def test_what_measures_the_same_is_one_row_and_one_run(tmp_path, name):
     assert sorted(row.seeds) == [0, 1]
 
 
+def test_a_setting_that_is_off_is_as_if_it_were_not_there():
+    older, newer = result(4.0), result(6.0, seed=1)
+    newer["config"] |= {"initial_weights": None, "jit": False}
+    assert len(results.rows([older, newer])) == 1
+    newer["config"]["jit"] = True
+    assert len(results.rows([older, newer])) == 2
+    newer["config"] |= {"jit": False, "shift": 0}  # which is no switch
+    assert len(results.rows([older, newer])) == 2
+
+
 def own(error, data, seed=0, **settings):
     made = result(error, seed=seed)
     made["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed, **settings}

@@ -52,7 +52,7 @@ def test_semi_supervised_metamixup_steps_on_cifar10(real_data, tmp_path):
 def test_the_seeds_on_which_cnn3_died_learn_fashion_mnist(real_data, policy, seed, most):
     """Without a warm-up they end in NaN or at ln(10) = 2.303."""
     config = Config(dataset="fashion_mnist", data_dir=real_data, policy=policy, seed=seed)
-    run = assemble(config.with_mode_defaults(), tf.distribute.get_strategy())
+    run = assemble(config.resolve(), tf.distribute.get_strategy())
     assert run.config.architecture == "cnn3"
     losses = run.graphs.train(run.graphs.batches(0), 0, 120)[1]
     assert losses[-20:].mean() < most

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.outcome import outcome
-from tf_metamixup import main
+from tf_metamixup import experiment, main
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import assemble
@@ -28,7 +28,7 @@ FLAGS = (
 
 def parse(run, run_dir, *flags):
     flags = (*FLAGS, f"--initial_weights={run}", f"--run_dir={run_dir}", *flags)
-    return main.canonical(main.parse(["main", *flags]))
+    return experiment.canonical(main.parse(["main", *flags]))
 
 
 def fit(trainer, run_dir, **plan):
@@ -136,7 +136,7 @@ def averaged(tmp_path_factory):
 def settings(run, run_dir, architecture="cnn3"):
     return Config(
         architecture=architecture, initial_weights=str(run), run_dir=str(run_dir)
-    ).with_mode_defaults()
+    ).resolve()
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

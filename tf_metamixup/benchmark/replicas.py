@@ -10,13 +10,11 @@ memory are measured.
 import json
 import logging
 import statistics
-import sys
 import time
-import warnings
 
 from absl import flags
 
-from tf_metamixup import main as job
+from tf_metamixup import cli
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import timing
 from tf_metamixup.config import Config
@@ -94,19 +92,23 @@ def parse(argv: list[str]) -> tuple[Config, int]:
         UserError: an unknown flag, or a value that is not allowed.
     """
     values = flags.FlagValues()
-    job.define_flags(values, FLAGS)
+    cli.define_flags(values, FLAGS)
     flags.DEFINE_integer(
         "rounds", 5, "rounds of timing", lower_bound=3, flag_values=values, module_name="benchmark"
     )
-    job.read_flags(values, argv, __doc__)
-    return job.config_of(values), values["rounds"].value
+    cli.read_flags(values, argv, __doc__)
+    return cli.config_of(values), values["rounds"].value
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    return job.measure(lambda: parse(argv), lambda *given: print(json.dumps(run(*given))))
+
+    def settled() -> tuple[Config, int]:
+        config, rounds = parse(argv)
+        return cli.settle(config), rounds
+
+    return cli.exit_code(settled, lambda order: print(json.dumps(run(*order))))
 
 
 if __name__ == "__main__":
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    sys.exit(main(sys.argv))
+    cli.execute(main)

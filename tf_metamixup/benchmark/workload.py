@@ -53,11 +53,9 @@ def make(config: Config, strategy) -> Workload:
 
     from tf_metamixup import data, models
 
-    config = config.on_devices(strategy.num_replicas_in_sync)
+    config = config.resolve(replicas=strategy.num_replicas_in_sync)
     source, image_shape, preprocess = load(config)
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
+    config = config.resolve(data=source.info)
     prepared = data.prepare(source, config)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():

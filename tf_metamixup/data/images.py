@@ -1,9 +1,11 @@
 """What a data set is to a run: images, labels and names, in memory or in files."""
 
 import dataclasses
+import json
 
 import numpy as np
 
+from tf_metamixup.config import DataInfo
 from tf_metamixup.data.contents import checksum
 from tf_metamixup.data.streamed import Streamed
 
@@ -60,6 +62,18 @@ class Source:
     train: InMemory | Streamed
     test: InMemory | Streamed
     contents: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A checksum of a folder's files, since its name says little; None of published data."""
+        if not self.name.startswith("folder:"):
+            return None
+        return checksum(json.dumps(self.contents, sort_keys=True).encode())
+
+    @property
+    def info(self) -> DataInfo:
+        """What settings depend on."""
+        return DataInfo(len(self.classes), len(self.train), self.flip)
 
     def __post_init__(self):
         if not self.contents:

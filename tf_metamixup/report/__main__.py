@@ -11,16 +11,16 @@ deviation over seeds.
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup import main as job
 from tf_metamixup.config import BY_MODE, FREE, Config
-from tf_metamixup.core import extras, keras_backend
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution.startup import start_tensorflow
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
 from tf_metamixup.runs.results import Row
@@ -178,60 +178,69 @@ def _mean(values: list[float | None]) -> str:
     return f"{np.mean(known):.2f}" if known else ""
 
 
+class Order(NamedTuple):
+    """Holds what a command line asks for."""
+
+    folders: list[str]
+    table: int | None
+    against: str | None
+    keep: str | None
+
+
 def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
-        keras_backend.require_tensorflow()
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
-        with job.tensorflow_start(), extras.needed("figures"):
+        start_tensorflow()
+        with extras.needed("figures"):
             from tf_metamixup.report import comparison
 
         return comparison.against(policy, runs)
     return table(runs) if number is None else paper_table(number, runs)
 
 
-def main(argv: list[str]) -> int:
-    """Prints the table; returns the exit code."""
+def parse(argv: list[str]) -> Order:
+    """Parses a command line; `--help` and `--version` print and exit.
+
+    Raises:
+        UserError: an unknown flag, a value that is not allowed, no folder.
+    """
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "report"}
     flags.DEFINE_integer("table", None, "one of the paper's tables", 1, 5, **common)
     flags.DEFINE_string("against", None, "policy or name of the row to compare with", **common)
     flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
-    try:
-        folders = job.read_flags(values, argv, __doc__, operands=True)
-        if not folders:
-            raise UserError(
-                cli.as_typed(
-                    "no runs; usage: python -m tf_metamixup.report RUNS_DIR... "
-                    "[--table=N | --against=POLICY] [--keep=DIR]",
-                    argv,
-                )
-            )
-    except UserError as error:
-        print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
-        return job.BAD_FLAGS
-    except SystemExit as told:  # --help or --version
-        return told.code
-    found = results.read(folders)
+    folders = cli.read_flags(values, argv, __doc__, operands=True)
+    if not folders:
+        usage = "python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY]"
+        raise UserError(cli.as_typed(f"no runs; usage: {usage} [--keep=DIR]", argv))
+    return Order(folders, values["table"].value, values["against"].value, values["keep"].value)
+
+
+def run(order: Order) -> None:
+    """Prints the table.
+
+    Raises:
+        UserError: there are no results, or they cannot be compared or kept.
+    """
+    found = results.read(order.folders)
     if not found:
-        print(f"error: no result with a test error below {', '.join(folders)}", file=sys.stderr)
-        return 1
-    if any(
-        "dataset" not in row.first["config"] and len(row.seeds) > 1 for row in results.rows(found)
-    ):
+        raise UserError(f"no result with a test error below {', '.join(order.folders)}")
+    rows = results.rows(found)
+    if any("dataset" not in row.first["config"] and len(row.seeds) > 1 for row in rows):
         print(
             "note: own data without a name is told apart by its test images alone; "
             "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-    try:
-        print(_told(found, values["table"].value, values["against"].value))
-        if values["keep"].value is not None:
-            results.keep(found, values["keep"].value)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    print(_told(found, order.table, order.against))
+    if order.keep is not None:
+        results.keep(found, order.keep)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    return cli.exit_code(lambda: parse(argv), run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    cli.execute(main)

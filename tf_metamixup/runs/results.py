@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tf_metamixup.config import FREE, NOT_IDENTITY
+from tf_metamixup.config import FREE, RECORDED_ONLY
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
@@ -55,7 +55,12 @@ def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
 
 def row_key(result: dict[str, Any]) -> str:
     """Returns what the runs of a row have in common, as one text."""
-    settings = {k: v for k, v in result["config"].items() if k not in FREE}
+    # A version that did not know a setting did what the setting does where it is off.
+    settings = {
+        name: value
+        for name, value in result["config"].items()
+        if name not in FREE and value is not None and value is not False
+    }
     return json.dumps([settings, result.get("data"), result.get("labels_used")], sort_keys=True)
 
 
@@ -97,7 +102,7 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
 
 def line(result: dict[str, Any]) -> str:
     """The JSON that is kept of a result: without where the run lay and all epochs but the last."""
-    config = {k: v for k, v in result["config"].items() if k not in NOT_IDENTITY}
+    config = {k: v for k, v in result["config"].items() if k not in RECORDED_ONLY}
     return json.dumps(
         result | {"config": config, "history": result["history"][-1:]}, sort_keys=True
     )
