@@ -12,7 +12,8 @@ from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
-from tf_metamixup.data.pipeline import DatasetStream, order
+from tf_metamixup.data.dataset_stream import DatasetStream
+from tf_metamixup.data.pipeline import order
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import (
