@@ -8,6 +8,7 @@ import math
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ import numpy as np
 import tqdm
 
 from tf_metamixup import __version__
+from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Interrupted, Stop, listen
@@ -134,6 +136,8 @@ class _Run:
         self.history = History(trainer.classes)
         self.step = 0
         self.saved = -1
+        self.epoch_losses: list[float] = []  # one per step, as far as this process has taken them
+        self.warned = False
         self.whole = True  # whether the variables are those of `step`
         self.seconds = self.images = 0.0
         if progress is not None:
@@ -158,6 +162,7 @@ class _Run:
                     raise
             if self.step == self.plan.steps:
                 return self._write_result("finished", self.history.entries)
+            self._warn_of_stagnation()
             self._save()
             entries, evaluation = self.history.entries, None
             if self.step % self.plan.epoch_steps:
@@ -192,6 +197,7 @@ class _Run:
                 metrics, losses, rows = self.graphs.train(iterator, self.step, count)
                 seconds = time.perf_counter() - started
                 self._check(losses, rows)
+                self.epoch_losses += losses.tolist()
                 self.history.open.add(metrics, rows)
                 self.step += count
                 self.whole = True
@@ -235,6 +241,7 @@ class _Run:
     def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
         ends = self.step >= self.plan.last
+        self._warn_of_stagnation()
         evaluate = ends or number % self.plan.evaluate_every == 0
         due = ends or number % self.plan.checkpoint_every == 0
         if due:
@@ -291,20 +298,35 @@ class _Run:
         if not np.isfinite(rows).all():
             self._diverged(f"lambda is not finite at step {self.step + len(losses)}")
 
+        if not self.graphs.is_finite():
+            # The loss of a step is that of the weights before it.
+            self._diverged(f"the weights are not finite after step {self.step + len(losses)}")
+
+    def _warn_of_stagnation(self) -> None:
+        """Warns once; epochs of few steps are looked at together."""
+        losses = self.epoch_losses
+        if len(losses) < divergence.FEWEST_STEPS:
+            return
+        # The median, since the loss may have been anything on the way to where it stays.
+        loss = float(np.median(losses))
+        problem = divergence.stagnation(loss, len(losses), self.trainer.classes)
+        if problem and not self.warned and self.workers.chief:
+            advice = divergence.advice(*self.graphs.image_range())
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self.warned = True
+        self.epoch_losses = []
+
     def _diverged(self, what: str) -> NoReturn:
         kept = (
             f"the checkpoint of step {self.saved} is kept"
             if self.saved >= 0
             else "there is no checkpoint yet"
         )
-        raise _NotFiniteError(
-            f"{what}; {kept}. A lower learning rate in a new run directory usually mends it"
-        )
+        raise _NotFiniteError(f"{what}; {kept}. {divergence.advice(*self.graphs.image_range())}")
 
     def _save(self) -> None:
         if self.saved != self.step:
-            # The loss of a step is that of the weights before it.
-            if not all(np.isfinite(np.asarray(v)).all() for v in self.graphs.variables):
+            if not self.graphs.is_finite():
                 self._diverged(f"the weights are not finite after step {self.step}")
             state = {
                 "history": self.history.entries,

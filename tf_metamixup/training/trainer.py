@@ -212,7 +212,8 @@ class Trainer:
 
         Raises:
             UserError: data that is missing or that the model does not take, a run directory of
-                another run, a new run after steps of another one, NaN losses, ...
+                another run, a new run after steps of another one, a loss
+                or weights that are not finite, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
         initial_weights.check(self, run_dir)
