@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from tf_metamixup import experiment, main, methods, predict
+from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
-from tf_metamixup.cli import COMMANDS as CONSOLE
 from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
