@@ -22,6 +22,7 @@ from tf_metamixup.methods.method import Method
 from tf_metamixup.models.network import Network, check_model
 from tf_metamixup.training import inputs, loop, mixed_precision
 from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.momentum import SGD
 from tf_metamixup.training.step import Recipe
 
 
@@ -312,7 +313,7 @@ def _optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:
         raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
-    return keras.optimizers.SGD(learning_rate, momentum=momentum)
+    return SGD(learning_rate, momentum=momentum)
 
 
 def _describe(learning_rate) -> Any:
