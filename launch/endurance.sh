@@ -8,4 +8,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/setup.sh requirements.txt tests/requirements.txt
 
 KILLS="${KILLS:-20}" "$PYTHON" -m pytest -v -rA --durations=0 \
-    tests/test_survival.py tests/test_workers.py tests/test_full_disk.py "$@"
+    tests/system/test_survival.py tests/distribution/test_workers.py \
+    tests/system/test_full_disk.py "$@"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The runs behind the figures in README.md, at a size that a CPU core trains: prints one command a run.
+# The runs behind docs/figures.md, at a size that a CPU core trains: prints one command a run.
 # See --help.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
 begin figures_small 3 "$(cat <<'TEXT'
 Fashion-MNIST, 2,000 images, 1,200 steps, MixUp and MetaMixUp: figures 2, 5, 6, 7 and Proposition 1.
 Digits, 4,000 steps, a network with two features: figure 4. Digits, 200 images, 400 steps, meta sets
-of 10 to 200 images: figure 3. README.md has the commands that draw them.
+of 10 to 200 images: figure 3. docs/figures.md has the commands that draw them.
 TEXT
 )" "$@"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh machine to a trained, exported model: makes .venv, then trains MetaMixUp + APL on
-# scikit-learn's digits with 100 labels, and Supervised-Only beside it. Under 3 minutes on 2 cores
+# the digits data set with 100 labels, and Supervised-Only beside it. Under 3 minutes on 2 cores
 # after the install. Run it again and it only prints the results.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every row of tables I, III and IV for two epochs on scikit-learn's digits, then the table of what
+# Every row of tables I, III and IV for two epochs on the digits data set, then the table of what
 # came out: a look at all of them in some 7 minutes of 2 cores, with no download.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

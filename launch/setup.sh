@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it: makes .venv and installs what the files named in "$@" ask for,
-# once, and again when those files change. Leaves the interpreter's path in $PYTHON.
+# once, and again when those files or pyproject.toml change. Leaves the interpreter's path in
+# $PYTHON.
 PYTHON="$PWD/.venv/bin/python"
 
 if [ ! -x "$PYTHON" ]; then
@@ -20,9 +21,10 @@ fi
 
 for file in "$@"; do
     stamp=".venv/installed-$(echo "$file" | tr '/' '-')"
-    if ! cmp -s "$file" "$stamp"; then
+    # pyproject.toml too, which has the versions of what requirements.txt asks for.
+    if ! cat pyproject.toml "$file" | cmp -s - "$stamp"; then
         echo "installing $file into .venv"
         "$PYTHON" -m pip install --quiet --disable-pip-version-check --requirement "$file"
-        cp "$file" "$stamp"
+        cat pyproject.toml "$file" >"$stamp"
     fi
 done

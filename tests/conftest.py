@@ -47,7 +47,7 @@ def real_data():
 
 def finished(policy, folder):
     """The run directory of a run on a few digits, which nobody may change."""
-    from tf_metamixup import main
+    from tf_metamixup import experiment, main
 
     flags = [
         *("--architecture=cnn3(width=2, features=2)", "--train_examples=60", "--num_meta=20"),
@@ -55,7 +55,7 @@ def finished(policy, folder):
         *("--log_every=1", "--evaluate_every=1"),
         f"--run_dir={folder / policy}",
     ]
-    main.train(main.canonical(main.parse(["main", *flags])))
+    main.train(experiment.canonical(main.parse(["main", *flags])))
     return folder / policy
 
 

@@ -3,8 +3,8 @@
     python -m tests.survivor RUN_DIR [FAULT]
 
 FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
-`clock`, whose time of day jumps by a day, forwards and back, from call to call; or `deterministic`,
-which is none.
+`evaluating=N`, which does so before the Nth evaluation, from 0; `clock`, whose time of day jumps by
+a day, forwards and back, from call to call; or `deterministic`, which is none.
 """
 
 import itertools
@@ -62,6 +62,19 @@ def wait_in_writing(place: int) -> None:
     checkpoints._flush = waiting(checkpoints._flush)
 
 
+def wait_in_evaluation(number: int) -> None:
+    """Lets the run wait for ever in the `number`th evaluation."""
+    reached, measure = itertools.count(), tmm.Trainer.measure
+
+    def measured(self, test, between=None):
+        if next(reached) == number:
+            print("evaluating", flush=True)
+            time.sleep(600)
+        return measure(self, test, between)
+
+    tmm.Trainer.measure = measured
+
+
 def jump_clock() -> None:
     """Lets every other look at the time of day show yesterday or tomorrow."""
     true, shifts = time.time, itertools.cycle([0, 86_400, 0, -86_400])
@@ -75,7 +88,8 @@ if __name__ == "__main__":
     elif fault == ["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     elif fault:
-        wait_in_writing(int(fault[0].removeprefix("writing=")))
+        place, number = fault[0].split("=")
+        {"writing": wait_in_writing, "evaluating": wait_in_evaluation}[place](int(number))
     trainer = Told(model(), "pseudo_label(threshold=0.8)", "meta", 0.05, preprocess=scale)
     trainer.fit(
         **tiny.streams(),

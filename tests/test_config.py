@@ -2,12 +2,12 @@ import dataclasses
 
 import pytest
 
-from tf_metamixup.config import Config
+from tf_metamixup.config import Config, DataInfo
 from tf_metamixup.core.errors import UserError
 
 
 def config(**settings):
-    return Config(**settings).with_mode_defaults()
+    return Config(**settings).resolve()
 
 
 def test_the_modes_have_the_papers_defaults():
@@ -35,7 +35,9 @@ def test_what_is_given_is_kept():
     )
 
 
-@pytest.mark.parametrize("dataset", ["digits", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize(
+    "dataset", ["digits", "mnist", "fashion_mnist", "mnist:3.0.1", "fashion_mnist/config"]
+)
 def test_small_images_get_the_small_network(dataset):
     assert config(dataset=dataset).architecture == "cnn3"
 
@@ -45,6 +47,8 @@ def test_small_images_get_the_small_network(dataset):
     [
         ("cifar10", "sl", 10, 50_000, 1000, None),
         ("cifar10", "ssl", 10, 50_000, 500, 4000),
+        ("cifar10:3.0.2", "ssl", 10, 50_000, 500, 4000),
+        ("cifar10/config:1.*.*", "ssl", 10, 50_000, 500, 4000),
         ("svhn_cropped", "ssl", 10, 73_257, 500, 1000),
         ("cifar100", "ssl", 100, 50_000, 500, 10_000),
         ("digits", "ssl", 10, 1437, 100, 100),
@@ -55,8 +59,8 @@ def test_small_images_get_the_small_network(dataset):
 def test_the_data_decide_the_meta_set_and_the_labels(
     dataset, mode, classes, examples, num_meta, num_labels
 ):
-    filled = config(dataset=dataset, mode=mode).with_data_defaults(
-        classes=classes, examples=examples, flip=True
+    filled = config(dataset=dataset, mode=mode).resolve(
+        data=DataInfo(classes=classes, examples=examples, flip=True)
     )
     assert (filled.num_meta, filled.num_labels, filled.flip) == (num_meta, num_labels, True)
 
@@ -82,6 +86,8 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"learning_rate": 0.0}, "--learning_rate=0.0 must be a number above 0"),
         ({"learning_rate": float("nan")}, "--learning_rate=nan must be a number above 0"),
         ({"weight_decay": -1.0}, "--weight_decay=-1.0 must be a number from 0"),
+        ({"dataset": "folder:caf\udce9"}, r"--dataset=b'folder:caf\\xe9' is not UTF-8"),
+        ({"run_dir": "runs/\udcff"}, "--run_dir=.* is not UTF-8"),
         ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
         ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
         ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),
@@ -96,13 +102,14 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_eight_make_two_runs_the_same():
+def test_all_settings_but_nine_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
         "log_every",
         "evaluate_every",
         "checkpoint_every",
+        "diagnostics",
         "export",
         "litert",
         "data_dir",
@@ -112,11 +119,11 @@ def test_all_settings_but_eight_make_two_runs_the_same():
 
 
 def test_the_devices_there_are_are_settings_of_the_run():
-    config = Config().with_mode_defaults().on_devices(4)
+    config = Config().resolve().resolve(replicas=4)
     assert (config.replicas, config.row_groups) == (4, 4)
-    assert Config(row_groups=8).with_mode_defaults().on_devices(4).row_groups == 8
+    assert Config(row_groups=8).resolve().resolve(replicas=4).row_groups == 8
 
 
 def test_a_batch_that_the_devices_cannot_share_is_told():
     with pytest.raises(UserError, match=r"--batch_size=128 .*--replicas=3"):
-        Config().with_mode_defaults().on_devices(3)
+        Config().resolve().resolve(replicas=3)

@@ -12,7 +12,7 @@ from tf_metamixup.experiment import make_schedule, rebuild
 def test_steps_divides_the_rate_by_ten_after_30_60_and_90_percent_of_the_epochs(
     epochs, epoch_steps
 ):
-    config = Config(mode="ssl", epochs=epochs).with_mode_defaults()
+    config = Config(mode="ssl", epochs=epochs).resolve()
     schedule = make_schedule(config, epochs * epoch_steps)
     for number, share in enumerate((0.3, 0.6, 0.9)):
         first = round(epochs * share) * epoch_steps  # of the epoch with the new rate
@@ -21,7 +21,7 @@ def test_steps_divides_the_rate_by_ten_after_30_60_and_90_percent_of_the_epochs(
 
 
 def test_cosine_falls_from_the_whole_rate_to_nothing():
-    config = Config(learning_rate=0.2).with_mode_defaults()
+    config = Config(learning_rate=0.2).resolve()
     schedule = make_schedule(config, 100)
     assert float(schedule(0)) == pytest.approx(0.2)
     assert float(schedule(50)) == pytest.approx(0.1)
@@ -29,13 +29,13 @@ def test_cosine_falls_from_the_whole_rate_to_nothing():
 
 
 def test_late_is_a_fifth_from_80_percent_on():
-    schedule = make_schedule(Config(schedule="late").with_mode_defaults(), 500_000)
+    schedule = make_schedule(Config(schedule="late").resolve(), 500_000)
     rates = [float(schedule(step)) for step in (0, 399_999, 400_000, 499_999)]
     assert rates == pytest.approx([0.1, 0.1, 0.02, 0.02])
 
 
 def test_constant_stays():
-    assert make_schedule(Config(schedule="constant").with_mode_defaults(), 100) == 0.1
+    assert make_schedule(Config(schedule="constant").resolve(), 100) == 0.1
 
 
 def result_of(folder):

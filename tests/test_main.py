@@ -6,10 +6,18 @@ import signal
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from tf_metamixup import main
+import tf_metamixup as tmm
+from tf_metamixup import experiment, main, methods, predict
+from tf_metamixup.benchmark import __main__ as benchmark
+from tf_metamixup.benchmark import replicas
+from tf_metamixup.config import DataInfo
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.export import litert
+from tf_metamixup.figures import __main__ as figures
+from tf_metamixup.report import __main__ as report
+from tf_metamixup.report import paper
 
 
 @pytest.fixture
@@ -55,6 +63,23 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--epochs=0"], ["--epochs=0", "at least 1"]),
         (["--mode=xl"], ["mode", "xl", "sl", "ssl"]),
         (["--export=perhaps"], ["export", "perhaps"]),
+        (["--flip=no"], ["--flip=no must be true or false: write --flip or --noflip"]),
+        (["--noflip=false"], ["--noflip=false does not take", "--NAME or --noNAME"]),
+        (["--epochs=1e3"], ["--epochs=1e3 must be an integer"]),
+        (["--learning_rate=0,1"], ["--learning_rate=0,1 must be a number"]),
+        (["--mode=SSL"], ["--mode=SSL must be one of sl, ssl (did you mean 'ssl'?)"]),
+        (["--lr=0.1"], ["unknown flag --lr; did you mean --learning_rate?"]),
+        (["--batch-size=3"], ["did you mean --batch_size?"]),
+        (["--policy=metamixup"], ["did you mean 'meta'", "\"meta(estimator='nested')\""]),
+        (["--policy=mixup"], ["did you mean 'beta'?"]),
+        (["--policy=None"], ["did you mean 'none'?"]),
+        (["--method=meta"], ["did you mean 'supervised' with policy 'meta'?"]),
+        (["--method=MetaMixUp + APL"], ["'pseudo_label(decay=0.05)' with policy \"meta("]),
+        (["--method=Pi-Model"], ["did you mean 'pi_model'?"]),
+        (["--architecture=resnet18"], ["did you mean 'preact_resnet18'?"]),
+        (["--architecture=WRN-28-10"], ["did you mean 'wrn_28_10'?"]),
+        (["--mode=sl", "--method=mixmatch"], ["--method=mixmatch", "use --mode=ssl"]),
+        (["--method=pseudo_label(decay=0.05)"], ["unlabelled images", "use --mode=ssl"]),
         (["--litert=int4"], ["litert", "int4", "float32", "int8", "both"]),
         (["--litert=int8", "--noexport"], ["--litert=int8", "--noexport"]),
         (["digits"], ["'digits'", "--name=value"]),
@@ -83,10 +108,16 @@ def test_bad_flags_and_names_are_told_with_what_is_known(refused, arguments, tol
     ("arguments", "told"),
     [
         (["--dataset=folder:/nowhere"], ["/nowhere/train is not a folder", "CLASS"]),
-        (["--mode=ssl", "--num_labels=1400"], ["class", "images", "are needed"]),
-        (["--num_meta=9"], ["meta set of 9", "10 classes", "10 or more"]),
-        (["--num_meta=1430"], ["meta set", "are needed"]),
-        (["--batch_size=2000"], ["batch of 2000", "larger than the 1337"]),
+        (
+            ["--mode=ssl", "--num_labels=1400"],
+            ["--num_labels=1400", "takes 140 labelled images of the class"],
+        ),
+        (["--num_meta=9"], ["--num_meta=9", "10 classes", "--num_meta=10 or more"]),
+        (
+            ["--num_meta=1430"],
+            ["--num_meta=1430 takes 143 meta images of the class", "lower the number"],
+        ),
+        (["--batch_size=2000"], ["--batch_size=2000", "larger than the 1337 labelled"]),
         (["--image_size=4"], ["8x8"]),
         (["--architecture=cnn3(width=0)"], ["width=0"]),
         (["--architecture=wrn(depth=11)"], ["depth=11"]),
@@ -100,9 +131,9 @@ def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
 
 
 def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
-    from tf_metamixup.data import sources
+    from tf_metamixup.data import tfds_source
 
-    monkeypatch.setattr(sources, "_unreachable", lambda url: f"{url} cannot be reached")
+    monkeypatch.setattr(tfds_source, "unreachable", lambda url: f"{url} cannot be reached")
     message = refused(1, "--dataset=cifar10", f"--data_dir={tmp_path}/empty")
     for part in ("cifar10", "cannot be reached", "--data_dir", "cifar-10-binary.tar.gz"):
         assert part in message
@@ -146,6 +177,25 @@ def test_help_lists_the_flags_by_group(run, capsys):
         assert part in shown
 
 
+@pytest.mark.parametrize("command", [main, report, figures, predict, benchmark, replicas])
+def test_every_command_tells_its_version(command, capsys):
+    try:
+        code = command.main(["command", "--version"])
+    except SystemExit as ended:
+        code = ended.code
+    assert (code, *capsys.readouterr()) == (0, f"tf_metamixup {tmm.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "name", [name for rows in paper.ROWS.values() for name in rows if "=" not in name]
+)
+def test_the_papers_names_of_rows_are_told_what_to_write(name):
+    try:
+        methods.parse(name)
+    except UserError as error:
+        assert "did you mean" in str(error)
+
+
 def test_a_flagfile_gives_flags(tmp_path):
     (tmp_path / "f.flags").write_text("--epochs=7\n# a comment\n--policy=beta(0.5)\n")
     config = main.parse(["main", f"--flagfile={tmp_path}/f.flags", "--seed=4"])
@@ -155,7 +205,7 @@ def test_a_flagfile_gives_flags(tmp_path):
 def test_equal_things_are_spelt_alike():
     parsed = main.parse(["main", "--policy=beta(alpha=1)", "--architecture=cnn3( width = 32 )"])
     named = main.parse(["main", "--policy=beta", "--architecture=cnn3"])
-    assert main.canonical(parsed).identity() == main.canonical(named).identity()
+    assert experiment.canonical(parsed).identity() == experiment.canonical(named).identity()
 
 
 @pytest.mark.parametrize(
@@ -167,19 +217,23 @@ def test_equal_things_are_spelt_alike():
     ],
 )
 def test_the_command_of_a_run_repeats_it(flags):
-    config = main.canonical(main.parse(["main", *flags]))
-    config = config.on_devices(config.replicas or 1)
-    config = config.with_data_defaults(classes=10, examples=5000, flip=True)
+    config = experiment.canonical(main.parse(["main", *flags]))
+    config = config.resolve(replicas=config.replicas or 1)
+    config = config.resolve(data=DataInfo(classes=10, examples=5000, flip=True))
     python, option, module, *arguments = main.command_of(config)
     assert (python, option, module) == ("python", "-m", "tf_metamixup.main")
-    again = main.canonical(main.parse(["main", *arguments])).on_devices(config.replicas)
+    again = experiment.canonical(main.parse(["main", *arguments])).resolve(replicas=config.replicas)
     assert again.identity() == config.identity()
     assert not [word for word in arguments if word.startswith(("--data_dir", "--run_dir"))]
 
 
-def test_every_setting_has_a_flag():
-    names = {field.name for field in dataclasses.fields(main.Config)}
-    assert {name for helps in main.GROUPS.values() for name in helps} == names
+def test_every_setting_has_a_flag_with_help(capsys):
+    with pytest.raises(SystemExit):
+        main.parse(["main", "--help"])
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(main.Config):
+        assert f"{field.name}: " in text or f"[no]{field.name}: " in text
+        assert len(field.metadata["help"]) > 5
 
 
 def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
@@ -223,3 +277,24 @@ def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):
         code, _, err = run("--dataset=nowhere", f"--run_dir={tmp_path}/run", *flags)
         assert (code, "unknown data set" in err) == (2, True)
     assert asked == [True]
+
+
+def test_a_run_whose_folder_has_changed_is_refused_even_when_it_is_finished(run, tmp_path):
+    for split, count in (("train", 8), ("test", 1)):
+        for label, color in (("red", "red"), ("blue", "blue")):
+            (tmp_path / split / label).mkdir(parents=True)
+            for n in range(count):
+                image = Image.new("RGB", (8, 8), color)
+                image.putpixel((n, 0), (9, 9, 9))
+                image.save(tmp_path / split / label / f"{n}.png")
+    command = (*TINY, f"--dataset=folder:{tmp_path}", "--batch_size=4", "--epochs=1")
+    command = (*command, f"--run_dir={tmp_path}/run")
+    moved, back = tmp_path / "train" / "red" / "0.png", tmp_path / "train" / "blue" / "9.png"
+    for steps, told in (("--max_steps=1", "stopped"), ("--max_steps=100", "finished")):
+        code, out, err = run(*command, steps)
+        assert (code, out.split(":")[0]) == (0, told), err
+        moved.rename(back)
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert "1 moved (train/red/0.png to train/blue/9.png)" in err
+        back.rename(moved)

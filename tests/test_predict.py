@@ -29,7 +29,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder with a grey image, a larger one in colour below, and two that cannot be read."""
+    """A folder with a grey image, a larger one in colour below, and two that cannot be read.
+
+    Beside them lie files that are no images.
+    """
     pixels, _ = tiny.images(2)
     (tmp_path / "photos" / "more").mkdir(parents=True)
     Image.fromarray(pixels[0, ..., 0]).save(tmp_path / "photos" / "b.png")
@@ -37,7 +40,7 @@ def photos(tmp_path):
         tmp_path / "photos" / "more" / "c.JPG"
     )
     (tmp_path / "photos" / "a.jpeg").write_text("not an image")
-    Image.fromarray(np.full((6, 6), 40_000, np.uint16)).save(tmp_path / "photos" / "deep.png")
+    Image.fromarray(np.full((6, 6), 400.0, np.float32)).save(tmp_path / "photos" / "deep.tif")
     (tmp_path / "photos" / "notes.txt").write_text("no suffix of an image")
     return tmp_path / "photos"
 
@@ -57,11 +60,12 @@ def test_images_of_a_folder_are_predicted_and_those_that_cannot_be_read_are_told
 ):
     monkeypatch.setattr(predict, "BATCH", 3)
     folder, network = model
-    code, lines, err = run(folder, photos)
+    with pytest.warns(UserWarning, match=rf"left out 1 .*: 1 \.txt \({photos}/notes.txt\)"):
+        code, lines, err = run(folder, photos)
     assert code == 1
     assert err == "error: 2 of 4 images could not be read\n"
     names = [line["file"].removeprefix(f"{photos}/") for line in lines]
-    assert names == ["a.jpeg", "b.png", "deep.png", "more/c.JPG"]
+    assert names == ["a.jpeg", "b.png", "deep.tif", "more/c.JPG"]
     assert "cannot read the image" in lines[0]["error"]
     assert "8 bits" in lines[2]["error"]
     for line in (lines[1], lines[3]):
@@ -73,6 +77,20 @@ def test_images_of_a_folder_are_predicted_and_those_that_cannot_be_read_are_told
         assert line["class_id"] == expected.argmax()
         assert line["class"] == NAMES[expected.argmax()] == next(iter(line["probabilities"]))
         assert line["probability"] == max(found)
+
+
+def test_links_to_files_and_folders_are_followed_and_circles_end(run, model, photos, tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "file.png").symlink_to(photos / "b.png")
+    (inbox / "folder").symlink_to(photos / "more")
+    (photos / "more" / "back").symlink_to(inbox)
+    with pytest.warns(UserWarning, match="1 linked to twice"):
+        code, lines, _ = run(model[0], inbox)
+    assert code == 0
+    assert [line["file"] for line in lines] == [f"{inbox}/file.png", f"{inbox}/folder/c.JPG"]
+    _, (line,), _ = run(model[0], inbox / "file.png")
+    assert (line["file"], line["class"]) == (lines[0]["file"], lines[0]["class"])
 
 
 def test_top_names_only_the_likeliest(run, model, photos):
@@ -144,7 +162,7 @@ def test_it_starts_without_the_code_that_trains(model, photos):
     program = (
         "import sys\nfrom tf_metamixup import predict\n"
         "code = predict.main(sys.argv)\n"
-        "heavy = {'tensorflow_datasets', 'tf_metamixup.data', 'tf_metamixup.training'}\n"
+        "heavy = {'tensorflow_datasets', 'tf_metamixup.training'}\n"
         "assert code == 0 and not heavy & sys.modules.keys()"
     )
     command = [sys.executable, "-c", program, str(model[0]), str(photos / "b.png")]

@@ -4,7 +4,10 @@ The public names load on first use, so that a mistyped flag is told before Tenso
 """
 
 import importlib
+import sys
 from typing import Any
+
+from tf_metamixup.core import keras_backend
 
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
 _CLASSES = {"Trainer": "training.trainer", "MixUpModel": "training.keras_model"}
@@ -21,6 +24,10 @@ __all__ = [
     "models",
     "policies",
 ]
+
+# While `python -m tf_metamixup.main` is located: it reports this itself, without a traceback.
+if sys.argv[:1] != ["-m"]:
+    keras_backend.require_tensorflow()
 
 
 def __getattr__(name: str) -> Any:

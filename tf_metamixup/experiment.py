@@ -12,9 +12,10 @@ import keras
 import tensorflow as tf
 from keras.optimizers import schedules
 
-from tf_metamixup import data, methods, models
+from tf_metamixup import data, methods, models, policies
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.contents import changes
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints
@@ -24,7 +25,7 @@ from tf_metamixup.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """What a run is made of.
+    """Holds what a run is made of.
 
     Attributes:
         config: the settings, all filled in.
@@ -57,20 +58,41 @@ class Assembly:
         )
 
 
+def canonical(config: Config) -> Config:
+    """Returns `config` with method, policy and architecture in their canonical spelling.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    method, policy = methods.make(config.method), policies.make(config.policy)
+    policies.check(policy, learned_elsewhere=method.learns_lambda)
+    if config.mixed_bfloat16:
+        methods.check_precision(method)
+    if method.views and config.mode == "sl":
+        raise UserError(
+            f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "
+            "use --mode=ssl"
+        )
+    return dataclasses.replace(
+        config,
+        method=str(methods.parse(config.method)),
+        policy=str(policies.parse(config.policy)),
+        architecture=str(models.parse(config.architecture)),
+    )
+
+
 def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
-    """The run of `config` on the devices of `strategy`.
+    """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
         UserError: the data are not there, or cannot be split or dealt as the settings say.
     """
-    config = config.on_devices(strategy.num_replicas_in_sync)
+    config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
         source = data.load(
             config.dataset, config.data_dir, config.image_size, config.corrupt_images
         )
-        config = config.with_data_defaults(
-            classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-        )
+        config = config.resolve(data=source.info)
         method = methods.make(config.method)
         prepared = data.prepare(source, config, method.views)
     if config.evaluate_every is None:
@@ -98,7 +120,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def make_schedule(config: Config, steps: int):
-    """Eta as a function of the step (IV.B)."""
+    """Makes eta as a function of the step (IV.B)."""
     rate = config.learning_rate
     if config.schedule == "constant":
         return rate
@@ -117,7 +139,7 @@ def make_schedule(config: Config, steps: int):
 def rebuild(
     folder: str | os.PathLike, result: Mapping[str, Any], data_dir: str | None = None
 ) -> Assembly:
-    """What a run was made of, with the weights that it ended with, on one device.
+    """Restores what a run was made of, with its final weights, on one device.
 
     Settings are values and names from registries; nothing in the folder is executed.
 
@@ -140,13 +162,16 @@ def rebuild(
         )
     own = Config(**{**config, "data_dir": data_dir or config.get("data_dir")})
     # One device computes what the replicas did, if it keeps their row groups.
-    alone = dataclasses.replace(own, replicas=1).with_mode_defaults()
+    alone = dataclasses.replace(own, replicas=1).resolve()
     assembly = assemble(alone, tf.distribute.get_strategy())
     splits = assembly.prepared.splits.named(assembly.source.train.ids)
-    if splits != _json(folder / "splits.json"):
+    differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
+    if (folder / "data.json").exists():  # which an older version did not write
+        differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing
+    if differing:
         raise UserError(
             f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
-            "trained on: its parts differ from splits.json; say with --data_dir where that one lies"
+            f"trained on: {differing}; say with --data_dir where that one lies"
         )
     progress = Checkpoints(folder / "checkpoints", assembly.graphs.variables).restore()
     if progress is None or progress.state["step"] != result["steps"]:

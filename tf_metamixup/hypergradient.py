@@ -37,6 +37,12 @@ def nested(
 
     Returns:
         A tensor of the shape of `z`.
+
+    With inner(w, z) = w z and outer(w) = w^2, w' = w - eta z and the gradient is -2 eta w':
+
+    >>> inner, outer = lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2
+    >>> float(nested(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
+    -0.25
     """
     theta = [tf.convert_to_tensor(weight) for weight in weights]
     with tf.GradientTape(watch_accessed_variables=False) as meta_tape:
@@ -50,7 +56,7 @@ def nested(
 def vjp(
     inner: Inner, outer: Outer, weights: Sequence[tf.Tensor], z: tf.Tensor, learning_rate
 ) -> tf.Tensor:
-    """The same as `nested`, without the meta pass inside the outer tape.
+    """Computes the same as `nested`, without the meta pass inside the outer tape.
 
     theta' is linear in the training gradient g(z), so with v = d outer / d theta' the gradient is
     -learning_rate times the vector-Jacobian product of g with v. On several replicas g and v are
@@ -65,6 +71,10 @@ def vjp(
 
     Returns:
         A tensor of the shape of `z`.
+
+    >>> inner, outer = lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2
+    >>> float(vjp(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
+    -0.25
     """
     theta = [tf.convert_to_tensor(weight) for weight in weights]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -86,7 +96,7 @@ def _gradient(loss: Callable[[list[tf.Tensor]], tf.Tensor], theta: list[tf.Tenso
 
 
 def _stepped(theta: list[tf.Tensor], gradients: list[tf.Tensor], learning_rate):
-    """Eq. 7."""
+    """Takes the virtual step, eq. 7."""
     return [
         weight - tf.cast(learning_rate, weight.dtype) * gradient
         for weight, gradient in zip(theta, gradients, strict=True)

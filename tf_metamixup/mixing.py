@@ -11,7 +11,7 @@ UNKNOWN, LABELLED = -1, -2
 
 
 class Examples(NamedTuple):
-    """What a method trains on, before or after mixing.
+    """Holds what a method trains on, before or after mixing.
 
     Rows are laid out group by group (see `join`), so that a replica's rows are a contiguous slice
     of what one device with as many row groups sees.
@@ -47,7 +47,7 @@ class Examples(NamedTuple):
 
 
 class Lambdas(NamedTuple):
-    """What a batch is mixed with.
+    """Holds what a batch is mixed with.
 
     Attributes:
         value: [N] in [0, 1], lambda*.
@@ -61,12 +61,12 @@ class Lambdas(NamedTuple):
 
     @classmethod
     def given(cls, value: tf.Tensor) -> "Lambdas":
-        """A lambda that nothing has moved."""
+        """Makes a lambda that nothing has moved."""
         return cls(value, value, tf.zeros_like(value))
 
 
 class Mixture(NamedTuple):
-    """Examples, who is mixed with whom, and by how much.
+    """Holds examples, who is mixed with whom, and by how much.
 
     Attributes:
         examples: un-mixed.
@@ -89,12 +89,12 @@ class Mixture(NamedTuple):
         return self.of(self.examples.y)
 
     def of(self, values: tf.Tensor) -> tf.Tensor:
-        """`values` [N, ...] of the rows, mixed."""
+        """Mixes `values` [N, ...] of the rows."""
         return mix(values, self.partner, self.lam)
 
 
 class Sample(NamedTuple):
-    """Some mixed rows of a step, for people to look at.
+    """Holds some mixed rows of a step, for people to look at.
 
     Attributes:
         x_i, x_j: the scaled images of a row and of its partner, [n, H, W, C].
@@ -114,7 +114,7 @@ class Sample(NamedTuple):
 
     @classmethod
     def spec(cls, image_shape: tuple, classes: int) -> "Sample":
-        """What a sample is made of: float32 but for the last two, any number of rows.
+        """Returns the specs of a sample: float32 but for the last two, any number of rows.
 
         Args:
             image_shape: (None, H, W, C), of what the model takes.
@@ -150,7 +150,7 @@ def permutation_groups(examples: Examples) -> tf.Tensor:
 
 
 def order(*keys: tf.Tensor) -> tf.Tensor:
-    """The rows, int32 [N], sorted by the first key [N], those alike by the second, and so on."""
+    """Returns the rows, int32 [N], sorted by the first key [N], then the second, and so on."""
     rows = tf.range(tf.shape(keys[0])[0])
     for key in reversed(keys):
         rows = tf.gather(rows, tf.argsort(tf.gather(key, rows), stable=True))
@@ -165,7 +165,7 @@ def shuffled(groups: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
 
 
 def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
-    """Partner j of every row i: int32 [N], a random permutation of the accepted rows.
+    """Draws partner j of every row i: int32 [N], a random permutation of the accepted rows.
 
     Rows change places within their row group and stream only. A rejected row is its own partner,
     so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
@@ -175,7 +175,7 @@ def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
 
 
 def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
-    """lam_i * v_i + (1 - lam_i) * v_j, eq. 4, for images and targets alike.
+    """Mixes by eq. 4, lam_i * v_i + (1 - lam_i) * v_j, images and targets alike.
 
     Args:
         values: [N, ...].
@@ -184,6 +184,10 @@ def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
 
     Returns:
         [N, ...], differentiable in `lam` (and twice so in the network behind it).
+
+    >>> images = tf.constant([[0.0], [1.0]])
+    >>> mix(images, partner=tf.constant([1, 0]), lam=tf.constant([0.75, 0.75])).numpy().tolist()
+    [[0.25], [0.75]]
     """
     lam = tf.reshape(lam, tf.concat([tf.shape(lam), tf.ones(len(values.shape) - 1, tf.int32)], 0))
     lam = tf.cast(lam, values.dtype)

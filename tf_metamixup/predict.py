@@ -1,8 +1,9 @@
 """`python -m tf_metamixup.predict SAVED_MODEL IMAGES...`: classes of image files, as JSON lines.
 
-SAVED_MODEL is a folder that a run exported. IMAGES are .png, .jpg or .jpeg files, or folders, which
-stand for all such files below them. Images are converted to grey or colour and resized as those of
---dataset=folder:DIR are. One line of JSON an image, in their order:
+SAVED_MODEL is a folder that a run exported. IMAGES are image files (.png, .jpg, .webp, .tif, .gif,
+.bmp), or folders, which stand for all such files below them, through links too; what else lies
+there is counted on stderr. Images are turned, converted to grey or colour and resized as those
+of --dataset=folder:DIR are. One line of JSON an image, in their order:
 
     {"file": ..., "class": ..., "class_id": ..., "probability": ..., "probabilities": {CLASS: ...}}
 
@@ -16,13 +17,15 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
-from tf_metamixup import main as job
+from tf_metamixup import cli
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.distribution.startup import start_tensorflow
 
 BATCH = 64
 SIGNATURE = "serving_default"
@@ -106,13 +109,15 @@ def _names(path: pathlib.Path, count: int) -> list[str]:
 
 def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
     """The image files that `names` stand for; what is no folder stands for itself."""
-    from tf_metamixup.data.image_files import SUFFIXES
+    from tf_metamixup.data import image_files
 
     for path in map(pathlib.Path, names):
         if not path.is_dir():
             yield path
             continue
-        found = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES]
+        found, left_out = image_files.find(path)
+        if left_out:
+            warnings.warn(image_files.describe_left_out(left_out), stacklevel=2)
         yield from found or [path]
 
 
@@ -175,39 +180,30 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
         flag_values=values,
         module_name="predict",
     )
-    operands = job.read_flags(values, argv, __doc__, operands=True)
+    operands = cli.read_flags(values, argv, __doc__, operands=True)
     if len(operands) < 2:
-        raise UserError("a SavedModel and images are needed: predict SAVED_MODEL IMAGES...")
+        usage = cli.as_typed("python -m tf_metamixup.predict SAVED_MODEL IMAGES...", argv)
+        raise UserError(f"a SavedModel and images are needed: {usage}")
     return operands[0], operands[1:], values["top"].value
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    try:
-        try:
-            folder, names, top = parse(argv)
-        except UserError as error:
-            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
-            return job.BAD_FLAGS
-        try:
-            require_saved_model(folder)
-            # Else a training on the same GPU would find no memory left.
-            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-            with job.tensorflow_start():
-                import tensorflow as tf
 
-                tf.config.list_physical_devices("GPU")
-            model = Model(folder)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return job.FAILED
-        return _tell(predictions(model, files(names), top))
-    except KeyboardInterrupt:
-        return 130
+    def run(order: tuple[str, list[str], int | None]) -> int:
+        folder, names, top = order
+        require_saved_model(folder)
+        # Else a training on the same GPU would find no memory left.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        start_tensorflow()
+        return _tell(predictions(Model(folder), files(names), top))
+
+    try:
+        return cli.exit_code(lambda: parse(argv), run)
     except BrokenPipeError:
         # Whoever read the lines has seen enough; Python would complain once more as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return job.FAILED
+        return cli.FAILED
 
 
 def _tell(found: Iterable[dict[str, Any]]) -> int:
@@ -218,8 +214,8 @@ def _tell(found: Iterable[dict[str, Any]]) -> int:
         failed += "error" in line
     if failed:
         print(f"error: {failed} of {images} images could not be read", file=sys.stderr)
-    return job.FAILED if failed else job.FINISHED
+    return cli.FAILED if failed else cli.FINISHED
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    cli.execute(main)

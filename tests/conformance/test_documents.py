@@ -1,5 +1,11 @@
-"""What README.md, WORKSPACE.md, flags/ and launch/ say is true: commands parse, examples run."""
+"""What the documents, flags/ and launch/ say is true: commands parse, links resolve, examples run.
 
+A fenced block below `<!-- test: run NAME -->` is run by a test. Blocks of one NAME on a page run in
+their order, as one session in an empty folder; `steps=N` in the marker shortens training. A block
+below `<!-- test: example NAME -->` is used by a test of its own.
+"""
+
+import itertools
 import json
 import pathlib
 import re
@@ -8,23 +14,35 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
-from tf_metamixup import main, predict
+from tf_metamixup import experiment, main, methods, predict
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
 from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "WORKSPACE.md"]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+DOCUMENTS = [
+    *(ROOT / f"{name}.md" for name in ("README", "WORKSPACE", "CHANGELOG", "CONTRIBUTING")),
+    *PAGES,
+]
 FLAGFILES = sorted((ROOT / "flags").rglob("*.flags"))
 SCRIPTS = [*sorted((ROOT / "launch").glob("*.sh")), ROOT / ".ci" / "run"]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
+MARKED = re.compile(
+    r"^<!-- test: (\w+) (\w+)(?: steps=(\d+))? -->\n```(\w+)\n(.*?)^```", re.S | re.M
+)
 COMMAND = re.compile(r"python -m tf_metamixup\.([\w.]+)((?:[^\n`\\]|\\\n)*)")
 
 
 def commands():
     """(file, module, arguments) of each command in the documents, flagfiles and scripts."""
     for path in (*DOCUMENTS, *FLAGFILES, *SCRIPTS):
-        text = path.read_text().replace("\\\n", " ")
+        text = path.read_text()
+        if path.suffix == ".md":
+            text = "".join(block for language, block in FENCE.findall(text) if language == "bash")
+        text = text.replace("\\\n", " ")
         for module, rest in COMMAND.findall(text):
             if "$*" not in rest:
                 yield path.name, module, shlex.split(rest, comments=True)
@@ -56,19 +74,16 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
         parse = known[module].parse
         config = parse([module, *arguments])
         if module == "main":
-            main.canonical(config)
-
-
-def test_every_picture_of_the_readme_is_there():
-    linked = set(re.findall(r"!\[[^]]+\]\((.+?)\)", (ROOT / "README.md").read_text()))
-    kept = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.png")}
-    assert linked == kept and len(kept) == 10
+            experiment.canonical(config)
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
 def test_every_flagfile_says_what_it_is_and_parses(path):
     assert path.read_text().startswith("# ")
-    main.canonical(main.parse(["main", f"--flagfile={path}"]))
+    arguments = ["main", f"--flagfile={path}"]
+    if methods.make(main.parse(arguments).method).views:
+        arguments.append("--mode=ssl")  # which flags/ssl.flags brings in the commands
+    experiment.canonical(main.parse(arguments))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
@@ -77,19 +92,108 @@ def test_every_script_is_valid_bash(path):
 
 
 def test_quickstart_lets_the_threshold_fall_at_least_twice():
-    from tf_metamixup import methods
-
     config = main.parse(["main", f"--flagfile={ROOT / 'flags' / 'quickstart.flags'}"])
     method = methods.make(config.method)
     assert method.decay > 0 and (config.epochs - 1) // method.period >= 2
 
 
-def python_blocks(name):
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.S)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_module_that_a_document_runs_exists(path):
+    for module in re.findall(r"python -m tf_metamixup\.([\w.]*\w)", path.read_text()):
+        place = ROOT / "tf_metamixup" / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
+def prose(text):
+    """A document without its fenced blocks."""
+    return FENCE.sub("", text)
+
+
+def anchors(path):
+    """The fragments of the headings of a document, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", prose(path.read_text()), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_leads_to_a_file_and_a_heading(path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text())):
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, fragment = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists(), link
+        assert not fragment or fragment in anchors(target), link
+        if path in PAGES:
+            assert (ROOT / "docs") in target.parents, f"{link} leads out of the site"
+
+
+def test_every_picture_is_shown_and_every_page_is_in_the_site():
+    linked = {
+        (path.parent / picture).resolve()
+        for path in DOCUMENTS
+        for picture in re.findall(r"!\[[^]]+\]\((.+?)\)", path.read_text())
+    }
+    assert linked == set((ROOT / "docs").rglob("*.png")) and len(linked) == 10
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    listed = set(re.findall(r"[\w/]+\.md", str(site)))
+    assert listed == {str(page.relative_to(ROOT / "docs")) for page in PAGES}
+    index = (ROOT / "docs" / "index.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    for page in listed - {"index.md"}:
+        assert f"({page})" in index
+        assert f"(docs/{page}" in readme or page == "api.md"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "size"), [("README", 170, 10_000), ("WORKSPACE", 140, None)]
+)
+def test_the_first_documents_stay_short(name, lines, size):
+    content = (ROOT / f"{name}.md").read_bytes()
+    assert len(content.splitlines()) <= lines
+    assert size is None or len(content) <= size
+
+
+def test_the_readme_names_no_path_commit_or_machine():
+    text = (ROOT / "README.md").read_text()
+    commits = [w for w in re.findall(r"\b[0-9a-f]{7,40}\b", text) if re.search("[a-f]", w)]
+    assert not commits
+    assert not re.search(r"\.\./|/home/|/tmp/|/work\b|Xeon|EPYC|Ryzen|Core i\d", text)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_lines_are_under_100_characters(path):
+    for line in path.read_text().splitlines():
+        # Tables, addresses and lines that a command printed may be longer.
+        if not line.startswith(("|", '{"')) and "https://" not in line:
+            assert len(line) <= 100, line
+
+
+def marked(kind, page=None):
+    """(page, name, steps, language, block) of the marked blocks, in their order."""
+    for path in DOCUMENTS:
+        place = str(path.relative_to(ROOT))
+        for found, name, steps, language, block in MARKED.findall(path.read_text()):
+            if found == kind and page in (None, place):
+                yield place, name, steps, language, block
+
+
+def test_every_marker_is_of_a_known_kind_and_above_a_block():
+    for path in DOCUMENTS:
+        text = path.read_text()
+        kinds = [kind for kind, *_ in MARKED.findall(text)]
+        assert len(kinds) == text.count("<!-- test:") - text.count("`<!-- test:"), path
+        assert set(kinds) <= {"run", "example"}, path
+
+
+def example(page, name):
+    """The block of a page that is marked as the example `name`."""
+    (block,) = (block for _, found, *_, block in marked("example", page) if found == name)
+    return block
 
 
 def run(block, folder):
-    """A Python example, as a user runs it in an empty folder."""
+    """A Python example, as a user runs it in a folder."""
     done = subprocess.run(
         [sys.executable, "-c", block],
         cwd=folder,
@@ -100,14 +204,98 @@ def run(block, folder):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_method_is_added_from_outside_in_under_30_lines(tmp_path):
-    method, *_ = python_blocks("WORKSPACE.md")
-    assert len(method.splitlines()) < 30
-    run(method, tmp_path)
-    result = json.loads((tmp_path / "runs" / "smoothed" / "result.json").read_text())
+def carry_out(block):
+    """The commands of a block, in this process, on small networks and for an epoch."""
+    small = ["--epochs=1", "--architecture=cnn3(width=2)"]
+    for module, rest in COMMAND.findall(block.replace("\\\n", " ")):
+        arguments = [module, *shlex.split(rest)]
+        if module == "main":
+            main.train(experiment.canonical(main.parse([*arguments, *small])))
+        else:
+            assert {"predict": predict, "figures": figures}[module].main(arguments) == 0
+
+
+def check_result(folder, run_dir, most):
+    result = json.loads((folder / "runs" / run_dir / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["test_error"] < most  # of ten classes
+    return result
+
+
+def check_readme(folder, output):
+    del output
+    check_result(folder, "mine", 30)
+    check_result(folder, "few", 50)
+    assert (folder / "digits.keras").exists()
+    assert (folder / "runs" / "mine" / "saved_model").exists()
+
+
+def check_trainer(folder, output):
+    del output
+    check_result(folder, "mine", 30)
+    assert (folder / "digits.keras").exists()
+
+
+def check_photos(folder, output):
+    lines = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
+    assert len(lines) == len(list(folder.glob("photos/test/digit_3/*.png")))
+    assert all(line["class"].startswith("digit_") for line in lines)
+
+
+def check_method(folder, output):
+    del output
+    result = json.loads((folder / "runs" / "smoothed" / "result.json").read_text())
     assert result["method"].startswith("LabelSmoothing(share=0.2)")
     # The smoothed loss cannot fall below the entropy of its targets, 0.325.
     assert 0.325 < result["history"][-1]["train_loss"] < 2
+
+
+def check_tour(folder, output):
+    del output
+    assert (folder / "figures" / "figure6.png").exists()
+
+
+def check_nothing(folder, output):
+    del folder, output
+
+
+# What is left behind by the marked blocks of a page and name.
+SESSIONS = {
+    ("README.md", "python"): check_readme,
+    ("docs/python_api.md", "trainer"): check_trainer,
+    ("docs/python_api.md", "mathematics"): check_nothing,
+    ("docs/own_data.md", "photos"): check_photos,
+    ("docs/deployment.md", "digits"): check_nothing,
+    ("docs/extending.md", "method"): check_method,
+    ("docs/figures.md", "tour"): check_tour,
+}
+
+
+def test_every_block_marked_to_run_belongs_to_a_session():
+    assert {(page, name) for page, name, *_ in marked("run")} == SESSIONS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "name"), SESSIONS)
+def test_the_blocks_marked_to_run_do(page, name, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    blocks = [
+        (language, re.sub(r"\bsteps=\d+", f"steps={steps}", block) if steps else block)
+        for _, found, steps, language, block in marked("run", page)
+        if found == name
+    ]
+    for language, following in itertools.groupby(blocks, key=lambda block: block[0]):
+        block = "".join(text for _, text in following)
+        if language == "python":
+            run(block, tmp_path)
+        else:
+            carry_out(block)
+    SESSIONS[page, name](tmp_path, capfd.readouterr().out)
+
+
+def test_a_method_is_added_in_under_30_lines():
+    ((*_, method),) = marked("run", "docs/extending.md")
+    assert len(method.splitlines()) < 30
 
 
 def test_an_architecture_is_added_by_one_function():
@@ -117,64 +305,20 @@ def test_an_architecture_is_added_by_one_function():
     from tf_metamixup.core.registry import Registry
     from tf_metamixup.models import layers
 
-    own = Registry("architecture")
-    _, function, _ = python_blocks("WORKSPACE.md")
-    exec(function, {"MODELS": own, "keras": keras, "layers": layers})
-    model = own.make("linear(bias=False)", (4, 4, 1), 3)
+    registry = Registry("architecture")
+    function = example("docs/extending.md", "architecture")
+    exec(function, {"MODELS": registry, "keras": keras, "layers": layers})
+    model = registry.make("linear(bias=False)", (4, 4, 1), 3)
     assert model.output_shape == (None, 3)
     assert "linear" not in models.names()
 
 
+@pytest.mark.slow
 def test_a_data_set_is_added_by_one_function(tmp_path):
-    *_, loader = python_blocks("WORKSPACE.md")
     train = """
 from tf_metamixup import main
 flags = "--dataset=stripes --architecture=cnn3(width=4) --batch_size=20 --epochs=8 --run_dir=run"
-result = main.train(main.canonical(main.parse(["main", *flags.split()])))
+result = main.train(experiment.canonical(main.parse(["main", *flags.split()])))
 assert result["test_error"] < 10, result
 """
-    run(loader + train, tmp_path)
-
-
-def test_the_python_examples_of_the_readme_run(tmp_path):
-    _, own, applications, door, served = python_blocks("README.md")
-    # Each of the first three goes on where the one before ended.
-    run(own + applications.replace("steps=200", "steps=1") + door, tmp_path)
-    run(served, tmp_path)
-    result = json.loads((tmp_path / "runs" / "mine" / "result.json").read_text())
-    assert result["status"] == "finished"
-    assert result["test_error"] < 30  # of ten classes
-    assert (tmp_path / "digits.keras").exists()
-
-
-def section(title):
-    """The commands in the bash blocks of a section of the README, (module, arguments)."""
-    text = re.search(rf"^## {title}.*?(?=^## )", (ROOT / "README.md").read_text(), re.S | re.M)[0]
-    for block in re.findall(r"```bash\n(.*?)```", text, re.S):
-        for module, rest in COMMAND.findall(block):
-            yield module, shlex.split(rest)
-
-
-def carry_out(title):
-    """The commands of a section, in one process, on small networks and for an epoch."""
-    small = ["--epochs=1", "--architecture=cnn3(width=2)"]
-    for module, arguments in section(title):
-        if module == "main":
-            main.train(main.canonical(main.parse([module, *arguments, *small])))
-        else:
-            assert {"predict": predict, "figures": figures}[module].main([module, *arguments]) == 0
-
-
-def test_the_tour_of_the_readme_leads_to_its_figure(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    carry_out("Five minutes")
-    assert (tmp_path / "figures" / "figure6.png").exists()
-
-
-def test_the_image_folder_of_the_readme_is_trained_on_and_classified(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    run(python_blocks("README.md")[0], tmp_path)
-    carry_out("Your own images")
-    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line[:1] == "{"]
-    assert len(lines) == len(list(tmp_path.glob("photos/test/digit_3/*.png")))
-    assert all(line["class"].startswith("digit_") for line in lines)
+    run(example("docs/extending.md", "dataset") + train, tmp_path)

@@ -1,5 +1,6 @@
 """Whatever stands on the command line or in TF_CONFIG: a setting, or one clear error, and soon."""
 
+import dataclasses
 import json
 import re
 
@@ -8,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.test_imports import PACKAGE
-from tf_metamixup import main, methods, models, policies
+from tf_metamixup import cli, experiment, main, methods, models, policies
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import strategy
 
-FLAGS = sorted({name for helps in main.GROUPS.values() for name in helps})
+FLAGS = sorted({field.name for field in dataclasses.fields(Config)})
 REGISTRIES = {
     "method": methods.METHODS,
     "policy": policies.POLICIES,
@@ -61,11 +62,11 @@ quick = settings(
 @given(arguments)
 def test_a_command_line_is_a_config_or_one_clear_error(argv):
     try:
-        config = main.canonical(main.parse(["main", *argv]))
+        config = experiment.canonical(main.parse(["main", *argv]))
     except UserError as error:
         assert str(error)
     except SystemExit as ended:
-        assert ended.code == main.FINISHED  # an abbreviation of --help
+        assert ended.code == cli.FINISHED  # an abbreviation of --help
     else:
         assert isinstance(config, Config)
 

@@ -5,7 +5,7 @@ import pytest
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.registry import Registry
 
-THINGS = Registry("thing")
+THINGS = Registry("thing", aliases={"bare": "'plain' without more"})
 
 
 @THINGS.register("plain")
@@ -46,7 +46,14 @@ def test_equal_things_have_one_spelling(text):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("plane", "known: built, plain"),
+        ("plane", "(did you mean 'plain'?); known: built, plain"),
+        ("Plain", "unknown thing 'Plain' (did you mean 'plain'?)"),
+        ("bare(2)", "unknown thing 'bare' (did you mean 'plain' without more?)"),
+        ("Pla-In(2)", "(did you mean 'plain'?); write name or name(option=value, ...)"),
+        ("something", "unknown thing 'something'; known"),
+        ("plain(sise=1)", "no option 'sise' (did you mean 'size'?)"),
+        ("plain(name=b)", "write 'b', not b"),
+        ("plain(fast=true)", "write True, not true"),
         ("plain(sice=1)", "size=1.0, fast=False"),
         ("plain(1, 2)", "option=value"),
         ("plain(1, size=2)", "twice"),

@@ -1,6 +1,23 @@
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
+
+SMALL = {
+    "image": tfds.features.Image(shape=(4, 4, 1)),
+    "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+}
+
+
+def small(count, **extra):
+    return [
+        {
+            "image": np.full((4, 4, 1), i, np.uint8),
+            "label": i % 2,
+            **{k: f(i) for k, f in extra.items()},
+        }
+        for i in range(count)
+    ]
 
 
 @pytest.fixture
@@ -54,3 +71,14 @@ def imagenet(write_imagenet):
         image[..., 1] = np.linspace(0, 200, 50 - i)
         images.append((image, 3 * i))
     return write_imagenet(images)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, of red and of blue 6x5 images, two for training and one for testing."""
+    for split, count in (("train", 2), ("test", 1)):
+        for label, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (5, 6), color).save(tmp_path / split / label / f"{i}.png")
+    return tmp_path

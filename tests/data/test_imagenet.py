@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tf_metamixup import data, main
-from tf_metamixup.data import prepare, sources
+from tf_metamixup import data, experiment, main
+from tf_metamixup.config import DataInfo
+from tf_metamixup.data import prepare
+from tf_metamixup.data.streamed import Kept
 
 CLASSES = 1000
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ def folder(write_imagenet):
 
 
 def config(folder, run_dir, *more):
-    return main.canonical(
+    return experiment.canonical(
         main.parse(
             [
                 *("main", "--flagfile=flags/data/imagenet2012.flags", f"--data_dir={folder}"),
@@ -53,12 +55,12 @@ def test_the_meta_set_is_kept_in_memory_and_the_training_set_is_not(folder, tmp_
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys.modules[prepare.__module__], "KEPT", CLASSES)
     source = data.load("imagenet2012", folder, 100)
-    settings = config(folder, tmp_path).with_data_defaults(
-        classes=CLASSES, examples=3 * CLASSES, flip=True
+    settings = config(folder, tmp_path).resolve(
+        data=DataInfo(classes=CLASSES, examples=3 * CLASSES, flip=True)
     )
     prepared = prepare(source, settings)
-    assert isinstance(prepared.meta._set, sources.Kept)
-    assert not isinstance(prepared.labelled._set, sources.Kept)
+    assert isinstance(prepared.meta._set, Kept)
+    assert not isinstance(prepared.labelled._set, Kept)
     # What is kept is what lies in the files.
     kept = prepared.meta._set
     np.testing.assert_array_equal(kept.labels, source.train.labels[prepared.splits.meta])

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, sources
+from tf_metamixup.data.images import InMemory
 
 COUNT = 10
 OPTIONS = {
@@ -18,7 +19,7 @@ OPTIONS = {
 def in_memory():
     """Ten noise images of class 0 to 9; a class says which image it is."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, 6, 5, 3)).astype(np.uint8)
-    return sources.InMemory(images, np.arange(COUNT, dtype=np.int64))
+    return InMemory(images, np.arange(COUNT, dtype=np.int64))
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_the_kind_of_image_set_decides_the_stream(in_memory, streamed):
 def test_batches_have_known_shapes_and_types(images, options):
     x, y = make(images, **options).pieces(0, range(2), 2).element_spec
     views = (options["views"],) if "views" in options else ()
-    shape = (6, 5, 3) if isinstance(images, sources.InMemory) else (16, 16, 3)
+    shape = (6, 5, 3) if isinstance(images, InMemory) else (16, 16, 3)
     assert (x.shape, x.dtype) == ((2, *views, *shape), tf.uint8)
     assert (y.shape, y.dtype) == ((2,), tf.int64)
 
@@ -156,7 +157,7 @@ def test_an_image_from_a_file_comes_with_its_label(streamed):
 
 
 def test_augmentation_differs_by_step_seed_and_view(in_memory):
-    many = sources.InMemory(np.repeat(in_memory.images[:1], 32, 0), np.zeros(32, np.int64))
+    many = InMemory(np.repeat(in_memory.images[:1], 32, 0), np.zeros(32, np.int64))
     (first, *_), (second, *_) = take(make(many, batch_size=32, flip=True, shift=2), 2)
     assert (first != second).any()
     ((other, *_),) = take(make(many, batch_size=32, flip=True, shift=2, seed=1), 1)
@@ -195,7 +196,7 @@ def test_test_batches_hold_every_image_in_order(images):
     batches = list(pipeline.test_batches(images, 4).as_numpy_iterator())
     assert labels(batches).tolist() == images.labels.tolist()
     assert [len(y) for _, y in batches][:-1] == [4] * (len(batches) - 1)
-    if isinstance(images, sources.InMemory):
+    if isinstance(images, InMemory):
         np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), images.images)
 
 

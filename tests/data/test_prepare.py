@@ -13,10 +13,8 @@ def digits():
 
 
 def prepared(source, **settings):
-    config = Config(**settings).with_mode_defaults()
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
+    config = Config(**settings).resolve()
+    config = config.resolve(data=source.info)
     return data.prepare(source, config)
 
 
@@ -47,7 +45,7 @@ def test_a_meta_set_smaller_than_the_batch_is_read_whole(digits):
 
 def test_meta_images_are_not_augmented(digits):
     made = prepared(digits, shift=2, num_meta=30)
-    images, labels, _ = first(made.meta)
+    images, labels = first(made.meta)
     stored = {(digits.train.images[i].tobytes(), digits.train.labels[i]) for i in made.splits.meta}
     for image, label in zip(images.numpy(), labels.numpy(), strict=True):
         assert (image.tobytes(), label) in stored
@@ -84,8 +82,12 @@ def test_no_more_test_images_are_looked_at_than_trained_on_in_between(digits):
 
 
 def test_a_batch_larger_than_the_data_is_told(digits):
-    with pytest.raises(UserError, match="batch"):
+    with pytest.raises(UserError, match=r"--batch_size=50 .* 20 labelled .*--train_examples=20\)"):
         prepared(digits, batch_size=50, train_examples=20)
+    with pytest.raises(UserError, match=r"--batch_size=50 .* 20 labelled .*--num_labels=20\)"):
+        prepared(digits, mode="ssl", batch_size=50, num_labels=20)
+    with pytest.raises(UserError, match=r"--batch_size=200 is larger than the 137 unlabelled"):
+        prepared(digits, mode="ssl", batch_size=200, num_labels=1200)
 
 
 def test_scale_brings_stored_images_to_minus_one_to_one():

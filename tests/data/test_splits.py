@@ -9,7 +9,8 @@ UNEVEN = np.repeat([0, 1, 2], [10, 40, 50])
 
 
 def make(labels=LABELS, classes=4, **options):
-    return splits.make(labels, classes, **{"seed": 0, "num_meta": 8, **options})
+    names = [f"class {c}" for c in range(classes)]
+    return splits.make(labels, names, **{"seed": 0, "num_meta": 8, **options})
 
 
 def counts(part, labels=LABELS):
@@ -83,20 +84,36 @@ def test_a_cap_is_balanced_as_far_as_the_classes_allow():
 
 
 def test_errors_name_the_class_and_the_counts():
-    with pytest.raises(UserError, match="class 0 has 9 images, and 10 are needed"):
+    with pytest.raises(UserError, match=r"--num_labels=30 .*10 labelled .*'class 0', and it has 9"):
         make(UNEVEN, 3, num_meta=3, num_labels=30)
-    with pytest.raises(UserError, match="class 0 has 10 images, and 11 are needed"):
-        make(UNEVEN, 3, num_meta=33)
-    with pytest.raises(UserError, match="set num_meta to 4 or more"):
+    with pytest.raises(UserError, match=r"--num_labels=30 .*--train_examples=30.*it has 9"):
+        make(UNEVEN, 3, num_meta=3, num_labels=30, train_examples=30)
+    with pytest.raises(UserError, match=r"--num_meta=35 takes 11 meta .*'class 0', and it has 10"):
+        make(UNEVEN, 3, num_meta=35)
+    with pytest.raises(UserError, match=r"--num_meta=3 .* 4 classes .*--num_meta=4 or more"):
         make(num_meta=3)
-    with pytest.raises(UserError, match="no labelled image is left"):
-        make(num_meta=200)
-    with pytest.raises(UserError, match="no labelled image is left"):
-        make(num_labels=0)
     with pytest.raises(UserError, match="no unlabelled image is left"):
         make(num_labels=192)
     with pytest.raises(UserError, match="no unlabelled image is left"):
         make(num_labels=12, train_examples=12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_meta": 200}, "'class 0' is left: --num_meta=200 takes all that it has, 50"),
+        ({"num_labels": 3}, r"--num_labels=3 gives the class 'class \d' no .*--num_labels=4 or"),
+        ({"num_labels": 0}, r"--num_labels=0 gives the class 'class \d' no labelled image"),
+        ({"train_examples": 3}, r"--train_examples=3 gives the class .*--train_examples=4 or more"),
+    ],
+)
+def test_a_class_without_a_labelled_image_is_named(options, message):
+    with pytest.raises(UserError, match=message):
+        make(**options)
+
+
+def test_meta_images_that_are_trained_on_are_labelled_images_of_their_class():
+    assert counts(make(num_meta=200, meta_source="train").labelled) == [50] * 4
 
 
 def test_rows_with_a_label_outside_the_classes_are_left_out():

@@ -4,32 +4,23 @@ import pytest
 from tests.figures.made import run
 from tf_metamixup.figures import loss
 
-EDGES = np.array([0, 0.5, 1])
+
+def history(*losses, **entry):
+    return [{"train_loss": loss, **entry} for loss in losses]
 
 
-def test_the_floor_is_the_entropy_of_the_mixed_targets_by_hand():
-    # Middles 1/4 and 3/4: both have the entropy ln 4 - 3/4 ln 3 = 0.5623.
-    (value,) = loss.floor(EDGES, np.array([[1, 3]]), different=0.5)
-    assert value == pytest.approx(0.5 * 0.562335, rel=1e-5)
+def test_the_floor_is_the_recorded_entropy_of_the_mixed_targets():
+    mixed = run(policy="beta(alpha=0.1)", history=history(0.7, 0.4, mixing_entropy=0.1347))
+    left, right = loss.figure([mixed]).axes
+    assert left.lines[1].get_ydata().tolist() == [0.1347, 0.1347]
+    assert right.lines[0].get_ydata() == pytest.approx([0.5653, 0.2653])
 
 
-def test_each_epoch_has_the_floor_of_its_own_lambdas():
-    edges = np.array([0, 1e-9, 1])  # the middle of the first bin has no entropy, that of 1/2 ln 2
-    values = loss.floor(edges, np.array([[4, 0], [2, 2], [0, 4]]), different=1.0)
-    assert values == pytest.approx(np.log(2) * np.array([0, 0.5, 1]), abs=1e-7)
-
-
-def test_images_that_are_not_mixed_have_no_floor():
-    lambdas = {
-        "edges": EDGES,
-        "after": np.array([[0, 4], [0, 4]]),
-        "pair_count": np.ones((2, 2, 2), int),
-    }
-    epochs = [{"train_loss": x, "lambda_mean": 1.0, "lambda_std": 0.0} for x in (0.7, 0.1)]
-    unmixed = run(policy="none", lambdas=lambdas, history=epochs)
-    left, right = loss.figure([unmixed]).axes
-    assert left.lines[1].get_ydata().tolist() == [0, 0]
-    assert right.lines[0].get_ydata().tolist() == [0.7, 0.1]
+def test_a_run_that_did_not_record_it_has_one_panel_and_is_told():
+    new = run(seed=1, history=history(0.7, mixing_entropy=0.5))
+    with pytest.warns(UserWarning, match="seed=0.* did not record the entropy"):
+        (axes,) = loss.figure([new, run(history=history(0.7))]).axes
+    assert "pale" not in axes.get_title()
 
 
 def test_curves_are_means_over_seeds_with_and_without_the_floor():

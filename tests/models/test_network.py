@@ -1,13 +1,11 @@
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.models.dropout import RowDropout
-from tf_metamixup.models.network import Network, check_model
+from tf_metamixup.models.network import Network
 
 
 def draws(step=0, piece=0, pieces=1):
@@ -146,17 +144,3 @@ def test_parts_share_the_models_weights_and_bring_their_own():
     assert forward.part("head", hidden).shape == (4, 2)
     own = {id(v) for v in (*model.variables, *head.variables)}
     assert {id(v) for v in network.variables} == own
-
-
-@pytest.mark.parametrize(
-    ("layers", "told"),
-    [
-        ([keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")])], "softmax"),
-        ([keras.layers.Dense(3), keras.layers.Softmax()], "softmax"),
-        ([keras.layers.Reshape([2, 2]), keras.layers.Dense(3)], "add a Dense layer"),
-    ],
-    ids=["softmax within", "softmax layer", "no classifier"],
-)
-def test_a_model_that_returns_no_logits_is_refused(layers, told):
-    with pytest.raises(UserError, match=told):
-        check_model(keras.Sequential([keras.Input([4]), *layers]))

@@ -1,3 +1,6 @@
+import pathlib
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +10,8 @@ from tf_metamixup import policies
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.policies.meta import EDGE
 from tf_metamixup.report import paper
+
+LITERAL = pathlib.Path(__file__).parents[2] / "flags" / "row" / "metamixup_literal.flags"
 
 
 def test_meta_step_by_hand():
@@ -46,6 +51,47 @@ def test_raw_parametrisation_squashes_after_the_step_only():
     u = DRAWS.beta("lambda", 4, 1.0, tf.float64)
     np.testing.assert_array_equal(lambdas.start, u)
     np.testing.assert_allclose(lambdas.value, tf.sigmoid(u))
+
+
+def test_the_literal_row_is_equations_10_and_11_by_finite_differences_in_lambda():
+    """One explicit sigmoid, of lambda - 5.0 * the gradient in lambda itself, in float64."""
+    generator = np.random.default_rng(3)
+    x, y = generator.normal(size=(4, 3)), generator.normal(size=4)
+    meta_x, meta_y = generator.normal(size=(5, 3)), generator.normal(size=5)
+    theta, partner, eta = generator.normal(size=3), [1, 2, 3, 0], 0.3
+
+    def mean_square(weights, x, y):
+        return tf.reduce_mean((tf.linalg.matvec(x, weights) - y) ** 2)
+
+    def inner(weights, lam):
+        mixed_x = lam[:, None] * x + (1 - lam[:, None]) * x[partner]  # eq. 4
+        return mean_square(weights[0], mixed_x, lam * y + (1 - lam) * y[partner])
+
+    def meta_loss(lam):
+        # Eq. 7 and 9, the gradient of the mean square written out.
+        mixed_x = lam[:, None] * x + (1 - lam[:, None]) * x[partner]
+        mixed_y = lam * y + (1 - lam) * y[partner]
+        stepped = theta - eta * 2 / 4 * mixed_x.T @ (mixed_x @ theta - mixed_y)
+        return np.mean((meta_x @ stepped - meta_y) ** 2)
+
+    (flag,) = re.findall(r"^--policy=(.+)$", LITERAL.read_text(), re.M)
+    lambdas = policies.make(flag)(
+        task(
+            theta=[tf.constant(theta)],
+            inner=inner,
+            outer=lambda weights: mean_square(weights[0], meta_x, meta_y),
+            accepted=(True,) * 4,
+            learning_rate=eta,
+        ),
+        DRAWS,
+    )
+    lam = DRAWS.beta("lambda", 4, 1.0, tf.float64).numpy()  # of U(0, 1)
+    steps = 1e-6 * np.eye(4)
+    gradient = [(meta_loss(lam + step) - meta_loss(lam - step)) / 2e-6 for step in steps]
+    np.testing.assert_array_equal(lambdas.start, lam)
+    assert np.abs(5 * np.array(gradient)).min() > 1e-3  # something is learned in every row
+    by_hand = 1 / (1 + np.exp(-(lam - 5.0 * np.array(gradient))))
+    np.testing.assert_allclose(lambdas.value, by_hand, rtol=1e-7)
 
 
 def test_without_a_move_meta_is_mixup_with_a_lambda_a_row():

@@ -62,3 +62,25 @@ def test_numbers_stand_in_their_place(table, row, column, error, spread):
 )
 def test_a_pair_has_the_papers_name_at_any_size_of_run(mode, method, policy, name):
     assert paper.row_name(mode, method, policy) == name
+
+
+@pytest.mark.parametrize(
+    ("mode", "method", "policy", "name"),
+    [
+        ("sl", "supervised", "meta", "MetaMixUp, cached features"),
+        ("sl", "supervised", paper.LITERAL, "MetaMixUp, to the letter"),
+        ("ssl", "pseudo_label(decay=0.05)", "meta", "MetaMixUp + APL, cached features"),
+        ("ssl", "mixmatch", "meta(alpha=0.75)", "MixMatch + MetaMixUp, cached features"),
+        ("sl", "supervised", paper.META, "MetaMixUp"),
+        ("sl", "supervised", "meta(shuffle=True)", None),
+        (None, "Supervised()", "Meta()", None),
+    ],
+)
+def test_rows_beside_the_papers_have_names_of_their_own(mode, method, policy, name):
+    assert paper.display_name(mode, method, policy) == name
+
+
+def test_stand_ins_are_in_their_canonical_spelling():
+    for policy, (stands_in_for, _) in paper.VARIANTS.items():
+        assert str(policies.parse(policy)) == policy
+        assert str(policies.parse(stands_in_for)) == stands_in_for

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from tf_metamixup import main
+from tf_metamixup.config import DataInfo
 from tf_metamixup.report import __main__ as report
 from tf_metamixup.report import paper
 
@@ -96,7 +97,7 @@ def test_pseudo_labels_of_the_last_epoch_are_shown_where_there_are_any():
 def by_protocol(error, seed=0, **changed):
     """A run of Table I's MixUp on CIFAR-100."""
     config = main.parse(["main", "--dataset=cifar100", "--policy=beta", f"--seed={seed}"])
-    config = config.with_data_defaults(classes=100, examples=50_000, flip=True)
+    config = config.resolve(data=DataInfo(classes=100, examples=50_000, flip=True))
     made = result(error, policy="beta", seed=seed)
     return made | {
         "config": dataclasses.asdict(dataclasses.replace(config, **changed)),
@@ -123,6 +124,17 @@ def test_a_table_of_the_paper_says_what_is_missing():
     assert rows["MixUp (preact_resnet18)"]["MNIST"] == ""
     assert rows["AdaMixUp w/o discriminator (preact_resnet18)"]["SVHN"] == ""
     assert "59 of 60 cells are missing" in text
+
+
+def test_the_rows_beside_metamixup_are_not_pooled_with_it():
+    made = lines(
+        result(3.0), result(4.0, policy="meta", seed=1), result(5.0, policy=paper.LITERAL, seed=2)
+    )
+    assert [(line["row"], line["seeds"]) for line in made] == [
+        ("MetaMixUp", "1"),
+        ("MetaMixUp, cached features", "1"),
+        ("MetaMixUp, to the letter", "1"),
+    ]
 
 
 def test_runs_of_own_models_have_a_line(tmp_path):
@@ -158,7 +170,9 @@ def test_a_comparison_is_printed_without_what_tensorflow_says_as_it_starts(tmp_p
 
 
 def test_help_tells_the_usage(capsys):
-    assert report.main(["report", "--help"]) == 0
+    with pytest.raises(SystemExit) as ended:
+        report.main(["report", "--help"])
+    assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "RUNS_DIR" in told and "--table" in told
 
@@ -168,3 +182,13 @@ def test_an_empty_folder_and_a_missing_argument_are_told(tmp_path, capsys):
     assert report.main(["report"]) == 2
     assert report.main(["report", str(tmp_path), "--table=6"]) == 2
     assert "RUNS_DIR" in capsys.readouterr().err
+
+
+def test_seeds_of_data_without_a_name_are_told_to_name_it(tmp_path, capsys):
+    for seed in (0, 1):
+        own = result(4.0)
+        own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed}
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "result.json").write_text(json.dumps(own))
+        assert report.main(["report", str(tmp_path)]) == 0
+        assert ("dataset='NAME'" in capsys.readouterr().err) == (seed == 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.runs.directory import RunDirectory
+from tf_metamixup.runs.directory import RunDirectory, has_begun
 
 SETTINGS = {"dataset": "digits", "seed": 0, "sizes": (1, 2)}
 
@@ -55,6 +55,34 @@ def test_a_config_that_is_no_json_object_is_told(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*config\.json.*mend or remove it"):
         RunDirectory(tmp_path).claim(SETTINGS, {})
+
+
+@pytest.mark.parametrize(
+    ("length", "how"), [("epochs", "--initial_weights={}"), ("steps", "a new Trainer")]
+)
+def test_a_run_of_another_length_is_refused_with_how_to_start_from_its_weights(
+    tmp_path, length, how
+):
+    RunDirectory(tmp_path).claim(SETTINGS | {length: 2}, {})
+    with pytest.raises(UserError, match=rf"{length}: 2 there, 3 here.*{how.format(tmp_path)}"):
+        RunDirectory(tmp_path).claim(SETTINGS | {length: 3}, {})
+    with pytest.raises(UserError) as told:
+        RunDirectory(tmp_path).claim({"seed": 9, length: 2}, {})
+    assert "keeps its length" not in str(told.value)
+
+
+def test_only_a_checkpoint_or_a_finished_result_is_a_beginning(tmp_path):
+    run = tmp_path / "run"
+    assert not has_begun(run) and not run.exists()
+    (run / "checkpoints").mkdir(parents=True)
+    assert not has_begun(run)
+    (run / "result.json").write_text('{"status": "failed"}')
+    assert not has_begun(run)
+    (run / "result.json").write_text('{"status": "finished"}')
+    assert has_begun(run)
+    (run / "result.json").unlink()
+    (run / "checkpoints" / "step-0000000003").mkdir()
+    assert has_begun(run)
 
 
 def test_a_config_without_settings_is_of_another_run(tmp_path):
@@ -108,3 +136,32 @@ def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert folder.read("result.json") == {"status": "stopped"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "result.json"]
+
+
+def damaged(content):
+    """Cut short after each eighth of it, and with a byte changed in each."""
+    for end in range(0, len(content), len(content) // 8):
+        yield content[:end]
+        yield content[:end] + bytes([content[end] ^ 255]) + content[end + 1 :]
+    yield b"no archive"
+
+
+def test_arrays_that_are_cut_short_or_damaged_are_told_in_one_line(tmp_path):
+    folder = RunDirectory(tmp_path)
+    folder.write_arrays("lambdas.npz", {"before": np.arange(3000) % 7, "names": np.array(["a"])})
+    path = tmp_path / "lambdas.npz"
+    told = 0
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            folder.read_arrays("lambdas.npz")
+        except UserError as error:
+            assert str(error).startswith(f"cannot read {path}, which is cut short or damaged")
+            assert "\n" not in str(error)
+            told += 1
+    assert told > 8
+    np.save(tmp_path / "one.npy", np.arange(3))
+    (tmp_path / "one.npy").rename(path)
+    with pytest.raises(UserError, match="cannot read"):
+        folder.read_arrays("lambdas.npz")
+    assert folder.read_arrays("nothing.npz") is None

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy.special import digamma
+from scipy.stats import beta
 
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.runs.history import BINS, Epoch, History
@@ -43,6 +45,32 @@ def test_an_entry_holds_the_ratio_of_the_sums_and_the_moments_of_lambda():
     assert entry["lambda_move_mean"] == pytest.approx(5 / 3)
     # The 99th percentile lies at 0.99 * 2 = 1.98 steps: 1 + 0.98 * 2.
     assert entry["lambda_move_p99"] == pytest.approx(2.96)
+
+
+def test_mixing_entropy_is_that_of_the_targets_by_hand():
+    # Two pairs of two classes have ln 4 - 3/4 ln 3, the pair of one class has none.
+    assert filled().entry()["mixing_entropy"] == pytest.approx(2 / 3 * 0.5623351446)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "by_hand"),
+    # psi(2 alpha + 1) - psi(alpha + 1): of alpha = 1 it is 1 + 1/2 - 1, of 2 it is 1/3 + 1/4.
+    [(0.1, 0.134715), (0.5, 2 * np.log(2) - 1), (1.0, 1 / 2), (2.0, 7 / 12)],
+)
+def test_mixing_entropy_of_beta_is_exact(alpha, by_hand):
+    assert by_hand == pytest.approx(digamma(2 * alpha + 1) - digamma(alpha + 1), abs=1e-6)
+    count = 200_000
+    rows = np.tile(np.array([0, 0, 0, 0, 1, 1], np.float32), (count, 1))
+    rows[:, 0] = beta.ppf((np.arange(count) + 0.5) / count, alpha, alpha)
+    epoch = Epoch(2)
+    epoch.add({}, rows)
+    assert epoch.entry()["mixing_entropy"] == pytest.approx(by_hand, abs=2e-5)
+
+
+def test_images_that_are_not_mixed_have_no_entropy():
+    epoch = Epoch(3)
+    epoch.add({}, np.array([[1.0, 1.0, 0.0, 0, 1, 1]], np.float32))
+    assert epoch.entry()["mixing_entropy"] == 0
 
 
 def test_a_ratio_is_of_sums_and_not_a_mean_of_ratios():

@@ -5,6 +5,7 @@ import pytest
 from tests.report.test_report import result
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import __main__ as report
+from tf_metamixup.report import comparison, paper
 from tf_metamixup.runs import results
 
 
@@ -59,3 +60,99 @@ def test_report_keeps_and_reads_several_folders(tmp_path, capsys):
     assert report.main(["report", str(tmp_path / "kept")]) == 0
     first, second = capsys.readouterr().out.split("| data set")[1:]
     assert first == second and "5.00 ± 1.41" in first
+
+
+def test_copies_of_a_run_count_once_and_are_named(tmp_path, capsys):
+    for name in "ab":
+        run(tmp_path / name, result(4.0))
+    run(tmp_path / "c", result(6.0, seed=1))
+    results.keep([result(4.0)], str(tmp_path / "kept"))
+    assert [each["test_error"] for each in results.read([str(tmp_path)])] == [4.0, 6.0]
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.startswith("note: copies of a run count once: ")
+    for copy in (f"{tmp_path}/b/result.json", f"{tmp_path}/kept/results.jsonl line 1"):
+        assert f"{copy} of {tmp_path}/a/result.json" in told
+
+
+def test_a_folder_that_is_named_twice_holds_no_copies(tmp_path, capsys):
+    run(tmp_path / "a", result(4.0))
+    assert len(results.read([str(tmp_path), str(tmp_path / "a")])) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_other_results_of_the_same_settings_and_seed_are_told_with_both_errors(tmp_path, capsys):
+    run(tmp_path / "a", result(9.0, status="stopped"))
+    run(tmp_path / "b", result(4.0))
+    run(tmp_path / "c", result(5.0))
+    (found,) = results.read([str(tmp_path)])
+    assert found["test_error"] == 4.0  # what is finished goes before what is not
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"4.00 % in {tmp_path}/b/result.json, 9.00 % (stopped) in {tmp_path}/a/" in told
+    assert f"5.00 % (finished) in {tmp_path}/c/result.json" in told
+
+
+def test_many_copies_are_one_line(tmp_path, capsys):
+    for n in range(9):
+        run(tmp_path / str(n), result(4.0))
+    assert len(results.read([str(tmp_path)])) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.endswith("; and 5 more\n")
+
+
+@pytest.mark.parametrize("name", ["replicas", "row_groups", "deterministic", "log_every"])
+def test_what_measures_the_same_is_one_row_and_one_run(tmp_path, name):
+    for n, seed in enumerate((0, 0, 1)):
+        made = result(4.0, seed=seed)
+        made["config"][name] = n + 1
+        run(tmp_path / str(n), made)
+    (row,) = results.rows(results.read([str(tmp_path)]))
+    assert sorted(row.seeds) == [0, 1]
+
+
+def test_a_setting_that_is_off_is_as_if_it_were_not_there():
+    older, newer = result(4.0), result(6.0, seed=1)
+    newer["config"] |= {"initial_weights": None, "jit": False}
+    assert len(results.rows([older, newer])) == 1
+    newer["config"]["jit"] = True
+    assert len(results.rows([older, newer])) == 2
+    newer["config"] |= {"jit": False, "shift": 0}  # which is no switch
+    assert len(results.rows([older, newer])) == 2
+
+
+def own(error, data, seed=0, **settings):
+    made = result(error, seed=seed)
+    made["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed, **settings}
+    return made | {"data": data}
+
+
+def test_runs_on_other_data_of_the_same_name_are_rows_of_their_own(tmp_path):
+    for settings in ({}, {"dataset": "folder:photos"}):
+        runs = [own(4.0, "a1", 0, **settings), own(8.0, "b2", 1, **settings)]
+        name = settings.get("dataset", "own data")
+        rows = results.rows([*runs, own(6.0, "a1", 2, **settings)])
+        assert [(row.data, row.errors) for row in rows] == [
+            (f"{name} (a1)", [4.0, 6.0]),
+            (f"{name} (b2)", [8.0]),
+        ]
+        told = comparison.against(paper.META, [*runs, own(9.0, "a1", 2, **settings)])
+        assert f"**{name} (a1), test images**" in told and f"**{name} (b2), test images**" in told
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b"{", b"\xff", b'{"config": []}', b"null"])
+def test_what_is_no_result_is_left_out_and_named(tmp_path, capsys, content):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "result.json").write_bytes(content)
+    run(tmp_path / "good", result(4.0))
+    assert len(results.read([str(tmp_path)])) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"warning: {tmp_path}/bad/result.json is left out: ")
+    assert told.count("\n") == 1
+
+
+def test_a_line_that_is_cut_short_costs_no_other_line(tmp_path, capsys):
+    results.keep([result(4.0), result(6.0, seed=1)], str(tmp_path))
+    text = (tmp_path / "results.jsonl").read_text()
+    (tmp_path / "results.jsonl").write_text(text[:-30])
+    assert [each["test_error"] for each in results.read([str(tmp_path)])] == [4.0]
+    assert "results.jsonl line 2 is left out: it is not JSON" in capsys.readouterr().err

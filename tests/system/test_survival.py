@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from tests.outcome import outcome
 from tests.survivor import EPOCH_STEPS, PLACES
@@ -114,6 +115,19 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
     assert history == whole[2]
     assert lambdas == whole[1]
     assert weights == whole[0]
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_run_killed_in_an_evaluation_loses_no_step_and_ends_bit_identical(
+    tmp_path, whole, number
+):
+    with survivor(tmp_path, f"evaluating={number}") as process:
+        assert "evaluating\n" in process.stdout
+        process.kill()
+    step = (number + 1) * EPOCH_STEPS
+    assert checkpoints(tmp_path)[-1] == step
+    assert [told for told in finish(tmp_path) if told <= step] == []
+    assert outcome(tmp_path) == whole
 
 
 def test_a_run_killed_before_its_result_is_written_takes_no_step_more(tmp_path, whole):
@@ -246,3 +260,41 @@ def test_two_replicas_stop_on_sigterm_with_143_and_go_on_to_the_end(tmp_path):
     assert result["status"] == "finished"
     assert len(result["history"]) == 12
     assert result["config"]["replicas"] == result["config"]["row_groups"] == 2
+
+
+LOADING = """
+import sys, time
+from tf_metamixup import main
+from tf_metamixup.data import image_files
+
+decode = image_files.decode
+
+def slow(*arguments):
+    print("an image", flush=True)
+    time.sleep(0.5)
+    return decode(*arguments)
+
+image_files.decode = slow
+sys.exit(main.main(sys.argv))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_images_load_ends_the_run_in_time(tmp_path, signum):
+    for folder in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(40):
+            Image.effect_noise((640, 480), 60).save(tmp_path / folder / f"{number}.png")
+    flags = (f"--dataset=folder:{tmp_path}", f"--run_dir={tmp_path}/run")
+    command = [sys.executable, "-c", LOADING, *flags]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "an image\n"
+        begun = time.monotonic()
+        os.kill(process.pid, signum)
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 128 + signum, err
+    assert time.monotonic() - begun < SECONDS_TO_STOP
+    assert f"stopped by {signum.name}" in err
+    assert "Traceback" not in err

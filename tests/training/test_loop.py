@@ -32,6 +32,7 @@ class Device:
     classes = 3
     class_names = ("a", "b", "c")
     parameters = 4
+    checkpointed_model = None
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
 
     def __init__(self, **at):
@@ -62,6 +63,7 @@ class Device:
             self.variables[0].assign(0.9 * self.variables[0].numpy() + drawn)
             losses.append([self.variables[0].numpy().mean(), 1.0])
             rows.append(np.column_stack([drawn, drawn, drawn, [0, 1, 2, 0], [1, 1, 1, 1], [1] * 4]))
+        self._reach("trained", first_step + count)
         time.sleep(0.01 * count)
         losses = np.array(losses)
         return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
@@ -275,19 +277,20 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_no_checkpoint(tmp_p
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     """The loss of a step is that of the weights before it."""
-    device = Device(evaluate=lambda call: diverge(device, call[0] + call[1], 20))
+    device = Device(trained=lambda step: diverge(device, step, 20))
     with pytest.raises(UserError, match="the weights are not finite after step 20; the checkpoint"):
         fit(tmp_path, device=device)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000010"]
 
 
 def test_weights_that_are_not_finite_when_a_signal_comes_are_not_saved_either(tmp_path, terminate):
-    def evaluate(call):
-        diverge(device, 0, 0)
-        terminate()
+    def trained(step):
+        diverge(device, step, 8)
+        if step == 8:
+            terminate()
 
-    device = Device(evaluate=evaluate)
-    with pytest.raises(UserError, match="the weights are not finite after step 10"):
+    device = Device(trained=trained)
+    with pytest.raises(UserError, match="the weights are not finite after step 8"):
         fit(tmp_path, device=device)
 
 
@@ -303,6 +306,112 @@ def test_evaluations_and_checkpoints_come_every_so_many_epochs_and_last(tmp_path
     errors = [entry["test_error"] for entry in result["history"]]
     assert [error is None for error in errors] == [True, False, False]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000025"]
+
+
+def saved_steps(folder):
+    return sorted(int(path.name[5:]) for path in (folder / "checkpoints").glob("step-*"))
+
+
+class Killed(BaseException):
+    """Nothing of the process runs after it."""
+
+
+@pytest.mark.parametrize(("number", "step"), [(1, 10), (2, 20), (3, 25)])
+def test_a_run_killed_in_an_evaluation_makes_it_again_and_ends_alike(tmp_path, whole, number, step):
+    evaluated = []
+
+    def kill(_):
+        evaluated.append(saved_steps(tmp_path)[-1])
+        if len(evaluated) == number:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(tmp_path, device=Device(evaluate=kill))
+    assert evaluated[-1] == step
+    taken = []
+    resumed = Device(evaluate=lambda _: taken.append(len(resumed.calls)))
+    fit(tmp_path, device=resumed)
+    assert taken[0] == 0  # before any further step
+    assert all(first >= step for first, _ in resumed.calls)
+    assert outcome(tmp_path) == whole
+
+
+def test_a_run_killed_after_an_evaluation_makes_it_again_and_ends_alike(tmp_path, whole):
+    def kill(step):
+        if step == 13:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(tmp_path, device=Device(step=kill))
+    resumed = Device()
+    fit(tmp_path, device=resumed)
+    assert resumed.calls[0][0] == 10
+    assert outcome(tmp_path) == whole
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3])
+def test_an_evaluation_that_fails_loses_nothing(tmp_path, whole, checkpoint_every):
+    def fail(call):
+        if sum(call) == 20:
+            raise ValueError("a broken test set")
+
+    with pytest.raises(ValueError, match="a broken test set"):
+        fit(tmp_path, device=Device(evaluate=fail), checkpoint_every=checkpoint_every)
+    assert saved_steps(tmp_path)[-1] == 20
+    resumed = Device()
+    fit(tmp_path, device=resumed)
+    assert resumed.calls[0][0] == 20
+    assert outcome(tmp_path) == whole
+
+
+def test_a_test_loss_that_is_not_finite_names_the_checkpoint_that_is_kept(tmp_path, monkeypatch):
+    measure = Device.measure
+
+    def measured(self, test, between=None):
+        found = measure(self, test, between)
+        return found._replace(bins=np.full((15, 3), np.nan), loss_sum=np.nan)
+
+    monkeypatch.setattr(Device, "measure", measured)
+    with pytest.raises(UserError, match=r"the test loss is nan after step 10; the checkpoint of s"):
+        fit(tmp_path)
+    assert saved_steps(tmp_path) == [10]
+
+
+def test_a_disk_that_is_full_before_an_evaluation_stops_the_run_before_it(tmp_path, monkeypatch):
+    def full(self, step, progress):
+        raise UserError("cannot write a checkpoint")
+
+    reached = []
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(UserError, match="cannot write a checkpoint"):
+        fit(tmp_path, device=Device(evaluate=reached.append))
+    assert reached == []
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3])
+def test_an_evaluation_for_a_stop_is_not_in_the_history_of_the_run_that_goes_on(
+    tmp_path, checkpoint_every
+):
+    plan = {"evaluate_every": 3, "checkpoint_every": checkpoint_every}
+    fit(tmp_path / "whole", **plan)
+    stopped = fit(tmp_path / "run", max_steps=10, **plan)
+    assert stopped["history"][0]["test_error"] is not None
+    fit(tmp_path / "run", **plan)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_a_run_without_a_test_set_is_saved_and_resumed_alike(tmp_path):
+    for folder, stops in (("whole", []), ("run", [10, 20])):
+        for max_steps in [*stops, None]:
+            device = Device()
+            settings = PLAN | {"max_steps": max_steps}
+            loop.fit(device, device, None, tmp_path / folder, **settings)
+    histories = [
+        json.loads((tmp_path / folder / "result.json").read_text())["history"]
+        for folder in ("whole", "run")
+    ]
+    assert histories[0] == histories[1]
+    assert all(entry["test_error"] is None for entry in histories[0])
 
 
 def pictured(folder, monkeypatch, **plan):
@@ -416,7 +525,7 @@ def test_a_worker_that_is_not_the_chief_goes_on_from_its_checkpoint_and_writes_n
         lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.packed(13), b"null"]
     )
     result = fit(tmp_path / "other", device=device)
-    assert device.calls[1:] == [(step, 1) for step in range(13, 25)]
+    assert device.calls == [(step, 1) for step in range(13, 25)]
     assert not (tmp_path / "other").exists()
     assert result["history"] == fit(tmp_path / "chief", device=chief)["history"]
     np.testing.assert_array_equal(device.variables[0], chief.variables[0])
@@ -429,7 +538,7 @@ def test_what_a_lost_worker_leaves_whole_is_saved(tmp_path, place, kept):
             raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
 
     device = Device(**{place: lose})
-    device.steps = lambda: sum(count for _, count in device.calls[1:])
+    device.steps = lambda: sum(count for _, count in device.calls)
     device.workers = Worker()
     with pytest.raises(UserError, match="has lost another"):
         fit(tmp_path, device=device)

@@ -1,4 +1,5 @@
 import functools
+import json
 
 import keras
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs import results
 from tf_metamixup.training.diagnostics import Diagnostics
 
 ROWS = [("supervised", tiny.EXACT), ("pseudo_label(threshold=0.6)", tiny.EXACT)]
@@ -328,3 +330,18 @@ def test_agreement_is_told_in_either_precision(float64):
     trainer = tiny.trainer("supervised", "meta")
     graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     assert -1 <= Diagnostics(graphs).agreement(0) <= 1
+
+
+def test_runs_on_other_own_data_are_not_taken_together(tmp_path):
+    x, y = np.random.default_rng(0).uniform(-1, 1, (16, 6, 6, 1)).astype(np.float32), [0, 1, 2, 0]
+    data = [tf.data.Dataset.from_tensors((part, y)) for part in np.split(x, 4)]
+    found = []
+    for seed, (test, named) in enumerate([(0, {}), (0, {}), (1, {}), (0, {"dataset": "photos"})]):
+        trainer = tiny.trainer("supervised", "none", seed=seed)
+        folder = tmp_path / str(seed)
+        found.append(trainer.fit(data[3], test=data[test], steps=1, run_dir=folder, **named))
+    assert json.loads((tmp_path / "0" / "result.json").read_text())["data"] == found[0]["data"]
+    rows = results.rows(results.read([str(tmp_path)]))
+    assert [sorted(row.seeds) for row in rows] == [[0, 1], [2], [3]]
+    assert rows[2].data == "photos"
+    assert len({row.data for row in rows}) == 3

@@ -27,12 +27,11 @@ import json
 import logging
 import pathlib
 import sys
-import warnings
 from typing import Any
 
 from absl import flags
 
-from tf_metamixup import main as job
+from tf_metamixup import cli
 from tf_metamixup.benchmark import timing
 from tf_metamixup.benchmark.gradients import REFERENCE
 from tf_metamixup.benchmark.timing import Plan
@@ -58,13 +57,13 @@ FULL_RATE_BATCH = 128
 
 
 def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
-    """What a command line asks for: the training, the measuring and where the JSON goes.
+    """Parses a command line: the training, the measuring and where the JSON goes.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.
     """
     values = flags.FlagValues()
-    job.define_flags(values, FLAGS)
+    cli.define_flags(values, FLAGS)
     common = {"flag_values": values, "module_name": "benchmark"}
     flags.DEFINE_string("json", None, "file that the results go to", **common)
     flags.DEFINE_integer("steps", Plan.steps, "training before", lower_bound=1, **common)
@@ -73,9 +72,9 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
     flags.DEFINE_integer(
         "batches", Plan.batches, "that gradients are compared on", lower_bound=1, **common
     )
-    job.read_flags(values, argv, __doc__)
+    cli.read_flags(values, argv, __doc__)
     plan = Plan(**{field.name: values[field.name].value for field in dataclasses.fields(Plan)})
-    config = job.config_of(values)
+    config = cli.config_of(values)
     if not values["learning_rate"].present:
         rate = config.learning_rate * min(1, config.batch_size / FULL_RATE_BATCH)
         config = dataclasses.replace(config, learning_rate=rate)
@@ -83,7 +82,7 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
 
 
 class Results:
-    """The JSON file, which is written whole or not at all.
+    """Writes the JSON file, whole or not at all.
 
     Raises:
         UserError: it cannot be written.
@@ -193,16 +192,20 @@ def _report(text: str) -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def write(config: Config, plan: Plan, path: str | None) -> None:
+    def settled() -> tuple[Config, Plan, str | None]:
+        config, *rest = parse(argv)
+        return cli.settle(config), *rest
+
+    def write(order: tuple[Config, Plan, str | None]) -> None:
+        config, plan, path = order
         file = Results(path) if path else None
         result = run(config, plan)
         print(table(result))
         if file:
             file.write(result)
 
-    return job.measure(lambda: parse(argv), write)
+    return cli.exit_code(settled, write)
 
 
 if __name__ == "__main__":
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    sys.exit(main(sys.argv))
+    cli.execute(main)

@@ -20,7 +20,7 @@ def timed(
     classes: int,
     learning_rate: float,
 ) -> Callable[[int], float]:
-    """A function (steps) -> seconds a step of `fit`; the first call builds the graph.
+    """Returns a function (steps) -> seconds per step of `fit`; its first call builds the graph.
 
     Args:
         model: returns logits.

@@ -1,21 +1,20 @@
 """`python -m tf_metamixup.benchmark.replicas`: what steps cost on several replicas.
 
 Times, in rounds and side by side, the plain MixUp step, the meta step, and the sum of all weights
-over the replicas, of which a plain step has one (its gradients) and a meta step three. WORKSPACE.md
-has the model that the numbers go into. One line of JSON a call; with no GPU, replicas are logical
-devices of one CPU, which share its cores. See `benchmark` for how times and memory are taken.
+over the replicas, of which a plain step has one (its gradients) and a meta step three.
+docs/distributed.md has the model that the numbers go into. One line of JSON per call; with no GPU,
+replicas are logical devices of one CPU, which share its cores. See `benchmark` for how times and
+memory are measured.
 """
 
 import json
 import logging
 import statistics
-import sys
 import time
-import warnings
 
 from absl import flags
 
-from tf_metamixup import main as job
+from tf_metamixup import cli
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import timing
 from tf_metamixup.config import Config
@@ -26,7 +25,7 @@ SUMS = 20  # in one timed call
 
 
 def run(config: Config, rounds: int) -> dict:
-    """Measures; what is printed."""
+    """Measures; returns what is printed."""
     import tensorflow as tf
 
     from tf_metamixup.benchmark import workload
@@ -60,7 +59,7 @@ def run(config: Config, rounds: int) -> dict:
 
 
 def _timed_sums(strategy, weights):
-    """A function () -> seconds that one sum of `weights` over the replicas takes."""
+    """Returns a function () -> seconds that one sum of `weights` over the replicas takes."""
     import tensorflow as tf
 
     from tf_metamixup.distribution import replicas
@@ -87,25 +86,29 @@ def _timed_sums(strategy, weights):
 
 
 def parse(argv: list[str]) -> tuple[Config, int]:
-    """What a command line asks for: the step, and how many rounds.
+    """Parses a command line: the step, and how many rounds.
 
     Raises:
         UserError: an unknown flag, or a value that is not allowed.
     """
     values = flags.FlagValues()
-    job.define_flags(values, FLAGS)
+    cli.define_flags(values, FLAGS)
     flags.DEFINE_integer(
         "rounds", 5, "rounds of timing", lower_bound=3, flag_values=values, module_name="benchmark"
     )
-    job.read_flags(values, argv, __doc__)
-    return job.config_of(values), values["rounds"].value
+    cli.read_flags(values, argv, __doc__)
+    return cli.config_of(values), values["rounds"].value
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    return job.measure(lambda: parse(argv), lambda *given: print(json.dumps(run(*given))))
+
+    def settled() -> tuple[Config, int]:
+        config, rounds = parse(argv)
+        return cli.settle(config), rounds
+
+    return cli.exit_code(settled, lambda order: print(json.dumps(run(*order))))
 
 
 if __name__ == "__main__":
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    sys.exit(main(sys.argv))
+    cli.execute(main)

@@ -16,7 +16,7 @@ FROZEN = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """Says how much is measured.
 
     Attributes:
         steps: of training before.
@@ -32,7 +32,7 @@ class Plan:
 
 
 class Subject:
-    """A training step that is measured, on one batch and with its pipeline."""
+    """Times a training step, on one batch and with its pipeline."""
 
     def __init__(self, graphs, step: int, plan: Plan):
         self._graphs, self._step = graphs, step
@@ -53,7 +53,7 @@ class Subject:
         return self._seconds(self._bare, self.count)
 
     def feed_rounds(self) -> list[float]:
-        """Of each round, images/s with the pipeline over those of the step alone."""
+        """Returns, per round, images/s with the pipeline over those of the step alone."""
         fed_slice = self.fed()
 
         def one() -> float:
@@ -93,7 +93,7 @@ class Subject:
 
 
 class Repeated:
-    """An iterator that always gives the same batch."""
+    """Iterates over the same batch forever."""
 
     def __init__(self, batch):
         self._batch = batch
@@ -138,13 +138,13 @@ def _with_range(what: str, values: list[float]) -> dict[str, Any]:
 
 
 def feed(subject: Subject) -> dict[str, Any]:
-    """How well the pipeline feeds a step."""
+    """Measures how well the pipeline feeds a step."""
     rounds = subject.feed_rounds()
     return {"ratio": statistics.median(rounds), "rounds": rounds}
 
 
 def beside_keras(plain: Subject, fit) -> dict[str, Any]:
-    """Images/s of our plain loop over those of Keras's `fit`, both with their pipelines."""
+    """Compares images/s of our plain loop and of Keras's `fit`, both with their pipelines."""
     ours = plain.fed()
     fit(DRAIN)  # builds the graph
     steps = plain.slices * plain.count
@@ -153,12 +153,12 @@ def beside_keras(plain: Subject, fit) -> dict[str, Any]:
 
 
 def device_name(strategy) -> str:
-    """The device that measuring is done on, such as "GPU:0"."""
+    """Returns the device that measuring is done on, such as "GPU:0"."""
     return strategy.extended.worker_devices[0].rsplit("device:", 1)[-1]
 
 
 def describe(device: str) -> str:
-    """A device and what is known of it."""
+    """Describes a device."""
     import tensorflow as tf
 
     kind, number = device.split(":")

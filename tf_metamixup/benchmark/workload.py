@@ -10,7 +10,7 @@ OTHERS_INPUT = (32, 3)
 
 
 class Workload(NamedTuple):
-    """What is timed.
+    """Holds what is timed.
 
     Attributes:
         config: the settings, with their data defaults.
@@ -53,11 +53,9 @@ def make(config: Config, strategy) -> Workload:
 
     from tf_metamixup import data, models
 
-    config = config.on_devices(strategy.num_replicas_in_sync)
+    config = config.resolve(replicas=strategy.num_replicas_in_sync)
     source, image_shape, preprocess = load(config)
-    config = config.with_data_defaults(
-        classes=len(source.classes), examples=len(source.train.labels), flip=source.flip
-    )
+    config = config.resolve(data=source.info)
     prepared = data.prepare(source, config)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
@@ -66,7 +64,7 @@ def make(config: Config, strategy) -> Workload:
 
 
 def load(config: Config):
-    """The data set at the architecture's usual size: (source, image shape, preprocessing)."""
+    """Loads the data set at the architecture's usual size: (source, shape, preprocessing)."""
     import tensorflow as tf
 
     from tf_metamixup import data, models

@@ -2,7 +2,7 @@
 
 
 class UserError(ValueError):
-    """Something that the person who started the run can mend.
+    """Says what the user can correct; shown as one message, without a traceback.
 
     The message names the value, what is allowed and what to do; `main` prints it and exits.
     """
@@ -12,7 +12,11 @@ class UnknownNameError(UserError):
     """A name on the command line that nothing has; `main` exits as for any other bad flag."""
 
 
+class BackendError(UserError):
+    """Keras runs on another backend than TensorFlow; no bad flag, so that `main` exits with 1."""
+
+
 def reason(error: Exception) -> str:
-    """What the system says in `error`, without TensorFlow's prefixes and further lines."""
+    """Returns what the system says in `error`, without TensorFlow's prefixes and lines."""
     said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     return (said.splitlines() or [""])[0].rpartition("}} ")[2]

@@ -31,7 +31,7 @@ class Evaluation(NamedTuple):
     within_top5: np.ndarray
 
     def numpy(self) -> "Evaluation":
-        """The same outside of the graph; counts of the confusion matrix as integers."""
+        """Returns the same outside of the graph; counts of the confusion matrix as integers."""
         arrays = Evaluation(*(np.asarray(each, np.float64) for each in self))
         return arrays._replace(confusion=arrays.confusion.astype(np.int64))
 
@@ -72,7 +72,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(probs: tf.Tensor, logits: tf.Tensor, real: tf.Tensor) -> Evaluation:
-    """The sums over some images, in a graph.
+    """Computes the sums over some images, in a graph.
 
     Args:
         probs: targets [N, C]; the true class is the most probable one.

@@ -8,14 +8,15 @@ import math
 import pkgutil
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.suggestions import did_you_mean
 
 
 class Spec(NamedTuple):
-    """A parsed `name(option=value, ...)`; `str()` gives its canonical text."""
+    """Holds a parsed `name(option=value, ...)`; `str()` gives its canonical text."""
 
     name: str
     options: dict[str, Any]
@@ -26,18 +27,20 @@ class Spec(NamedTuple):
 
 
 class Registry:
-    """The known things of one kind (methods, policies, architectures).
+    """Maps names to things of one kind (methods, policies, architectures).
 
     A thing is a callable. Its parameters with a default are its options, which a user may set;
     parameters without one are context that the caller of `make` passes.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, aliases: Mapping[str, str] | None = None):
+        """Takes what to write instead of names from elsewhere, for messages: see `suggest`."""
         self.kind = kind
+        self._aliases = aliases or {}
         self._makers: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator: makes the decorated callable known as `name`."""
+        """Registers the decorated callable as `name`."""
 
         def decorate(maker):
             if name in self._makers:
@@ -48,7 +51,7 @@ class Registry:
         return decorate
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """Returns all known names, sorted."""
         return sorted(self._makers)
 
     def parse(self, text: str) -> Spec:
@@ -63,7 +66,8 @@ class Registry:
         name, positional, options = self._syntax(text)
         if name not in self._makers:
             raise UserError(
-                f"unknown {self.kind} {name!r}; known: {', '.join(self.names()) or 'none'}"
+                f"unknown {self.kind} {name!r}{self._meant(name)}; "
+                f"known: {', '.join(self.names()) or 'none'}"
             )
         known = self._options(name)
         if positional:
@@ -78,18 +82,23 @@ class Registry:
         for option, value in options.items():
             if option not in known:
                 raise UserError(
-                    f"{self.kind} {name!r} has no option {option!r}; {self._describe(known)}"
+                    f"{self.kind} {name!r} has no option {option!r}{did_you_mean(option, known)}; "
+                    f"{self._describe(known)}"
                 )
             options[option] = self._typed(name, known[option], value)
         return Spec(name, {k: v for k, v in options.items() if v != known[k].default})
 
     def make(self, text: str, *context: Any) -> Any:
-        """The thing that `text` describes; `context` fills the parameters that have no default."""
+        """Makes what `text` describes; `context` fills the parameters that have no default."""
         name, options = self.parse(text)
         return self._makers[name](*context, **options)
 
     def _syntax(self, text: str) -> tuple[str, list[Any], dict[str, Any]]:
-        wanted = f"cannot read the {self.kind} {text!r}; write name or name(option=value, ...)"
+        head = text.partition("(")[0]
+        meant = "" if head.strip() in self._makers else self._meant(head)
+        wanted = (
+            f"cannot read the {self.kind} {text!r}{meant}; write name or name(option=value, ...)"
+        )
         try:
             node = ast.parse(text.strip(), mode="eval").body
             if isinstance(node, ast.Name):
@@ -100,10 +109,22 @@ class Registry:
             for keyword in node.keywords:
                 if keyword.arg is None or keyword.arg in options:
                     raise UserError(wanted)
-                options[keyword.arg] = ast.literal_eval(keyword.value)
-            return node.func.id, [ast.literal_eval(value) for value in node.args], options
+                options[keyword.arg] = self._literal(keyword.value, text)
+            return node.func.id, [self._literal(value, text) for value in node.args], options
         except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+            if isinstance(error, UserError):
+                raise
             raise UserError(wanted) from error
+
+    def _literal(self, node: ast.expr, text: str) -> Any:
+        if isinstance(node, ast.Name):
+            right = node.id.capitalize()
+            right = right if right in ("True", "False", "None") else repr(node.id)
+            raise UserError(f"cannot read the {self.kind} {text!r}: write {right}, not {node.id}")
+        return ast.literal_eval(node)
+
+    def _meant(self, name: str) -> str:
+        return did_you_mean(name, self._makers, self._aliases)
 
     def _options(self, name: str) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(self._makers[name]).parameters.values()

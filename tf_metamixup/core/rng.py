@@ -25,7 +25,7 @@ CALLS = 65_536
 
 
 def fold(seed: tf.Tensor, data: str | int | tf.Tensor) -> tf.Tensor:
-    """A new seed, int64 [2], from `seed` and a purpose (a string) or a counter (an integer).
+    """Derives a seed, int64 [2], from `seed` and a purpose (string) or a counter (integer).
 
     Its first half depends on `seed` alone and its second is `data`: both halves make the seed.
     """
@@ -37,12 +37,12 @@ def fold(seed: tf.Tensor, data: str | int | tf.Tensor) -> tf.Tensor:
 
 
 def root(seed: int) -> tf.Tensor:
-    """The seed, int64 [2], that all others of a run are folded from."""
+    """Returns the seed, int64 [2], that all others of a run are folded from."""
     return tf.constant([seed, 0], tf.int64)
 
 
 def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
-    """A random order of `range(size)`, int64 [size]."""
+    """Draws a random order of `range(size)`, int64 [size]."""
     return tf.random.experimental.stateless_shuffle(
         tf.range(size, dtype=tf.int64), seed, alg=ALGORITHM
     )
@@ -50,7 +50,7 @@ def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """The random numbers of one step, for the rows of one piece of the global batch.
+    """Draws the random numbers of one step, for the rows of one shard of the global batch.
 
     Attributes:
         seed: int64 [2], of this run and step.
@@ -64,7 +64,7 @@ class Draws:
 
     @classmethod
     def at(cls, run_seed: int, step: tf.Tensor, piece=0, pieces: int = 1) -> "Draws":
-        """The draws of step `step` of the run with seed `run_seed`."""
+        """Returns the draws of step `step` of the run with seed `run_seed`."""
         return cls(fold(root(run_seed), step), piece, pieces)
 
     def shared(self) -> "Draws":
@@ -72,7 +72,7 @@ class Draws:
         return dataclasses.replace(self, piece=0, pieces=1)
 
     def uniform(self, purpose: str, rows, shape=(), dtype=tf.float32) -> tf.Tensor:
-        """U[0, 1), [rows, *shape], multiples of 2^-d; `rows` counts the local rows."""
+        """Draws U[0, 1), [rows, *shape], multiples of 2^-d; `rows` counts the local rows."""
         digits, bits = DIGITS[dtype], tf.int64 if dtype == tf.float64 else tf.int32
         drawn = tf.random.stateless_uniform(
             self._all(rows, shape), fold(self.seed, purpose), None, None, bits, alg=ALGORITHM
@@ -83,7 +83,7 @@ class Draws:
     def normal(
         self, purpose: str, rows, shape=(), dtype=tf.float32, *, truncated=False
     ) -> tf.Tensor:
-        """N(0, 1), [rows, *shape]; `truncated` has no mass beyond two deviations."""
+        """Draws N(0, 1), [rows, *shape]; `truncated` has no mass beyond two deviations."""
         exact = tf.float64 if dtype == tf.float64 else tf.float32
         # In the middle of its step, p is never 0.
         p = self.uniform(purpose, rows, shape, exact) + 2.0 ** -(DIGITS[exact] + 1)
@@ -93,7 +93,7 @@ class Draws:
         return tf.cast(tf.math.ndtri(p), dtype)
 
     def integers(self, purpose: str, rows, low: int, high: int, shape=()) -> tf.Tensor:
-        """Uniform integers in [low, high), int32 [rows, *shape]."""
+        """Draws uniform integers in [low, high), int32 [rows, *shape]."""
         return self._own(
             rows,
             tf.random.stateless_uniform(
@@ -102,7 +102,7 @@ class Draws:
         )
 
     def beta(self, purpose: str, rows, alpha: float, dtype=tf.float32) -> tf.Tensor:
-        """Beta(alpha, alpha), [rows]: uniform at alpha 1, elsewhere from two uniform draws.
+        """Draws Beta(alpha, alpha), [rows]: uniform at alpha 1, else from two uniform draws.
 
         With w = u^(1 / alpha) and c = cos(2 pi v), r = |c| sqrt((1 - w) / (w + (1 - w) c^2)) is
         |2 lambda - 1|: (2 lambda - 1) / sqrt(1 - (2 lambda - 1)^2) is Student's t with 2 alpha

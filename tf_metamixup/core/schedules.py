@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class Clock(NamedTuple):
-    """When a step happens.
+    """Holds when a step happens.
 
     Attributes:
         step: int64 scalar, optimiser steps taken before this one.
@@ -22,20 +22,27 @@ class Clock(NamedTuple):
 
 
 def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor) -> tf.Tensor:
-    """sigma_t = max(0, sigma_0 - sigma_d * floor(t / K)), float32 scalar (paper III.C).
+    """Computes max(0, sigma_0 - sigma_d * floor(t / K)), float32 scalar (paper III.C).
 
     The printed formula would give -0.55 at t = 30; this is what its sentence says, "decreased by
     sigma_d every K epochs".
+
+    >>> float(falling_threshold(0.95, 0.05, 30, tf.constant(60)))
+    0.8499999642372131
     """
     drops = tf.cast(epoch // period, tf.float32)
     return tf.maximum(0.0, start - decay * drops)
 
 
 def linear_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
-    """min(1, t / T) with T = `share` of the run (MixMatch's code), float32 scalar; 1 at share 0."""
+    """Computes min(1, t / T), T = `share` of the run (MixMatch's code); 1 at share 0.
+
+    >>> float(linear_ramp(0.5, tf.constant(0.25)))
+    0.5
+    """
     return tf.minimum(1.0, progress / share) if share else tf.ones_like(progress)
 
 
 def sigmoid_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
-    """exp(-5 (1 - t/T)^2) up to T = `share` of the run, then 1 (Tarvainen and Valpola 2017)."""
+    """Computes exp(-5 (1 - t/T)^2) up to T = `share` of the run, then 1 (Tarvainen 2017)."""
     return tf.exp(-5.0 * (1 - linear_ramp(share, progress)) ** 2)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class Interrupted(BaseException):
-    """Training stopped on a signal after it was checkpointed; the exit code is 128 + `signum`."""
+    """Says that training stopped on a signal, checkpointed; the exit code is 128 + `signum`."""
 
     def __init__(self, signum: int):
         super().__init__(signal.Signals(signum).name)
@@ -15,7 +15,7 @@ class Interrupted(BaseException):
 
 
 class Stop:
-    """Whether a signal has come.
+    """Says whether a signal has come.
 
     A signal raises `Interrupted` where it finds the program, so that building a graph, loading
     data or an evaluation does not delay the end; inside `deferred` it waits for the block's end.
@@ -29,7 +29,7 @@ class Stop:
         self._deferring = 0  # how deep in blocks
 
     def hear(self, signum: int) -> None:
-        """What the signal handler does."""
+        """Handles a signal."""
         self.signum = signum
         if not self._deferring:
             raise Interrupted(signum)

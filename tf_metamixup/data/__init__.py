@@ -1,9 +1,10 @@
 """Data: sources, splits, augmentation, and streams that are functions of seed and step."""
 
+from tf_metamixup.data.images import InMemory, Source
 from tf_metamixup.data.pipeline import ArrayStream, DatasetStream, FileStream, Stream
 from tf_metamixup.data.prepare import Prepared, prepare
 from tf_metamixup.data.scaling import scale
-from tf_metamixup.data.sources import InMemory, Source, load, register
+from tf_metamixup.data.sources import load, register
 
 __all__ = [
     "ArrayStream",

@@ -50,7 +50,7 @@ def shift(images: tf.Tensor, offsets: tf.Tensor, limit: int) -> tf.Tensor:
 def augment(
     images: tf.Tensor, draws: rng.Draws, purpose: str, *, flip: bool, shift: int
 ) -> tf.Tensor:
-    """Random flip (where `flip`) and shift of up to `shift` pixels of images [N, H, W, C]."""
+    """Flips (where `flip`) and shifts images [N, H, W, C] at random, by up to `shift` pixels."""
     rows = tf.shape(images)[0]
     if flip:
         images = _flip(images, draws.uniform(f"{purpose}/flip", rows) < 0.5)
@@ -65,7 +65,7 @@ _flip, _shift = flip, shift
 
 
 def random_crop(encoded: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
-    """The random-resized crop of ImageNet training (Szegedy et al., 2015), uint8 [size, size, 3].
+    """Takes the random-resized crop of ImageNet training (Szegedy et al. 2015), [size, size, 3].
 
     8 to 100 % of the area, at an aspect ratio of 3/4 to 4/3; only the crop is decoded.
 

@@ -1,45 +1,152 @@
 """Image files of any size and mode as uint8 arrays of the shape that a network takes."""
 
+import collections
 import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tf_metamixup.core.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+# What macOS and Synology leave beside images, with previews of them.
+_CLUTTER = ("__MACOSX", "@eaDir")
+
+_TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableError(UserError):
     """A file that is not the image it should be."""
 
 
-def header(path: Path) -> tuple[tuple[int, int], str]:
-    """((H, W), mode of PIL), without decoding the image.
+def is_hidden(name: str) -> bool:
+    """Returns whether a file or folder of this name is passed over."""
+    return name.startswith(".") or name in _CLUTTER
+
+
+def find(folder: Path) -> tuple[list[Path], list[tuple[str, Path]]]:
+    """Finds the image files below a folder, sorted; links are followed.
+
+    Returns:
+        The files, and what is left out as (why, path).
+
+    Raises:
+        UserError: a folder cannot be listed.
+    """
+    images, left_out, entered = [], [], set()
+
+    def enter(directory: Path) -> None:
+        status = directory.stat()
+        if (status.st_dev, status.st_ino) in entered:  # else links in a circle would never end
+            left_out.append(("linked to twice", directory))
+            return
+        entered.add((status.st_dev, status.st_ino))
+        for path in sorted(directory.iterdir()):
+            if is_hidden(path.name):
+                left_out.append(("hidden", path))
+            elif path.is_dir():
+                enter(path)
+            elif path.suffix.lower() not in SUFFIXES:
+                left_out.append((path.suffix.lower() or "without a suffix", path))
+            elif path.exists() and not path.is_file():  # a pipe would never end either
+                left_out.append(("not a regular file", path))
+            else:
+                images.append(path)
+
+    try:
+        enter(folder)
+    except OSError as error:
+        raise UserError(f"cannot list {error.filename}: {error.strerror}") from error
+    return images, left_out
+
+
+def describe_left_out(left_out: Sequence[tuple[str, Path]]) -> str:
+    """Describes in one line what was left out: how many of each kind, and the first of them."""
+    kinds = collections.defaultdict(list)
+    for why, path in left_out:
+        kinds[why].append(path)
+    told = [
+        f"{len(paths)} {why} ({paths[0]}{', ...' * (len(paths) > 1)})"
+        for why, paths in kinds.items()
+    ]
+    return f"left out {len(left_out)} item{'s' * (len(left_out) != 1)}: {', '.join(told)}"
+
+
+def header(path: Path) -> tuple[tuple[int, int], int]:
+    """Returns ((H, W), channels), 1 for grey or 3, without decoding the image.
 
     Raises:
         UnreadableError: it is no image.
-        UserError: it has more than 8 bits a channel.
     """
-    with _opened(path) as image:
-        size, mode = (image.height, image.width), image.mode
-    _require_8_bits(path, mode)
-    return size, mode
+    with _readable(path), Path(path).open("rb") as file, Image.open(file) as image:
+        height, width = image.height, image.width
+        # Of a PNG that has no EXIF before its pixels Pillow would decode the pixels to look for it.
+        known = image.format != "PNG" or "exif" in image.info
+        if known and _orientation(image) in (5, 6, 7, 8):  # by a quarter
+            height, width = width, height
+        grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;")
+    return (height, width), 1 if grey else 3
+
+
+def load(path: Path) -> bytes:
+    """Returns the bytes of a file.
+
+    Raises:
+        UnreadableError: they cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"cannot read the image {path}: {error}") from error
 
 
 def read(path: Path, shape: Sequence[int]) -> np.ndarray:
-    """The image as uint8 `shape`, (H, W, 1 or 3): converted to grey or colour, and resized.
+    """Reads an image; see `decode`.
 
     Raises:
         UnreadableError: it is no image, or damaged.
-        UserError: it has more than 8 bits a channel.
     """
-    with _opened(path) as image:
-        mode, pixels = image.mode, np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
-    _require_8_bits(path, mode)
+    return decode(load(path), path, shape)
+
+
+def decode(content: bytes, path: Path, shape: Sequence[int]) -> np.ndarray:
+    """Decodes an image as uint8 `shape`, (H, W, 1 or 3): made grey or colour, and resized.
+
+    It is turned as its EXIF orientation says; transparent pixels are composited on white; of an
+    animation the first frame is taken. 16 bits are scaled to 8, and floats from 0..1.
+
+    Args:
+        content: of the file.
+        path: of the file, for messages.
+        shape: of the result.
+
+    Raises:
+        UnreadableError: it is no image, damaged, or has values that are no such numbers.
+    """
+    with _readable(path), Image.open(io.BytesIO(content)) as image:
+        image.load()
+        turned = _TURNED.get(_orientation(image))
+        if image.mode[0] in "IF":
+            image = _scaled_to_8_bits(image)
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if turned is not None:
+            image = image.transpose(turned)
+        pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
     pixels = pixels.reshape(*pixels.shape[:2], shape[2])
     return pixels if pixels.shape == tuple(shape) else resize(pixels, shape[:2]).numpy()
 
@@ -50,15 +157,35 @@ def resize(images: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
     return tf.saturate_cast(tf.round(resized), tf.uint8)
 
 
-def _require_8_bits(path: Path, mode: str) -> None:
-    if mode[0] in "IF":
-        raise UserError(f"{path}: images of more than 8 bits a channel must be converted to 8 bits")
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation that Pillow leaves to do; it turns TIFF by itself."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # of damaged EXIF anything; the pixels may be sound
+        return 1
+
+
+def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, or of floats in 0..1."""
+    values, most = np.asarray(image), 1 if image.mode == "F" else 65535
+    if not ((values >= 0) & (values <= most)).all():
+        raise ValueError(
+            f"its values go from {values.min():g} to {values.max():g}, and grey of this kind is "
+            f"read as 0 to {most}; convert it to 8 bits"
+        )
+    pixels = np.round(values * (255 / most)).astype(np.uint8)
+    pixels[values == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(pixels)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableError(f"cannot read the image {path}: {error}") from error
+        yield
+    except Exception as error:  # Pillow's decoders raise what they like
+        told = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # which shows the buffer, not the file
+            told = "it is no image, or none of a kind that is read"
+        raise UnreadableError(f"cannot read the image {path}: {told}") from error

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
-from tf_metamixup.data.sources import InMemory, Streamed
+from tf_metamixup.data.images import InMemory
+from tf_metamixup.data.streamed import Streamed
 
 _ENDLESS = tf.int64.max
 _SHUFFLE_BUFFER = 16_384  # encoded images
@@ -37,6 +38,10 @@ class Stream(abc.ABC):
             of: how many pieces a global batch of b rows is dealt in; piece p holds its rows
                 [p * b / of, (p + 1) * b / of).
         """
+
+    def beginning(self) -> "Stream":
+        """A stream with the same first batch; reading it leaves later reads of this one alone."""
+        return self
 
     @abc.abstractmethod
     def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -255,6 +260,14 @@ class DatasetStream(Stream):
 
         batches = self._dataset.repeat() if self._repeat else self._dataset
         return batches.skip(first_step).map(deal).unbatch().prefetch(4)
+
+    def beginning(self) -> Stream:
+        """See `Stream.beginning`.
+
+        A data set that is shuffled in another order in each pass counts the passes. Of an endless
+        one a pipeline would read ahead into later passes, how far is a matter of timing.
+        """
+        return DatasetStream(self._dataset.take(1), repeat=False)
 
     def whole(self):
         """See `Stream.whole`: one pass over the data set.

@@ -9,8 +9,9 @@ import tensorflow as tf
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, splits
+from tf_metamixup.data.images import Source
 from tf_metamixup.data.pipeline import Stream
-from tf_metamixup.data.sources import Source, Streamed
+from tf_metamixup.data.streamed import Streamed
 
 TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
@@ -59,7 +60,7 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     """
     parts = splits.make(
         source.train.labels,
-        len(source.classes),
+        source.classes,
         seed=config.seed,
         num_meta=config.num_meta,
         num_labels=config.num_labels,
@@ -77,16 +78,17 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
+    semi = config.mode == "ssl"
+    _require_batch(parts, config)
     augmented = {"flip": config.flip, "shift": config.shift}
     pieces = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
     meta_batch = min(config.batch_size, len(parts.meta)) // pieces * pieces
     if not meta_batch:
         raise UserError(
-            f"a meta set of {len(parts.meta)} images cannot be dealt in {pieces} row groups; raise "
-            "num_meta or lower row_groups"
+            f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
+            f"than the {pieces} row groups; raise it or lower --row_groups or --replicas"
         )
-    semi = config.mode == "ssl"
     labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
     unlabelled = None
     if semi and views:
@@ -95,11 +97,6 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         )
     passed = len(parts.unlabelled if semi else parts.labelled)
     epoch_steps = passed // config.batch_size
-    if not epoch_steps:
-        raise UserError(
-            f"a batch of {config.batch_size} is larger than the {passed} images of an epoch; lower "
-            "the batch size"
-        )
     evaluated = source.test
     if config.evaluate_on == "unused":
         evaluated = source.train.keep(parts.unused(len(source.train), len(source.test)))
@@ -113,3 +110,17 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(len(evaluated) / rows),
     )
+
+
+def _require_batch(parts: splits.Splits, config: Config) -> None:
+    """Refuses a batch that is larger than one of the parts that are trained on."""
+    semi = config.mode == "ssl"
+    for name in ("labelled", "unlabelled") if semi else ("labelled",):
+        count = len(getattr(parts, name))
+        if config.batch_size > count:
+            flag = "num_labels" if semi else "train_examples"
+            asked = getattr(config, flag)
+            raise UserError(
+                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
+                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
+            )

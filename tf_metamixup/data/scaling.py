@@ -5,5 +5,5 @@ import tensorflow as tf
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
-    """Stored uint8 images 0..255, any shape, to [-1, 1] in Keras's float type."""
+    """Scales stored uint8 images 0..255, any shape, to [-1, 1] in Keras's float type."""
     return tf.cast(images, keras.config.floatx()) / 127.5 - 1

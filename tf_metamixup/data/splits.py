@@ -3,6 +3,7 @@
 import bisect
 import dataclasses
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Splits:
 
 def make(
     labels: np.ndarray,
-    classes: int,
+    classes: Sequence[str],
     *,
     seed: int,
     num_meta: int,
@@ -60,7 +61,7 @@ def make(
     meta_source: str = "heldout",
     include_labelled: bool = False,
 ) -> Splits:
-    """Splits a training set (WORKSPACE.md, our reading, points 4, 5, 16, 17 and 20).
+    """Splits a training set (docs/reproduction.md, points 4, 5, 16, 17 and 20).
 
     Each class is put into one seeded order; the meta set is its beginning, the labelled images
     follow, then the unlabelled ones. For one seed the meta set is therefore the same whatever
@@ -68,7 +69,7 @@ def make(
 
     Args:
         labels: int [N].
-        classes: how many there are; rows with another label are left out.
+        classes: their names; rows with a label that is no position here are left out.
         seed: of the run.
         num_meta: rounded down to a multiple of `classes`.
         num_labels: None is supervised learning: all that is left is labelled.
@@ -78,23 +79,23 @@ def make(
         include_labelled: whether labelled images are also unlabelled ones.
 
     Raises:
-        UserError: when the classes do not hold so many images, or a part would be empty.
+        UserError: when a class does not hold so many images, or would have no labelled one.
     """
     if meta_source not in ("heldout", "train"):
         raise UserError(f"unknown meta source {meta_source!r}; known: heldout, train")
     generator = np.random.default_rng([seed % 2**64, zlib.crc32(b"split")])
-    order = [generator.permutation(np.flatnonzero(labels == c)) for c in range(classes)]
-    turn = generator.permutation(classes)  # who gets one more where a number is not a multiple
+    order = [generator.permutation(np.flatnonzero(labels == c)) for c in range(len(classes))]
+    turn = generator.permutation(len(classes))  # who gets one more where a number is not a multiple
     sizes = np.array([len(members) for members in order])
 
-    per_class = num_meta // classes
+    per_class = num_meta // len(classes)
     if per_class < 1:
         raise UserError(
-            f"a meta set of {num_meta} images does not hold one of each of the {classes} classes; "
-            f"set num_meta to {classes} or more"
+            f"--num_meta={num_meta} does not give each of the {len(classes)} classes one meta "
+            f"image; give --num_meta={len(classes)} or more"
         )
-    meta = np.full(classes, per_class)
-    _require(meta, sizes, f"a meta set of {num_meta} images")
+    meta = np.full(len(classes), per_class)
+    _require(meta, sizes, classes, f"--num_meta={num_meta}", "meta")
 
     room = sizes - meta
     if train_examples is not None:
@@ -104,13 +105,17 @@ def make(
     else:
         if train_examples is not None and train_examples < num_labels:
             raise UserError(
-                f"train_examples={train_examples} is less than num_labels={num_labels}, which it "
-                "includes"
+                f"--train_examples={train_examples} is less than --num_labels={num_labels}, which "
+                "it includes"
             )
-        labelled = _balanced(num_labels, np.full(classes, max(num_labels, 1)), turn)
-        _require(labelled, room, f"{num_labels} labelled images after the meta set")
-    if not labelled.any():
-        raise UserError(f"no labelled image is left after a meta set of {num_meta}; lower num_meta")
+        labelled = _balanced(num_labels, np.full(len(classes), max(num_labels, 1)), turn)
+        flags = f"--num_labels={num_labels} after --num_meta={num_meta}"
+        if train_examples is not None:
+            flags += f" in --train_examples={train_examples}"
+        _require(labelled, room, classes, flags, "labelled")
+    if meta_source == "heldout":
+        asked = {"num_labels": num_labels, "train_examples": train_examples}
+        _require_labelled(labelled, sizes - meta, classes, num_meta, asked)
 
     def part(first: np.ndarray, count: np.ndarray) -> np.ndarray:
         taken = [o[f : f + n] for o, f, n in zip(order, first, count, strict=True)]
@@ -121,8 +126,9 @@ def make(
     unlabelled = room - skipped if num_labels is not None else np.zeros_like(room)
     if num_labels is not None and not unlabelled.any():
         raise UserError(
-            f"no unlabelled image is left after {num_labels} labelled ones and a meta set of "
-            f"{num_meta}; lower num_labels or num_meta, or raise train_examples"
+            f"no unlabelled image is left after --num_labels={num_labels} and "
+            f"--num_meta={num_meta}; lower one of them"
+            + (f", or raise --train_examples={train_examples}" if train_examples else "")
         )
     trained = (0 * meta, meta + labelled) if meta_source == "train" else (meta, labelled)
     return Splits(part(*trained), part(meta + skipped, unlabelled), part(0 * meta, meta))
@@ -146,8 +152,38 @@ def _fill(room: np.ndarray, level: int) -> int:
     return int(np.minimum(room, level).sum())
 
 
-def _require(wanted: np.ndarray, available: np.ndarray, what: str) -> None:
+def _require(
+    wanted: np.ndarray, available: np.ndarray, classes: Sequence[str], flags: str, kind: str
+) -> None:
+    """Refuses a part that takes more images of a class than there are."""
     short = np.flatnonzero(wanted > available)
     if short.size:
         c = short[0]
-        raise UserError(f"{what}: class {c} has {available[c]} images, and {wanted[c]} are needed")
+        raise UserError(
+            f"{flags} takes {wanted[c]} {kind} images of the class {classes[c]!r}, and it has "
+            f"{max(available[c], 0)}; lower the number or add images"
+        )
+
+
+def _require_labelled(
+    labelled: np.ndarray,
+    left: np.ndarray,
+    classes: Sequence[str],
+    num_meta: int,
+    asked: dict[str, int | None],
+) -> None:
+    """Refuses a class without a labelled image, which would never be predicted."""
+    missing = np.flatnonzero(labelled == 0)
+    if not missing.size:
+        return
+    c = missing[0]
+    if not left[c]:
+        raise UserError(
+            f"no labelled image of the class {classes[c]!r} is left: --num_meta={num_meta} takes "
+            f"all that it has, {num_meta // len(classes)}; lower the number or add images"
+        )
+    name, value = next(item for item in asked.items() if item[1] is not None)
+    raise UserError(
+        f"--{name}={value} gives the class {classes[c]!r} no labelled image; give "
+        f"--{name}={len(classes)} or more"
+    )

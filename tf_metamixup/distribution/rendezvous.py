@@ -55,7 +55,7 @@ def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) ->
 
 
 def _visit(address: str, own: int) -> bool:
-    """Whether a worker that waits too, and not the server of an older job, is at `address`."""
+    """Returns whether a worker that waits too is at `address`, not an older job's server."""
     host = address.rpartition(":")[0]
     try:
         with socket.create_connection((host, port(address)), timeout=1) as connection:
@@ -67,7 +67,7 @@ def _visit(address: str, own: int) -> bool:
 
 @contextlib.contextmanager
 def _received(listener: socket.socket) -> Iterator[set[int]]:
-    """The workers that have come so far, during a block."""
+    """Collects the workers that have come so far, during a block."""
     visitors: set[int] = set()
     over = threading.Event()
     listener.settimeout(0.1)
@@ -93,5 +93,5 @@ def _received(listener: socket.socket) -> Iterator[set[int]]:
 
 
 def port(address: str) -> int:
-    """That of `host:port`."""
+    """Returns the port of `host:port`."""
     return int(address.rpartition(":")[2])

@@ -7,25 +7,25 @@ import tensorflow as tf
 
 
 def index() -> int | tf.Tensor:
-    """This replica's number."""
+    """Returns this replica's number."""
     context = tf.distribute.get_replica_context()
     return context.replica_id_in_sync_group if context else 0
 
 
 def count() -> int:
-    """How many replicas share the global batch."""
+    """Returns how many replicas share the global batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def total(values):
-    """Sum over replicas of a tensor or a nested structure of tensors; differentiable."""
+    """Sums a tensor or a nested structure of tensors over replicas; differentiable."""
     if count() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def mean(values):
-    """Mean over replicas of a tensor or a nested structure of tensors."""
+    """Averages a tensor or a nested structure of tensors over replicas."""
     if count() == 1:
         return values
     return tf.nest.map_structure(lambda value: value / count(), total(values))

@@ -13,7 +13,7 @@ from tf_metamixup.distribution import rendezvous
 
 
 def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
-    """That of the job which TF_CONFIG in the environment describes, or else `local_strategy`.
+    """Makes the strategy of the job that TF_CONFIG describes, or else `local_strategy`.
 
     Every worker of a job takes the GPUs of its process, all or `replicas` of them.
 
@@ -46,7 +46,7 @@ def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
 
 
 def local_strategy(replicas: int | None = None) -> tf.distribute.MirroredStrategy:
-    """MirroredStrategy over all GPUs, or over `replicas` of them, or of logical CPU devices.
+    """Makes a MirroredStrategy over all GPUs, or `replicas` of them, or logical CPU devices.
 
     Raises:
         UserError: more replicas than GPUs.
@@ -63,7 +63,7 @@ def local_strategy(replicas: int | None = None) -> tf.distribute.MirroredStrateg
 
 
 def strategy_of(model: keras.Model) -> tf.distribute.Strategy:
-    """That in whose scope the model was built; it has trainable variables."""
+    """Returns the strategy in whose scope the model was built; it has trainable variables."""
     first = model.trainable_variables[0].value
     return getattr(first, "distribute_strategy", tf.distribute.get_strategy())
 
@@ -78,7 +78,7 @@ def _gpus(replicas: int | None) -> list:
 
 
 def _job(text: str | None) -> tuple[list[str], int]:
-    """(host:port of all workers, which is this process's) from the content of TF_CONFIG."""
+    """Reads (host:port of all workers, this process's index) from the content of TF_CONFIG."""
     try:
         content = json.loads(text or "{}")
         cluster, task = content.get("cluster", {}), content.get("task", {})

@@ -28,11 +28,11 @@ _LOST = (
 
 
 class LostWorkerError(UserError):
-    """Another worker of the job has gone."""
+    """Says that another worker of the job has gone."""
 
 
 class Workers:
-    """This process among the workers of its job.
+    """Represents this process among the workers of its job.
 
     Attributes:
         count: how many workers there are.
@@ -59,7 +59,7 @@ class Workers:
         return self.index == 0
 
     def exchange(self, numbers: Sequence[int]) -> np.ndarray:
-        """The `numbers` of all workers, int64 [workers, n]."""
+        """Returns the `numbers` of all workers, int64 [workers, n]."""
         if self.count == 1:
             return np.array([numbers], np.int64)
         with self.watched():
@@ -67,7 +67,7 @@ class Workers:
         return table[:: len(table) // self.count]
 
     def from_chief(self, content: bytes) -> bytes:
-        """What the chief gives as `content`, on all workers."""
+        """Returns what the chief gives as `content`, on all workers."""
         if self.count == 1:
             return content
         length = int(self.exchange([len(content)])[0, 0])
@@ -82,14 +82,14 @@ class Workers:
         return b"".join(piece.tobytes() for piece in pieces)[:length]
 
     def gather(self, rows) -> tf.Tensor:
-        """The rows of all replicas, in their order; in a graph, of one value per replica."""
+        """Gathers the rows of all replicas, in their order; in a graph, one value per replica."""
         if self.count == 1:
             return tf.concat(_local(self._strategy, rows), axis=0)
         return self._strategy.gather(rows, axis=0)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """A block that succeeds on all workers or on none.
+        """Makes a block succeed on all workers or on none.
 
         Raises:
             UserError: of the block itself, or that another worker raised one.
@@ -128,7 +128,7 @@ class Workers:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """A block of steps, in which the loss of another worker is told as what it is.
+        """Reports the loss of another worker during a block of steps as what it is.
 
         Raises:
             LostWorkerError: another worker has gone.
@@ -149,7 +149,7 @@ class Workers:
 
 
 def _place(resolver) -> tuple[int, int]:
-    """(how many workers there are, which of them this is); a `chief` task is the first."""
+    """Returns (number of workers, index of this one); a `chief` task is the first."""
     jobs = resolver.cluster_spec().as_dict() if resolver else {}
     chiefs, workers = len(jobs.get("chief", [])), len(jobs.get("worker", []))
     if chiefs + workers <= 1:

@@ -45,7 +45,7 @@ def require_convertible(network: Network, image: tf.TensorSpec) -> None:
 
 
 def convert(saved_model: pathlib.Path, representative: np.ndarray | None = None) -> bytes:
-    """The content of a .tflite file with the signature of `saved_model`.
+    """Returns the content of a .tflite file with the signature of `saved_model`.
 
     Args:
         saved_model: an export of ours.
@@ -82,7 +82,7 @@ def runner(model: bytes):
 def check(
     saved_model: pathlib.Path, model: bytes, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]
 ) -> dict[str, Any]:
-    """A LiteRT model beside the SavedModel that it was made of.
+    """Compares a LiteRT model with the SavedModel that it was made of.
 
     Args:
         saved_model: an export of ours.
@@ -139,6 +139,6 @@ def write(
 
 
 def spread(positions: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the positions, evenly spread: a folder's images are sorted by class."""
+    """Returns at most `count` positions, evenly spread: a folder's images are sorted by class."""
     count = min(count, len(positions))
     return positions[np.linspace(0, len(positions) - 1, count).round().astype(int)]

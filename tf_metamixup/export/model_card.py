@@ -15,13 +15,14 @@ from tf_metamixup.runs.directory import RunDirectory
 # Settings that stand on a card, where a run has them; the command tells the others.
 SHOWN = (
     *("mode", "method", "policy", "architecture", "epochs", "steps", "batch_size", "optimizer"),
-    *("learning_rate", "schedule", "momentum", "weight_decay", "meta_source", "seed"),
+    *("learning_rate", "schedule", "momentum", "weight_decay", "meta_source", "initial_weights"),
+    "seed",
 )
 CONFUSIONS = 5
 
 
 class Run(NamedTuple):
-    """The records of the run that made some weights.
+    """Holds the records of the run that made some weights.
 
     Attributes:
         result: of `result.json`.
@@ -37,7 +38,7 @@ class Run(NamedTuple):
 
 
 def read_run(run_dir: str | os.PathLike) -> Run | None:
-    """The records that lie in a run directory; None if it has no result."""
+    """Reads the records that lie in a run directory; None if it has no result."""
     folder = RunDirectory(run_dir)
     result = folder.read("result.json")
     if result is None:
@@ -62,7 +63,7 @@ def markdown(
     command: str | None = None,
     litert: dict[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The card of a network.
+    """Formats the card of a network.
 
     Args:
         settings: that it was trained with; those of the run, where there is one.
@@ -104,7 +105,8 @@ def markdown(
 
 
 def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
-    rows = [(_words(name), f"`{settings[name]}`") for name in SHOWN if name in settings]
+    shown = [name for name in SHOWN if settings.get(name) is not None]
+    rows = [(_words(name), f"`{settings[name]}`") for name in shown]
     rows.append(("trained parameters", f"{parameters:,}"))
     if run is None:
         return rows
@@ -211,7 +213,7 @@ def _words(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what Markdown or a table would take for its own."""
+    """Escapes what Markdown or a table would take for its own."""
     return "".join(f"\\{letter}" if letter in "\\|`*_[]<>#" else letter for letter in text)
 
 

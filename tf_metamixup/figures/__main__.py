@@ -14,14 +14,14 @@ Seeds are taken together. `bash launch/figure2.sh` to `figure7.sh` and `proposit
 commands of the paper's runs. 4, 5 and proposition1 need the run's data and checkpoints.
 """
 
-import sys
-import warnings
 from typing import NamedTuple
 
 from absl import flags
 
-from tf_metamixup import main as job
+from tf_metamixup import cli
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution.startup import start_tensorflow
 
 NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
 REBUILDING = ("4", "5", "proposition1")
@@ -49,7 +49,7 @@ class Order(NamedTuple):
 
 
 def parse(argv: list[str]) -> Order:
-    """The order of a command line; `--help` prints and exits.
+    """Parses a command line; `--help` prints and exits.
 
     Raises:
         UserError: an unknown flag, a value that is not allowed, or a flag or run that is missing.
@@ -61,7 +61,7 @@ def parse(argv: list[str]) -> Order:
     flags.DEFINE_list("format", "png,svg", "png, svg or both", **common)
     flags.DEFINE_list("epochs", None, "of figure 7, such as 3,30,90,120 or 1-20,41-60", **common)
     flags.DEFINE_string("data_dir", None, "where TFDS data lies, if not where it lay", **common)
-    runs = job.read_flags(values, argv, __doc__, operands=True)
+    runs = cli.read_flags(values, argv, __doc__, operands=True)
     order = Order(
         values["figure"].value,
         values["out"].value,
@@ -104,17 +104,18 @@ def make(order: Order) -> list[str]:
     Raises:
         UserError: the runs do not have what it shows, or cannot be compared.
     """
-    from tf_metamixup.figures import (
-        class_pairs,
-        features,
-        histogram,
-        intrusion,
-        loss,
-        meta_size,
-        runs,
-        smoothness,
-        style,
-    )
+    with extras.needed("figures"):
+        from tf_metamixup.figures import (
+            class_pairs,
+            features,
+            histogram,
+            intrusion,
+            loss,
+            meta_size,
+            runs,
+            smoothness,
+            style,
+        )
 
     makers = (loss, meta_size, features, intrusion, histogram, class_pairs, smoothness)
     maker = dict(zip(NAMES, makers, strict=True))[order.figure]
@@ -127,27 +128,14 @@ def make(order: Order) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    try:
-        try:
-            order = parse(argv)
-        except UserError as error:
-            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
-            return job.BAD_FLAGS
-        try:
-            with job.tensorflow_start():
-                import tensorflow as tf
 
-                tf.config.list_physical_devices("GPU")
-            for path in make(order):
-                print(path)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return job.FAILED
-    except KeyboardInterrupt:
-        return 130
-    return job.FINISHED
+    def draw(order: Order) -> None:
+        start_tensorflow()
+        for path in make(order):
+            print(path)
+
+    return cli.exit_code(lambda: parse(argv), draw)
 
 
 if __name__ == "__main__":
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    sys.exit(main(sys.argv))
+    cli.execute(main)

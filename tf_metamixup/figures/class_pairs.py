@@ -18,7 +18,7 @@ COLOURS = "PuOr"
 
 
 class Pairs(NamedTuple):
-    """Lambda over some epochs, by (class of x_i, class of x_j).
+    """Holds lambda over some epochs, by (class of x_i, class of x_j).
 
     Attributes:
         total: sum of lambda, [C, C].
@@ -52,7 +52,7 @@ class Pairs(NamedTuple):
 
 
 def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None) -> Figure:
-    """The class pairs of some epochs; see `draw`.
+    """Draws the class pairs of some epochs; see `draw`.
 
     Args:
         runs: seeds of one row.
@@ -96,7 +96,7 @@ def _pairs(runs: Sequence[Run], entries: slice, kept: slice) -> Pairs:
 
 
 def draw(panels: Mapping[str, Pairs], what: str) -> Figure:
-    """Above bars in three dimensions, as in the paper; below a heat map of the same.
+    """Draws bars in three dimensions, as in the paper, above a heat map of the same.
 
     Args:
         panels: one a column, by name.

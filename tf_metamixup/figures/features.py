@@ -12,13 +12,14 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
+from tf_metamixup.runs import fonts
 
 BATCHES = 4  # of test images
 HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Features of test images under each run's network; see `draw`.
+    """Draws the features of test images under each run's network; see `draw`.
 
     Raises:
         UserError: a network with more features than two.
@@ -39,7 +40,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def extractor(assembly: Assembly) -> Callable[[tf.Tensor], np.ndarray]:
-    """Scaled images [n, H, W, C] -> what the layer "features" gives for them, as evaluation does.
+    """Returns a function: scaled images [n, H, W, C] -> output of the layer "features".
 
     Returns:
         A function to float32 [n, D].
@@ -51,7 +52,7 @@ def extractor(assembly: Assembly) -> Callable[[tf.Tensor], np.ndarray]:
 
 
 def of(assembly: Assembly, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 [N, D] and labels [N] of batches of stored images and their labels."""
+    """Returns features float32 [N, D] and labels [N] of batches of stored images."""
     extract, scaled = extractor(assembly), assembly.trainer.network.preprocess
     parts = [(extract(scaled(images)), labels.numpy()) for images, labels in batches]
     values, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -61,13 +62,15 @@ def of(assembly: Assembly, batches: tf.data.Dataset) -> tuple[np.ndarray, np.nda
 def draw(
     panels: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: Sequence[str], what: str
 ) -> Figure:
-    """A dot an image, its colour the class; the class stands where its median is.
+    """Draws a dot per image in the colour of its class, and the class at its median.
 
     Args:
         panels: features [n, 2] and labels [n] by name.
         classes: their names.
         what: was trained, for the title.
     """
+    classes = fonts.class_names(classes)
+    written = {"fontfamily": fonts.families(classes), "parse_math": False, "path_effects": HALO}
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     title = f"Test images in the two features of the network\n{what}"
@@ -80,7 +83,7 @@ def draw(
         axes.scatter(*values.T, s=10, c=colours, linewidths=0, alpha=0.7)
         for label in np.unique(labels):
             place = np.median(values[labels == label], axis=0)
-            axes.text(*place, classes[label], path_effects=HALO, ha="center", va="center")
+            axes.text(*place, classes[label], ha="center", va="center", **written)
         axes.set(title=name, xlabel="feature 1", ylabel="feature 2")
         axes.title.set_fontsize("small")
     return made

@@ -10,7 +10,7 @@ from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds,
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Lambda over all epochs and seeds of a row; see `draw`."""
+    """Draws lambda over all epochs and seeds of a row; see `draw`."""
     check_alike(runs, COMPARED)
     # Those before learning come last, so that rows keep their colours from figure to figure.
     counts, starts = {}, {}
@@ -27,7 +27,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def draw(edges: np.ndarray, counts: Mapping[str, np.ndarray], what: str) -> Figure:
-    """One outline a row: the share of its lambdas in each bin.
+    """Draws one outline per row: the share of its lambdas in each bin.
 
     Args:
         edges: [bins + 1].

@@ -22,7 +22,7 @@ CHUNK = 200
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Distances in the feature space of each run's trained network; see `draw`.
+    """Draws distances in the feature space of each run's trained network; see `draw`.
 
     The paper measures "all the mixed images during training". Here they are those of the last
     steps, mixed as these steps mixed them: the weights of earlier steps are gone.
@@ -48,7 +48,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def _distances(run: Run) -> tuple[float, float, float]:
-    """(mean, minimum over mixed images, mean over real images), as in `draw`."""
+    """Returns (mean, minimum over mixed images, mean over real images), as in `draw`."""
     assembly = run.rebuilt
     labelled = assembly.prepared.splits.labelled[:REAL]
     real, classes = features.of(
@@ -61,7 +61,7 @@ def _distances(run: Run) -> tuple[float, float, float]:
 
 
 def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """Features [n, D] of the images that the last steps mixed, and their two classes [n, 2]."""
+    """Returns features [n, D] of the images that the last steps mixed, and classes [n, 2]."""
     graphs = assembly.graphs
     diagnostics = Diagnostics(graphs)
     first = max(0, assembly.steps - STEPS)
@@ -78,7 +78,7 @@ def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
 def nearest_other(
     points: np.ndarray, classes: np.ndarray, real: np.ndarray, real_classes: np.ndarray
 ) -> np.ndarray:
-    """Euclidean distance of each point to the nearest real one of another class, [n].
+    """Computes the distance of each point to the nearest real one of another class, [n].
 
     Args:
         points: [n, D].
@@ -96,7 +96,7 @@ def nearest_other(
 
 
 def draw(measured: Mapping[str, np.ndarray], what: str) -> Figure:
-    """Bars as in the paper; beside them, in units of what real images have in the same space.
+    """Draws bars as in the paper, and beside them in units of what real images have.
 
     Two networks' feature spaces have no common unit: doubling all features changes no error.
 

@@ -1,57 +1,42 @@
 """Figure 2: the training loss of MixUp and of MetaMixUp."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.special import entr
 
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
-
-CONSTANT = 1e-6  # a lambda with less spread is the same for all pairs
+from tf_metamixup.runs.history import MIXING_ENTROPY
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Curves of the runs' histories; see `draw`."""
+    """Draws the curves of the runs' histories; see `draw`."""
     check_alike(runs, COMPARED)
     rows = by_row(runs)
-    losses = {
-        f"{row}, {seeds(own)}": np.stack([run.curve("train_loss") for run in own])
-        for row, own in rows.items()
-    }
+
+    def curves(name: str) -> dict[str, np.ndarray]:
+        return {
+            f"{row}, {seeds(own)}": np.stack([run.curve(name) for run in own])
+            for row, own in rows.items()
+        }
+
     floors = None
     if all(run.mixes_labelled_images for run in runs):
-        floors = {
-            name: np.stack([_floor(run) for run in own])
-            for name, own in zip(losses, rows.values(), strict=True)
-        }
-    return draw(losses, floors, subject(runs))
-
-
-def _floor(run: Run) -> np.ndarray:
-    counts = run.lambdas["pair_count"].sum(axis=0)
-    different = 1 - np.trace(counts) / counts.sum()
-    if run.curve("lambda_std").max() < CONSTANT:
-        # Known better than to half a bin, which at lambda = 1 is the whole entropy.
-        return different * _entropy(run.curve("lambda_mean"))
-    return floor(run.lambdas["edges"], run.lambdas["after"], different)
-
-
-def floor(edges: np.ndarray, counts: np.ndarray, different: float) -> np.ndarray:
-    """The mean entropy of mixed targets, [epochs]: no network has a lower cross-entropy.
-
-    Args:
-        edges: of the histogram of lambda, [bins + 1].
-        counts: of lambda, [epochs, bins]; each is taken to lie in the middle of its bin.
-        different: the share of pairs of two classes; the others have no entropy.
-    """
-    entropy = _entropy((edges[1:] + edges[:-1]) / 2)
-    return different * (counts @ entropy) / counts.sum(axis=1)
-
-
-def _entropy(lam: np.ndarray) -> np.ndarray:
-    return entr(lam) + entr(1 - lam)
+        if old := [
+            run
+            for run in runs
+            if any(MIXING_ENTROPY not in entry for entry in run.result["history"])
+        ]:
+            warnings.warn(
+                f"{old[0].folder} is of a version that did not record the entropy of the mixed "
+                "targets, which is left out; train it again in a new --run_dir to see it",
+                stacklevel=2,
+            )
+        else:
+            floors = curves(MIXING_ENTROPY)
+    return draw(curves("train_loss"), floors, subject(runs))
 
 
 def draw(
@@ -72,7 +57,8 @@ def draw(
             # Pale: the floor of the curve of the same colour.
             left.plot(*_mean(floors[name]), **style.line(number), alpha=0.4, linewidth=1)
             _curve(right[0], number, values - floors[name], name)
-    left.set(title="cross-entropy; pale: entropy of its targets", ylabel="loss, nats")
+    pale = "" if floors is None else "; pale: entropy of its targets"
+    left.set(title=f"cross-entropy{pale}", ylabel="loss, nats")
     for axes in right:
         axes.set(title="the same without the entropy of its targets")
     for axes in (left, *right):

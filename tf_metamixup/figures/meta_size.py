@@ -11,7 +11,7 @@ from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subjec
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Last test errors by `num_meta`, a curve a data set and row; see `draw`.
+    """Draws last test errors by `num_meta`, a curve per data set and row; see `draw`.
 
     Raises:
         UserError: runs of a data set that differ in more than num_meta, row and seed; no test.
@@ -41,7 +41,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def draw(curves: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
-    """Mean and sample standard deviation over seeds at each size, and each seed as a dot.
+    """Draws mean and sample standard deviation over seeds at each size, each seed as a dot.
 
     Args:
         curves: test errors in percent by size of the meta set, by name of the curve.

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tf_metamixup.config import NOT_IDENTITY
+from tf_metamixup.config import FREE
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly, rebuild
 from tf_metamixup.report import paper
+from tf_metamixup.runs import results
+from tf_metamixup.runs.directory import read_arrays
 
-# What runs of one curve may differ in: neither changes what is measured.
-FREE = {*NOT_IDENTITY, "seed", "replicas", "row_groups", "deterministic"}
 # What the rows that a figure compares differ in.
 COMPARED = ("method", "policy")
+# What figures read of `lambdas.npz`; see `History.lambdas`.
+LAMBDAS = ("edges", "before", "after", "pair_epochs", "pair_sum", "pair_count")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +45,7 @@ class Run:
     def row(self) -> str:
         """What the paper calls its method and policy, else both as they are written."""
         method, policy = self.result["method"], self.result["policy"]
-        known = self.config.get("mode") in paper.ROWS
-        name = paper.row_name(self.config["mode"], method, policy) if known else None
+        name = paper.display_name(self.config.get("mode"), method, policy)
         return name or (policy if method == "supervised" else f"{method}, {policy}")
 
     @property
@@ -63,12 +64,13 @@ class Run:
         Raises:
             UserError: it is missing or damaged.
         """
-        path = self.folder / "lambdas.npz"
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot read {path}: {error}; train the run again") from error
+        arrays = read_arrays(self.folder / "lambdas.npz")
+        if arrays is None or not arrays.keys() >= {*LAMBDAS}:
+            raise UserError(
+                f"cannot read {self.folder}/lambdas.npz: {'arrays are' if arrays else 'it is'} "
+                "missing; train the run again in a new --run_dir"
+            )
+        return arrays
 
     @functools.cached_property
     def rebuilt(self) -> Assembly:
@@ -124,11 +126,11 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
     """
     first, seen = runs[0], {}
     for run in runs:
-        names = (first.config.keys() | run.config.keys()) - FREE - {*differ}
+        ones, twos = ({**run.config, "data": run.result.get("data")} for run in (first, run))
         other = {
-            name: (first.config.get(name), run.config.get(name))
-            for name in sorted(names)
-            if first.config.get(name) != run.config.get(name)
+            name: (ones.get(name), twos.get(name))
+            for name in sorted((ones.keys() | twos.keys()) - FREE - {*differ})
+            if ones.get(name) != twos.get(name)
         }
         if other:
             told = "; ".join(f"{name}: {one!r} and {two!r}" for name, (one, two) in other.items())
@@ -137,11 +139,10 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
                 f"this figure compares runs that differ in no more than {allowed}, but {told} "
                 f"({first.folder} and {run.folder}); give it runs that are alike in these"
             )
-        settings = {k: v for k, v in run.config.items() if k not in FREE - {"seed"}}
-        twin = seen.setdefault(json.dumps(settings, sort_keys=True), run)
-        if twin is not run:
+        same = seen.setdefault(results.run_key(run.result), run)
+        if same is not run:
             raise UserError(
-                f"{twin.folder} and {run.folder} are the same run, settings and seed: leave one out"
+                f"{same.folder} and {run.folder} are the same run, settings and seed: leave one out"
             )
 
 

@@ -16,7 +16,7 @@ TYPICAL = 0.99
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Gaps of random pairs of test images, the same for all runs of a data set; see `draw`."""
+    """Draws gaps of random pairs of test images, the same for all runs; see `draw`."""
     check_alike(runs, COMPARED)
     panels = {
         f"{run.row}, seed {run.config['seed']}": measure(run.rebuilt)
@@ -27,7 +27,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def measure(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """`gaps` of the class probabilities, between test images scaled as the network sees them."""
+    """Computes `gaps` of the class probabilities between scaled test images."""
     network = assembly.trainer.network
     batches = assembly.prepared.test.take(BATCHES)
     x = np.concatenate([network.preprocess(images).numpy() for images, _ in batches])
@@ -36,7 +36,7 @@ def measure(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gaps(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides of P2 but kappa / 2, for PAIRS random pairs with a random lambda each.
+    """Computes both sides of P2 but kappa / 2, for PAIRS random pairs with random lambdas.
 
     Args:
         f: [n, ...] -> [n, outputs].
@@ -61,7 +61,7 @@ def gaps(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> tuple[np.ndarr
 
 
 def smallest_kappa(bounding: np.ndarray, gap: np.ndarray, share: float = 1.0) -> float:
-    """The least kappa with gap <= kappa / 2 * bounding (P2) for `share` of the pairs.
+    """Finds the least kappa with gap <= kappa / 2 * bounding (P2) for `share` of the pairs.
 
     Args:
         bounding: lambda (1 - lambda) |x - x'|^2, [n]; pairs where it is 0 have no gap.
@@ -74,7 +74,7 @@ def smallest_kappa(bounding: np.ndarray, gap: np.ndarray, share: float = 1.0) ->
 
 
 def draw(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], what: str) -> Figure:
-    """A dot a pair, and the lines of the smallest kappa for all and for 99 % of the pairs.
+    """Draws a dot per pair, and the smallest kappa for all and for 99 % of the pairs.
 
     Args:
         panels: lambda (1 - lambda) |x - x'|^2 and gap, [n] each, by name.

@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs import fonts
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -27,15 +28,16 @@ CHARACTERS_AN_INCH = 11.5  # of a title
 
 
 def new(title: str, width: float = 7.5, height: float = 4.0) -> Figure:
-    """An empty figure, in inches. It belongs to no window and no global state."""
+    """Makes an empty figure, in inches. It belongs to no window and no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
+    title = fonts.legible(title)
     lines = (textwrap.fill(each, int(CHARACTERS_AN_INCH * width)) for each in title.splitlines())
-    figure.suptitle("\n".join(lines), fontsize="medium")
+    figure.suptitle("\n".join(lines), fontsize="medium", fontfamily=fonts.families(title))
     return figure
 
 
 def line(number: int) -> dict[str, str]:
-    """Colour and dashes of curve `number`."""
+    """Returns colour and dashes of curve `number`."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": LINES[number % len(LINES)],

@@ -1,4 +1,10 @@
-"""Methods: which examples and targets are trained on, and with which loss. One file a method."""
+"""Methods: which examples and targets are trained on, and with which loss; one file per method.
+
+>>> make("mean_teacher(decay=0.99)").decay
+0.99
+>>> "mixmatch" in names()
+True
+"""
 
 from tf_metamixup.core import registry
 from tf_metamixup.methods.method import METHODS, Method, check_precision

@@ -16,7 +16,7 @@ from tf_metamixup.mixing import Lambdas
 @METHODS.register("adamixup")
 @dataclasses.dataclass(frozen=True)
 class AdaMixup(Method):
-    """A network draws lambda's region for each pair, and a discriminator keeps it off real images.
+    """Predicts lambda's region per pair; a discriminator keeps mixtures off real images.
 
     Half of the labelled batch is trained on, as it is and mixed within itself; the other half is
     the "unseen" images of the discriminator (there, partners come from the whole batch). For each
@@ -58,7 +58,7 @@ class AdaMixup(Method):
         return parts
 
     def examples(self, forward, batch, clock, groups):
-        """The first half of each row group; the second has weight 0, so that it stays unseen."""
+        """Takes the first half of each row group; the second has weight 0, and stays unseen."""
         del forward, clock
         if batch.x.shape[0] is not None and batch.x.shape[0] < 2 * groups:
             raise UserError("adamixup halves each row group; a batch needs 2 images in each")
@@ -69,7 +69,7 @@ class AdaMixup(Method):
         return made._replace(weight=tf.cast(first, made.weight.dtype))
 
     def lambdas(self, forward, examples, partner):
-        """Lambda = alpha + Delta * u, 1 in unseen rows; watched are alpha and Delta."""
+        """Computes lambda = alpha + Delta * u, 1 in unseen rows, and metrics of both."""
         first, second = examples.x, tf.gather(examples.x, partner)
         rows, shape = tf.shape(first)[0], tf.shape(first)[1:]
         draws = forward.draws
@@ -88,7 +88,7 @@ class AdaMixup(Method):
         return Lambdas.given(lam), {"alpha": Ratio.mean(alpha), "delta": Ratio.mean(delta)}
 
     def loss(self, forward, mixture, batch, clock):
-        """One pass over mixed, unseen and clean rows; watched are both cross-entropies."""
+        """Computes both cross-entropies in one pass over mixed, unseen and clean rows."""
         del batch, clock
         examples, accepted = mixture.examples, mixture.examples.accepted
         fixed = mixture._replace(lam=tf.stop_gradient(mixture.lam))

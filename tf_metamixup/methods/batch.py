@@ -11,11 +11,11 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models.network import Network
 
-_PROBLEM = "in the data, "
+_PROBLEM = "problem: "
 
 
 class Batch(NamedTuple):
-    """This replica's rows of the global batch, scaled, targets as probabilities.
+    """Holds this replica's rows of the global batch, scaled, targets as probabilities.
 
     Attributes:
         x: labelled images [n, H, W, C].
@@ -35,47 +35,61 @@ class Batch(NamedTuple):
     y_meta: tf.Tensor | None = None
 
 
-def targets(labels: tf.Tensor, classes: int, dtype) -> tf.Tensor:
-    """Integer labels [n] or probabilities [n, classes] as probabilities [n, classes].
+def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:
+    """Converts labels of any kind that `training.data_checks` lets in to probabilities.
+
+    Args:
+        labels: integers [n] or [n, 1], one-hot integers or probabilities [n, classes].
+        classes: their number.
+        dtype: of the result.
+        stream: what the data is called in a message.
+
+    Returns:
+        [n, classes].
 
     Raises:
         tf.errors.InvalidArgumentError: a label that is none; see `problem_of`.
     """
-    if labels.dtype.is_integer:
-        labels = tf.cast(labels, tf.int64)
-        told = f"{_PROBLEM}a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
+    if labels.shape.rank == 1 or labels.shape[1] == 1:
+        labels = tf.cast(tf.reshape(labels, [-1]), tf.int64)
         inside = tf.reduce_all((labels >= 0) & (labels < classes))
-        known = tf.debugging.Assert(inside, [told, labels], summarize=32)
-        with tf.control_dependencies([known] if known is not None else []):
+        what = f"a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
+        with required(inside, stream, what, labels):
             return tf.one_hot(labels, classes, dtype=dtype)
-    return finite(tf.cast(labels, dtype), "a label")
+    # Probabilities that were rounded to half precision sum to 1 only so far.
+    tolerance = 2e-2 if labels.dtype.size == 2 else 1e-3
+    probabilities = finite(tf.cast(labels, dtype), "a label", stream)
+    totals = tf.reduce_sum(probabilities, axis=1)
+    inside = tf.reduce_all(probabilities >= 0) & tf.reduce_all(abs(totals - 1) <= tolerance)
+    what = "the probabilities of a label are negative or do not sum to 1; sums:"
+    with required(inside, stream, what, totals):
+        return tf.identity(probabilities)
 
 
-def pixels(images: tf.Tensor, network: Network) -> tf.Tensor:
-    """`images` [n, ...] as the network takes them.
+def pixels(images: tf.Tensor, network: Network, stream: str = "labelled") -> tf.Tensor:
+    """Converts `images` [n, ...] to what the network takes.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not numbers; see `problem_of`.
     """
-    return network.preprocess(finite(images, "a pixel") if images.dtype.is_floating else images)
+    if images.dtype.is_floating:
+        images = finite(images, "a pixel", stream)
+    return network.preprocess(images)
 
 
-def finite(values: tf.Tensor, what: str) -> tf.Tensor:
-    """`values`, which must be numbers.
+def finite(values: tf.Tensor, what: str, stream: str) -> tf.Tensor:
+    """Returns `values`, which must be finite.
 
     Raises:
         tf.errors.InvalidArgumentError: they are not; see `problem_of`.
     """
-    checked = tf.debugging.Assert(
-        tf.reduce_all(tf.math.is_finite(values)),
-        [f"{_PROBLEM}{what} is NaN or infinite; clean the data before training"],
-    )
-    with tf.control_dependencies([checked] if checked is not None else []):
+    inside = tf.reduce_all(tf.math.is_finite(values))
+    with required(inside, stream, f"{what} is NaN or infinite; clean the data before training"):
         return tf.identity(values)
 
 
 def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
-    """This replica's `rows` [n, ...] of a global batch, of which every replica must have as many.
+    """Returns this replica's `rows` [n, ...]; every replica must have as many.
 
     Raises:
         tf.errors.InvalidArgumentError: another has more or fewer; see `problem_of`.
@@ -83,15 +97,35 @@ def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
     count = tf.shape(rows)[0]
     if replicas.count() == 1:
         return rows
-    told = f"{_PROBLEM}a batch cannot be dealt evenly to {replicas.count()} replicas; rows:"
     total = replicas.total(count)
-    dealt = tf.debugging.Assert(total == count * replicas.count(), [told, total])
-    with tf.control_dependencies([dealt] if dealt is not None else []):
+    what = f"a batch cannot be dealt evenly to {replicas.count()} replicas; rows:"
+    with required(total == count * replicas.count(), "labelled", what, total):
         return tf.identity(rows)
 
 
+def required(condition: tf.Tensor, stream: str, what: str, *values: tf.Tensor):
+    """Returns a context: what is computed in it fails unless `condition` holds.
+
+    Args:
+        condition: bool scalar.
+        stream: what the data is called in the message.
+        what: the message, for people.
+        *values: follow it.
+    """
+    message = f"{_PROBLEM}in the `{stream}` data, {what}"
+    checked = tf.debugging.Assert(condition, [message, *values], summarize=32)
+    return tf.control_dependencies([checked] if checked is not None else [])
+
+
+def check_rows(images: tf.Tensor, labels: tf.Tensor, stream: str) -> None:
+    """Fails, in a graph, unless there are as many labels as images."""
+    images, labels = tf.shape(images)[0], tf.shape(labels)[0]
+    with required(images == labels, stream, "a batch has not one label per image:", images, labels):
+        pass
+
+
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """What is wrong with the data, in one line, if that is what `error` says."""
+    """Returns what is wrong with the data, in one line, if that is what `error` says."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None
 
@@ -113,58 +147,21 @@ def problems_told() -> Iterator[None]:
         raise UserError(problem) from None
 
 
-def check_images(name: str, images: tf.TensorSpec, shape: tuple, *, views: bool = False) -> None:
-    """Refuses images of a stream that the model does not take.
-
-    Args:
-        name: of the stream.
-        images: [n, ...], or [n, V, ...] with `views`.
-        shape: (None, ...), what the model takes.
-        views: whether there is an axis of views.
-
-    Raises:
-        UserError: they have another shape, or are no numbers.
-    """
-    given = images.shape[2 if views else 1 :]
-    if not (images.dtype.is_integer or images.dtype.is_floating):
-        raise UserError(
-            f"the images of the `{name}` data must be numbers, and they are {images.dtype.name}"
-        )
-    if not given.is_compatible_with(shape[1:]):
-        raise UserError(
-            f"the images of the `{name}` data must have the model's input shape "
-            f"[rows, {', '.join(map(str, shape[1:]))}], and they are {images.shape.as_list()}"
-        )
-
-
-def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> None:
-    """Refuses labels of a stream that would broadcast into wrong losses.
-
-    Raises:
-        UserError: they are neither integers [n] nor probabilities [n, classes].
-    """
-    if labels.dtype.is_integer and labels.shape.rank == 1:
-        return
-    if labels.dtype.is_floating and labels.shape.rank == 2 and labels.shape[1] == classes:
-        return
-    raise UserError(
-        f"the labels of the `{name}` data must be integers of the shape [rows] or probabilities of "
-        f"the shape [rows, {classes}], and they are {labels.dtype.name} {list(labels.shape)}"
-    )
-
-
 def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
-    """The streams' elements, `(images, labels)` by stream name."""
+    """Makes the batch from the streams' elements, `(images, labels)` by stream name."""
 
-    def ready(images, labels):
+    def ready(stream):
+        images, labels = raw[stream]
+        check_rows(images, labels, stream)
         # Losses are worked out in the weights' precision, whatever the layers compute in.
-        return pixels(images, network), targets(labels, classes, network.model.variable_dtype)
+        y = targets(labels, classes, network.model.variable_dtype, stream)
+        return pixels(images, network, stream), y
 
-    batch = Batch(*ready(*raw["labelled"]))
+    batch = Batch(*ready("labelled"))
     if "unlabelled" in raw:
         u, u_labels = raw["unlabelled"]
-        batch = batch._replace(u=pixels(u, network), u_labels=u_labels)
+        batch = batch._replace(u=pixels(u, network, "unlabelled"), u_labels=u_labels)
     if "meta" in raw:
-        x_meta, y_meta = ready(*raw["meta"])
+        x_meta, y_meta = ready("meta")
         batch = batch._replace(x_meta=x_meta, y_meta=y_meta)
     return batch

@@ -12,13 +12,14 @@ from tf_metamixup.models.network import Forward
 
 
 class Consistency(Method):
-    """L = cross-entropy on labelled rows + w(t) * squared error on guessed rows.
+    """Adds to the cross-entropy of labelled rows w(t) times the squared error of guessed rows.
 
     Both are means; the squared error is one over classes too (Oliver et al. 2018, Berthelot et al.
-    2019). Guesses are soft and have no gradient; WORKSPACE.md lists what differs from the methods
-    as published. With a policy that mixes, guessed rows are mixed with each other as labelled ones
-    are, images and guesses alike: the idea of Interpolation Consistency Training (Verma et al.
-    2019), whose code guesses on the same view, mixes logits and evaluates the average.
+    2019). Guesses are soft and have no gradient; docs/reproduction.md lists what differs from the
+    methods as published. With a policy that mixes, guessed rows are mixed with each other as
+    labelled ones are, images and guesses alike: the idea of Interpolation Consistency Training
+    (Verma et al. 2019), whose code guesses on the same view, mixes logits and evaluates the
+    average.
 
     Subclasses have the fields `coefficient` and `ramp`.
     """
@@ -26,22 +27,22 @@ class Consistency(Method):
     views: ClassVar[int] = 2
 
     def teacher(self, forward: Forward) -> Forward:
-        """What guesses."""
+        """Returns the network that guesses."""
         raise NotImplementedError
 
     def weight(self, clock) -> tf.Tensor:
-        """w(t) at `clock`, float32 scalar."""
+        """Returns w(t) at `clock`, float32 scalar."""
         raise NotImplementedError
 
     def examples(self, forward, batch, clock, groups):
-        """The labelled rows, and one view of each unlabelled image; the other view is guessed."""
+        """Takes the labelled rows and one view of each unlabelled image; the other is guessed."""
         del clock
         student, other = tf.unstack(batch.u, 2, axis=1)
         guess = tf.nn.softmax(self.teacher(forward)(other))
         return with_guesses(batch, groups, [student], guess)
 
     def loss(self, forward, mixture, batch, clock):
-        """One pass over all rows; watched are the two summands and the guesses."""
+        """Computes both summands in one pass over all rows."""
         logits, target = forward(mixture.x), mixture.y
         guessed = tf.cast(mixture.examples.guessed, logits.dtype)
         row = mixture.examples.weight

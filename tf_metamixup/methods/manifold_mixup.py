@@ -14,7 +14,7 @@ from tf_metamixup.methods.method import METHODS, Method, over_batch
 @METHODS.register("manifold_mixup")
 @dataclasses.dataclass(frozen=True)
 class ManifoldMixup(Method):
-    """Images are mixed at a layer drawn anew each step: the input or the end of a stage.
+    """Mixes at a layer drawn anew each step: the input or the end of a stage.
 
     The published row is `--policy=beta(2.0)`; with `--policy=meta` lambda is learned at that layer.
 
@@ -30,7 +30,7 @@ class ManifoldMixup(Method):
             raise UserError(f"manifold_mixup: layers={self.layers} must be at least 1")
 
     def parts(self, model):
-        """The network cut at the ends of its first stages: "segment0", "segment1", ..."""
+        """Splits the network at the ends of its first stages: "segment0", "segment1", ..."""
         names = [f"stage{number}" for number in range(1, self.layers)]
         missing = set(names) - {layer.name for layer in model.layers}
         if missing:
@@ -45,7 +45,7 @@ class ManifoldMixup(Method):
         }
 
     def loss(self, forward, mixture, batch, clock):
-        """Cross-entropy over B; the targets are mixed by the same lambda."""
+        """Computes cross-entropy over B; the targets are mixed by the same lambda."""
         del clock
         drawn = forward.draws.shared().integers("layer", 1, 0, self.layers)[0]
         hidden = mixture.examples.x

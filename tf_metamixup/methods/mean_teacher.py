@@ -10,7 +10,7 @@ from tf_metamixup.methods.method import METHODS
 @METHODS.register("mean_teacher")
 @dataclasses.dataclass(frozen=True)
 class MeanTeacher(Consistency):
-    """The network must answer on one view what an average of its weights answers on another.
+    """Matches on one view what an average of the weights predicts on another.
 
     The teacher has the trainable variables averaged and batch statistics. As in the code of Oliver
     et al., it is the student that is evaluated.
@@ -35,9 +35,9 @@ class MeanTeacher(Consistency):
         return self.decay
 
     def teacher(self, forward):
-        """The average."""
+        """Returns the average of the weights."""
         return forward.average()
 
     def weight(self, clock):
-        """w_max exp(-5 (1 - t/T)^2)."""
+        """Returns w_max exp(-5 (1 - t/T)^2)."""
         return self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)

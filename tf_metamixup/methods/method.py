@@ -15,11 +15,37 @@ from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import LABELLED, Examples, Lambdas, Mixture, join
 from tf_metamixup.models.network import Forward
 
-METHODS = Registry("method")
+# Rows of the paper's tables are pairs, of which a method is one half.
+_META = "policy \"meta(estimator='nested')\""
+METHODS = Registry(
+    "method",
+    aliases={
+        "baseline": "'supervised' with policy 'none'",
+        "supervisedonly": "'supervised' with policy 'none'",
+        "none": "'supervised' with policy 'none'",
+        "mixup": "'supervised' with policy 'beta'",
+        "beta": "'supervised' with policy 'beta'",
+        "fixed": "'supervised' with policy 'fixed'",
+        "meta": "'supervised' with policy 'meta'",
+        "metamixup": f"'supervised' with {_META}",
+        "pl": "'pseudo_label'",
+        "apl": "'pseudo_label(decay=0.05)'",
+        "mixuppseudolabel": "'pseudo_label' with policy 'beta'",
+        "mixupapl": "'pseudo_label(decay=0.05)' with policy 'beta'",
+        "metamixuppseudolabel": f"'pseudo_label' with {_META}",
+        "metamixupapl": f"'pseudo_label(decay=0.05)' with {_META}",
+        "pi": "'pi_model'",
+        "mt": "'mean_teacher'",
+        "vatem": "'vat(entropy=0.06)'",
+        "adamixupwodiscriminator": "'adamixup(discriminator=False)'",
+        "mixmatchwomixup": "'mixmatch' with policy 'none'",
+        "mixmatchmetamixup": "'mixmatch' with policy \"meta(alpha=0.75, estimator='nested')\"",
+    },
+)
 
 
 class Ratio(tuple):
-    """A metric as (numerator, denominator): both are summed over replicas and steps."""
+    """Holds a metric as (numerator, denominator): both are summed over replicas and steps."""
 
     def __new__(cls, numerator, denominator=1.0):
         """Casts both to float64 scalars, so that long sums keep their digits."""
@@ -29,14 +55,14 @@ class Ratio(tuple):
 
     @classmethod
     def mean(cls, values: tf.Tensor, where: tf.Tensor | None = None) -> "Ratio":
-        """The mean of `values` [n], or of those `where` bool [n] is true."""
+        """Makes the mean of `values` [n], or of those where `where` bool [n] is true."""
         where = tf.ones_like(values, tf.bool) if where is None else where
         where = tf.cast(where, tf.float64)
         return cls(tf.reduce_sum(where * tf.cast(values, tf.float64)), tf.reduce_sum(where))
 
 
 class Method:
-    """A method is a frozen dataclass whose fields are its hyper-parameters.
+    """Says what is trained on and with which loss: a frozen dataclass of hyper-parameters.
 
     Attributes:
         views: how many augmented views of each unlabelled image it wants; 0 wants none.
@@ -55,7 +81,7 @@ class Method:
     needs_exact: ClassVar[str] = ""
 
     def parts(self, model: keras.Model) -> Mapping[str, keras.Model]:
-        """Further Keras models by name, which `examples` and `loss` call as `forward.part(name)`.
+        """Builds further Keras models by name, which methods call as `forward.part(name)`.
 
         Raises:
             UserError: `model` lacks a layer that they are made of.
@@ -64,7 +90,7 @@ class Method:
         return {}
 
     def examples(self, forward: Forward, batch: Batch, clock: Clock, groups: int) -> Examples:
-        """What is mixed and trained on; targets are fixed here, without a gradient.
+        """Returns what is mixed and trained on; targets are fixed here, without a gradient.
 
         By default the labelled batch as it is.
 
@@ -80,13 +106,13 @@ class Method:
     def lambdas(
         self, forward: Forward, examples: Examples, partner: tf.Tensor
     ) -> tuple[Lambdas, dict[str, Ratio]]:
-        """Lambda with its gradient to the weights, and what to watch of it; see `learns_lambda`."""
+        """Returns lambda, differentiable in the weights, and its metrics; see `learns_lambda`."""
         raise NotImplementedError
 
     def loss(
         self, forward: Forward, mixture: Mixture, batch: Batch, clock: Clock
     ) -> tuple[tf.Tensor, dict[str, Ratio]]:
-        """This replica's summand of the loss on the mixed examples, and what to watch beside it.
+        """Returns this replica's summand of the loss on the mixed examples, and metrics.
 
         By default weighted cross-entropy over B (eq. 12). The first pass of `forward` through a
         layer is the one whose BatchNorm statistics are kept.
@@ -110,17 +136,17 @@ def check_precision(method: Method) -> None:
 
 
 def batch_size(batch: Batch) -> tf.Tensor:
-    """B, the global number of labelled rows."""
+    """Returns B, the global number of labelled rows."""
     return tf.shape(batch.x)[0] * replicas.count()
 
 
 def over_batch(values: tf.Tensor, batch: Batch) -> tf.Tensor:
-    """This replica's summand of the sum of `values` [n] over B."""
+    """Returns this replica's summand of the sum of `values` [n] over B."""
     return tf.reduce_sum(values) / tf.cast(batch_size(batch), values.dtype)
 
 
 def labelled(batch: Batch, groups: int) -> Examples:
-    """The labelled rows."""
+    """Returns the labelled rows."""
     rows = tf.shape(batch.x)[:1]
     return Examples(
         x=batch.x,
@@ -141,7 +167,7 @@ def with_guesses(
     weight: tf.Tensor | None = None,
     pool: bool = False,
 ) -> Examples:
-    """The labelled rows and, in each row group behind them, the unlabelled ones.
+    """Returns the labelled rows and, in each row group behind them, the unlabelled ones.
 
     Args:
         batch: this replica's rows.
@@ -168,7 +194,7 @@ def with_guesses(
 
 
 def guess_metrics(examples: Examples) -> dict[str, Ratio]:
-    """The accepted share of the guesses, and how many of those with a known truth are wrong."""
+    """Computes the accepted share of the guesses, and the wrong share of those known."""
     accepted = examples.guessed & examples.accepted
     known = accepted & (examples.truth >= 0)
     wrong = tf.argmax(examples.y, axis=-1) != examples.truth

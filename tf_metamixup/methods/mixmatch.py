@@ -14,7 +14,7 @@ from tf_metamixup.methods.method import METHODS, with_guesses
 @METHODS.register("mixmatch")
 @dataclasses.dataclass(frozen=True)
 class MixMatch(Consistency):
-    """K views of an unlabelled image share one sharpened guess, and all rows mix in one pool.
+    """Gives K views of an unlabelled image one sharpened guess; all rows mix in one pool.
 
     A row is mostly itself (lambda >= 1/2), so labelled rows keep the cross-entropy and guessed ones
     the squared error. Policy `none` is the "MixMatch w/o MixUp" of Table III, `beta(0.75,
@@ -59,7 +59,7 @@ class MixMatch(Consistency):
         return self.decay
 
     def examples(self, forward, batch, clock, groups):
-        """The labelled rows and all views, in one pool."""
+        """Returns the labelled rows and all views, in one pool."""
         del clock
         views = tf.unstack(batch.u, self.augmentations, axis=1)
         answers = [tf.nn.softmax(forward(view)) for view in views]
@@ -67,10 +67,10 @@ class MixMatch(Consistency):
         return with_guesses(batch, groups, views, guess, pool=True)
 
     def weight(self, clock):
-        """lambda_U min(1, t/T)."""
+        """Returns lambda_U min(1, t/T)."""
         return self.coefficient * schedules.linear_ramp(self.ramp, clock.progress)
 
 
 def sharpen(probs: tf.Tensor, temperature: float) -> tf.Tensor:
-    """p^(1/T), normalised, of probabilities [N, C] (Berthelot et al. 2019, eq. 7)."""
+    """Sharpens probabilities [N, C]: p^(1/T), normalised (Berthelot et al. 2019, eq. 7)."""
     return tf.nn.softmax(tf.math.log(probs) / temperature)

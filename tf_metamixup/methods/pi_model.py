@@ -10,7 +10,7 @@ from tf_metamixup.methods.method import METHODS
 @METHODS.register("pi_model")
 @dataclasses.dataclass(frozen=True)
 class PiModel(Consistency):
-    """Two views of an unlabelled image, under the same weights, must give the same answer.
+    """Matches the predictions on two views of an unlabelled image under the same weights.
 
     The second pass is the target. It differs in augmentation and in the dropout masks, since
     unlabelled images are other rows in it.
@@ -27,9 +27,9 @@ class PiModel(Consistency):
         check_weight("pi_model", self.coefficient, self.ramp)
 
     def teacher(self, forward):
-        """The network itself."""
+        """Returns the network itself."""
         return forward
 
     def weight(self, clock):
-        """w_max exp(-5 (1 - t/T)^2)."""
+        """Returns w_max exp(-5 (1 - t/T)^2)."""
         return self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)

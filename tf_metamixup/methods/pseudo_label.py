@@ -13,7 +13,7 @@ from tf_metamixup.methods.method import METHODS, Method, Ratio, guess_metrics, w
 @METHODS.register("pseudo_label")
 @dataclasses.dataclass(frozen=True)
 class PseudoLabel(Method):
-    """The network's own confident answers are the labels of the unlabelled images.
+    """Takes the network's confident predictions as the labels of the unlabelled images.
 
     Each step, argmax of the current network on the un-mixed augmented image, where the largest
     probability exceeds sigma (Alg. 2 line 3); batch statistics, no update of the moving ones. The
@@ -47,11 +47,11 @@ class PseudoLabel(Method):
             raise UserError(f"pseudo_label: weight={self.weight} must be above 0")
 
     def sigma(self, clock) -> tf.Tensor:
-        """The threshold at `clock`, float32 scalar."""
+        """Returns the threshold at `clock`, float32 scalar."""
         return schedules.falling_threshold(self.threshold, self.decay, self.period, clock.epoch)
 
     def examples(self, forward, batch, clock, groups):
-        """The labelled rows and, with weight 0 where rejected, the unlabelled ones."""
+        """Returns the labelled rows and, with weight 0 where rejected, the unlabelled ones."""
         u = batch.u[:, 0]
         probs = tf.nn.softmax(forward(u))
         confident = tf.reduce_max(probs, axis=-1) > tf.cast(self.sigma(clock), probs.dtype)
@@ -60,7 +60,7 @@ class PseudoLabel(Method):
         return with_guesses(batch, groups, [u], guess, weight=weight, pool=self.pool)
 
     def loss(self, forward, mixture, batch, clock):
-        """Cross-entropy over B; watched are sigma and the guesses."""
+        """Computes cross-entropy over B, and metrics of sigma and the guesses."""
         loss, _ = super().loss(forward, mixture, batch, clock)
         watched = {"threshold": Ratio(self.sigma(clock)), **guess_metrics(mixture.examples)}
         return loss, watched

@@ -8,4 +8,4 @@ from tf_metamixup.methods.method import METHODS, Method
 @METHODS.register("supervised")
 @dataclasses.dataclass(frozen=True)
 class Supervised(Method):
-    """Cross-entropy on the labelled batch: Baseline, MixUp, MetaMixUp and Supervised-Only."""
+    """Computes cross-entropy on the labelled batch: Baseline, MixUp, MetaMixUp."""

@@ -16,7 +16,7 @@ from tf_metamixup.methods.method import METHODS, Method, Ratio, over_batch, with
 @METHODS.register("vat")
 @dataclasses.dataclass(frozen=True)
 class Vat(Method):
-    """The answer on an unlabelled image must not change in the direction where it changes most.
+    """Keeps the prediction on an unlabelled image in the direction where it changes most.
 
     L = cross-entropy on labelled rows + w(t) KL(p(u + r) || p(u)) + entropy * H(p(u + r)), means
     over images; p(u) has no gradient, and r = epsilon d with d one power iteration from noise. Both
@@ -55,7 +55,7 @@ class Vat(Method):
                 raise UserError(f"vat: {name}={getattr(self, name)} must be above 0")
 
     def examples(self, forward, batch, clock, groups):
-        """The labelled rows, the unlabelled ones with weight 0, and aside of them u + r."""
+        """Returns the labelled rows, the unlabelled ones with weight 0, and aside of them u + r."""
         del clock
         u = batch.u[:, 0]
         logits = tf.stop_gradient(forward(u))
@@ -66,7 +66,7 @@ class Vat(Method):
         return made._replace(aside=tf.stop_gradient(moved))
 
     def loss(self, forward, mixture, batch, clock):
-        """Two passes; watched are the three summands."""
+        """Computes the three summands in two passes."""
         logits = forward(mixture.x)
         each = losses.cross_entropy(mixture.y, logits)
         labelled = over_batch(mixture.examples.weight * each, batch)
@@ -90,7 +90,7 @@ class Vat(Method):
 
 
 def adversarial_direction(forward, u, logits, noise, xi: float) -> tf.Tensor:
-    """The unit direction, one an image, in which the answers change most; [n, H, W, C].
+    """Returns the unit direction, per image, in which predictions change most; [n, H, W, C].
 
     One power iteration on the second derivative of KL(p(u) || p(u + r)) at r = 0 (Miyato et al.):
     its gradient at r = xi * noise.
@@ -110,7 +110,7 @@ def adversarial_direction(forward, u, logits, noise, xi: float) -> tf.Tensor:
 
 
 def _unit(vectors: tf.Tensor) -> tf.Tensor:
-    """Each row over its length; a row of zeros stays one."""
+    """Divides each row by its length; a row of zeros stays one."""
     axes = list(range(1, len(vectors.shape)))
     # By the largest entry first, so that squares do not underflow.
     vectors = tf.math.divide_no_nan(vectors, tf.reduce_max(tf.abs(vectors), axes, keepdims=True))

@@ -16,27 +16,44 @@ import keras
 from tf_metamixup.core import registry
 
 # Defined before the modules below are imported: they register their functions here.
-MODELS = registry.Registry("architecture")
+MODELS = registry.Registry(
+    "architecture",
+    aliases={
+        "resnet18": "'preact_resnet18'",
+        "resnet34": "'preact_resnet34'",
+        "resnet": "'preact_resnet18' or 'resnet50'",
+        "wideresnet": "'wrn_28_10' or 'wrn_28_2'",
+        "wideresnet282": "'wrn_28_2'",
+        "wideresnet2810": "'wrn_28_10'",
+    },
+)
 
 registry.discover(__name__, __path__)
 
 
 def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The model that `spec` describes, such as "wrn_28_2" or "cnn3(width=16, batch_norm=True)".
+    """Builds the model that `spec` describes, such as "cnn3(width=16, batch_norm=True)".
 
     Args:
         spec: the name of an architecture, with its options.
         image_shape: height, width and channels of an image.
         classes: the number of logits.
+
+    >>> make("cnn3(width=4)", (28, 28, 1), classes=10).output_shape
+    (None, 10)
     """
     return MODELS.make(spec, tuple(image_shape), classes)
 
 
 def names() -> list[str]:
-    """The known architectures, sorted."""
+    """Returns the known architectures, sorted."""
     return MODELS.names()
 
 
 def parse(spec: str) -> registry.Spec:
-    """The canonical description of an architecture."""
+    """Returns the canonical description of an architecture.
+
+    >>> str(parse("cnn3(32, batch_norm=False)"))
+    'cnn3'
+    """
     return MODELS.parse(spec)

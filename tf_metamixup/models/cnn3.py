@@ -15,7 +15,7 @@ def cnn3(
     features: int | None = None,
     synchronized: bool = False,
 ) -> keras.Model:
-    """Three convolutions, each with ReLU and 2x2 max-pooling, and a dense layer of 4 * width units.
+    """Builds three convolutions, each with ReLU and 2x2 max-pooling, and 4 * width dense units.
 
     The paper says no more than "3-layer CNN". Filters, pooling and the dense layer are ours, in the
     spirit of the network of AdaMixUp's code for MNIST (SITE5039/AdaMixUp), which has a fourth

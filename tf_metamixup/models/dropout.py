@@ -10,7 +10,7 @@ from tf_metamixup.distribution import replicas
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
 class RowDropout(keras.layers.Dropout):
-    """`keras.layers.Dropout`, with the mask a function of the seed and the row of the GLOBAL batch.
+    """Drops values as `keras.layers.Dropout`, by the seed and the row of the GLOBAL batch.
 
     Each replica draws the mask of all replicas' rows and keeps its own: replica r of n local rows
     has the global rows [r * n, (r + 1) * n). Two replicas then drop what one device would drop.
@@ -32,7 +32,7 @@ class RowDropout(keras.layers.Dropout):
             )
 
     def call(self, inputs, training=False):
-        """Values [N, ...], of the input's shape and dtype."""
+        """Returns values [N, ...], of the input's shape and dtype."""
         if not training or self.rate == 0:
             return inputs
         state = self.seed_generator.next()

@@ -12,12 +12,12 @@ from tf_metamixup.core.errors import UserError
 
 
 def image_input(image_shape: tuple[int, int, int]) -> keras.KerasTensor:
-    """A batch of images scaled to [-1, 1], [N, H, W, C]."""
+    """Makes the input, a batch of images scaled to [-1, 1], [N, H, W, C]."""
     return keras.Input(image_shape, name="image")
 
 
 def conv(x, filters: int, size: int, name: str, stride: int = 1, bias: bool = False):
-    """A size x size convolution with He normal weights; [N, H, W, C] -> [N, H/stride, W/stride, F].
+    """Applies a He normal convolution; [N, H, W, C] -> [N, H/stride, W/stride, filters].
 
     Without a bias by default, since a BatchNorm that follows would take it away.
     """
@@ -33,7 +33,7 @@ def conv(x, filters: int, size: int, name: str, stride: int = 1, bias: bool = Fa
 
 
 def batch_norm(x, name: str, synchronized: bool):
-    """BatchNorm with momentum 0.9 and epsilon 1e-5; `synchronized` pools the replicas' statistics.
+    """Applies BatchNorm, momentum 0.9 and epsilon 1e-5; `synchronized` pools the replicas.
 
     The values are those of the public MixUp and AdaMixUp codes; the paper names none, and Keras's
     momentum of 0.99 lags behind in short runs.
@@ -44,7 +44,7 @@ def batch_norm(x, name: str, synchronized: bool):
 
 
 def relu(x, name: str, slope: float = 0.0):
-    """ReLU, leaky where the slope for negative values is not zero."""
+    """Applies ReLU, leaky where the slope for negative values is not zero."""
     return keras.layers.ReLU(negative_slope=slope, name=name)(x)
 
 
@@ -54,12 +54,12 @@ def stage_end(x, number: int):
 
 
 def pooled_features(x):
-    """The mean over all places, [N, H, W, C] -> [N, C], as the model's features."""
+    """Averages over all positions, [N, H, W, C] -> [N, C], as the model's features."""
     return keras.layers.GlobalAveragePooling2D(name="features")(x)
 
 
 def classifier(image, features, classes: int, name: str) -> keras.Model:
-    """The model from `image` to logits, [N, classes], that are linear in `features`, [N, D]."""
+    """Makes the model from `image` to logits [N, classes], linear in `features` [N, D]."""
     # Cross-entropy needs more than half precision: the logits take the dtype of the variables.
     dtype = keras.config.dtype_policy().variable_dtype
     logits = keras.layers.Dense(classes, dtype=dtype, name="logits")(features)
@@ -67,7 +67,7 @@ def classifier(image, features, classes: int, name: str) -> keras.Model:
 
 
 def residual_stages(x, counts: Sequence[int], unit: Callable):
-    """Residual units in stages; each stage but the first begins by halving the image.
+    """Applies residual units in stages; each but the first begins by halving the image.
 
     The end of every stage but the last is marked.
 
@@ -95,7 +95,7 @@ def preactivation_unit(
     slope: float = 0.0,
     raw_projection: bool = False,
 ):
-    """Two 3x3 convolutions, each after BatchNorm and ReLU; [N, H, W, C] -> [N, H/s, W/s, filters].
+    """Applies two 3x3 convolutions, each after BatchNorm and ReLU; -> [N, H/s, W/s, filters].
 
     He et al., "Identity Mappings in Deep Residual Networks" (2016). An identity shortcut always
     carries the raw input x.

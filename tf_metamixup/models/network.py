@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import CALLS, Draws, fold
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models import head
 
 
 class Forward:
-    """images [N, H, W, C] -> logits [N, classes] at fixed weights, in training mode.
+    """Maps images [N, H, W, C] to logits [N, classes] at fixed weights, in training mode.
 
     Calling it changes nothing. The state that the first pass through each layer would leave behind
     (BatchNorm's moving statistics) is kept, and `Network.commit` is the only way it reaches the
@@ -33,15 +32,15 @@ class Forward:
         self.state: dict[int, tf.Tensor] = {}
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """Logits with batch statistics and this step's dropout masks."""
+        """Returns logits with batch statistics and this step's dropout masks."""
         return self._run(self._model, x)
 
     def part(self, name: str, x):
-        """The same of a further part of the network: what it returns for `x`."""
+        """Returns what a further part of the network returns for `x`."""
         return self._run(self._network.parts[name], x)
 
     def average(self) -> "Forward":
-        """The model at the average of its weights over the steps so far."""
+        """Returns the model at the average of its weights over the steps so far."""
         own = len(self._network.averages)
         averages = [tf.convert_to_tensor(variable) for variable in self._network.averages]
         theta = [*averages, *self._theta[own:]]
@@ -54,7 +53,7 @@ class Forward:
 
 
 class Network:
-    """A built Keras model that returns logits, and what belongs to it.
+    """Wraps a built Keras model that returns logits as a function of its weights.
 
     Args:
         model: the model; what it holds beside trainable variables may be moving statistics and
@@ -116,13 +115,28 @@ class Network:
         models = [self.model, *self.parts.values()]
         return _distinct([*(v for m in models for v in m.variables), *self.averages])
 
+    @property
+    def evaluated(self) -> list[keras.Variable]:
+        """The model's weights in their order, averaged where predictions use the average."""
+        averages = self.averages if self._predicts_average else []
+        of = {
+            id(v): average
+            for v, average in zip(self.model.trainable_variables, averages, strict=False)
+        }
+        return [of.get(id(v), v) for v in self.model.weights]
+
+    def start_averages(self) -> None:
+        """Sets the averages to the weights, which may be others than when they were made."""
+        for average, variable in zip(self.averages, self.model.trainable_variables, strict=False):
+            average.assign(variable)
+
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
-        """Stored images, any number of leading axes, to the model's input."""
+        """Maps stored images, any number of leading axes, to the model's input."""
         images = images if self._preprocess is None else self._preprocess(images)
         return tf.cast(images, self.model.compute_dtype)
 
     def forward(self, theta: Sequence[tf.Tensor], draws: Draws, *, exact: bool = False) -> Forward:
-        """The model at `theta` with batch statistics and this step's dropout masks.
+        """Returns the model at `theta` with batch statistics and this step's dropout masks.
 
         Args:
             theta: values of `trainable`.
@@ -133,7 +147,7 @@ class Network:
         return Forward(self, model, theta, draws)
 
     def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
-        """(outputs, state after the pass by `id` of the variable), a pure function.
+        """Computes (outputs, state after the pass by `id` of the variable), a pure function.
 
         Args:
             model: the network's model, its twin or one of its parts.
@@ -152,7 +166,7 @@ class Network:
         }
 
     def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:
-        """After the optimizer: writes moving statistics, and lets the averages follow the weights.
+        """Writes moving statistics and lets the averages follow the weights, after the optimizer.
 
         The statistics are averaged over the replicas, so that they never part.
 
@@ -177,11 +191,11 @@ class Network:
             )
 
     def predict(self, images: tf.Tensor) -> tf.Tensor:
-        """Stored images [N, ...] -> logits [N, classes], with moving statistics."""
+        """Maps stored images [N, ...] to logits [N, classes], with moving statistics."""
         return self.infer(self.preprocess(images))
 
     def infer(self, x: tf.Tensor, model: keras.Model | None = None) -> tf.Tensor:
-        """Scaled images [N, ...] -> logits [N, classes], with moving statistics.
+        """Maps scaled images [N, ...] to logits [N, classes], with moving statistics.
 
         Args:
             x: what `preprocess` gives, or mixtures of it.
@@ -198,7 +212,7 @@ class Network:
         return model.stateless_call(weights, state, x, training=False)[0]
 
     def _value(self, variable: keras.Variable, draws: Draws) -> tf.Tensor:
-        """A non-trainable variable; a random seed is replaced by this step's."""
+        """Returns a non-trainable variable; a random seed is replaced by this step's."""
         number = self._seed_numbers.get(id(variable))
         if number is None:
             return tf.convert_to_tensor(variable)
@@ -208,38 +222,8 @@ class Network:
         return tf.cast(tf.stack([key, replica]), variable.dtype)
 
 
-def check_model(model) -> None:
-    """Refuses what the step would train wrongly.
-
-    Raises:
-        UserError: the model is not built, returns no logits or has losses of its own.
-    """
-    if not isinstance(model, keras.Model) or not model.built or not model.trainable_variables:
-        raise UserError("the model must be a built keras.Model with trainable variables")
-    shape = model.output_shape
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
-        raise UserError(
-            f"the model must return logits [rows, classes], and it returns {shape}; of a network "
-            "without a classifier, pool the features and add a Dense layer"
-        )
-    last = model
-    while isinstance(last, keras.Model) and last.layers:
-        last = last.layers[-1]
-    softmax = getattr(last, "activation", None) is keras.activations.softmax
-    if softmax or isinstance(last, keras.layers.Softmax):
-        raise UserError(
-            f"the model ends in a softmax (layer {last.name!r}), but the losses take logits; build "
-            "it without one (in keras.applications: classifier_activation=None)"
-        )
-    if model.losses:
-        raise UserError(
-            "the model has losses of its own (regularizers or add_loss), which the step does not "
-            "read; build it without them and use weight_decay"
-        )
-
-
 def _distinct(variables) -> list[keras.Variable]:
-    """Each variable once, in the order of its first place."""
+    """Returns each variable once, in the order of its first position."""
     return list({id(variable): variable for variable in variables}.values())
 
 

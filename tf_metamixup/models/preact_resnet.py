@@ -18,7 +18,7 @@ UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 def preact_resnet(
     image_shape: tuple[int, int, int], classes: int, depth: int = 18, synchronized: bool = False
 ) -> keras.Model:
-    """PreActResNet of depth 18 or 34: 64, 128, 256 and 512 channels, projections of activated x.
+    """Builds a PreActResNet of depth 18 or 34: 64 to 512 channels, projections of activated x.
 
     With 10 classes and colour images they have 11,171,146 and 21,279,306 trainable parameters.
 
@@ -44,7 +44,7 @@ def preact_resnet(
 def preact_resnet18(
     image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
 ) -> keras.Model:
-    """`preact_resnet` of depth 18, of tables I and II."""
+    """Builds `preact_resnet` of depth 18, of tables I and II."""
     return preact_resnet(image_shape, classes, 18, synchronized)
 
 
@@ -52,5 +52,5 @@ def preact_resnet18(
 def preact_resnet34(
     image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
 ) -> keras.Model:
-    """`preact_resnet` of depth 34, of table I."""
+    """Builds `preact_resnet` of depth 34, of table I."""
     return preact_resnet(image_shape, classes, 34, synchronized)

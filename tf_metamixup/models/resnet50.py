@@ -9,7 +9,7 @@ from tf_metamixup.models import MODELS, layers
 def resnet50(
     image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
 ) -> keras.Model:
-    """Stages of 3, 4, 6 and 3 bottlenecks after a stem for small images: 3x3, no max-pooling.
+    """Builds stages of 3, 4, 6 and 3 bottlenecks after a stem for small images: 3x3, no pooling.
 
     He et al., "Deep Residual Learning for Image Recognition" (2015), with the stem that public
     CIFAR codes give it (kuangliu/pytorch-cifar). The paper shows it on CIFAR-10 and says no more.
@@ -26,7 +26,7 @@ def resnet50(
 
 
 def _bottleneck(x, filters: int, stride: int, name: str, synchronized: bool):
-    """1x1, 3x3 and 1x1 convolutions; [N, H, W, C] -> [N, H/stride, W/stride, 4 * filters].
+    """Applies 1x1, 3x3 and 1x1 convolutions; -> [N, H/stride, W/stride, 4 * filters].
 
     The stride is in the 3x3 convolution: in the first one it would discard three pixels of four.
     """

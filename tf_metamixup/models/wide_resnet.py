@@ -25,7 +25,7 @@ def _wide_resnet(
     slope: float = 0.0,
     raw_projections: tuple[bool, bool, bool] = (False, False, False),
 ) -> keras.Model:
-    """3x3 stem of 16 filters, three stages of (depth - 4) / 6 units, BatchNorm, ReLU, pooling."""
+    """Builds a 3x3 stem of 16 filters, three stages of (depth - 4) / 6 units, and pooling."""
     image = layers.image_input(image_shape)
 
     def unit(x, stage, stride, name):
@@ -47,7 +47,7 @@ def wrn(
     width: int = 2,
     synchronized: bool = False,
 ) -> keras.Model:
-    """A wide residual network of any size, in the style of Zagoruyko and Komodakis.
+    """Builds a wide residual network of any size, as Zagoruyko and Komodakis.
 
     Args:
         image_shape: height, width and channels.
@@ -66,7 +66,7 @@ def wrn(
 def wrn_28_10(
     image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
 ) -> keras.Model:
-    """WRN-28-10 of Zagoruyko and Komodakis, of table I; 36,479,194 parameters with 10 classes."""
+    """Builds WRN-28-10 of Zagoruyko and Komodakis, of table I; 36,479,194 parameters."""
     return wrn(image_shape, classes, 28, 10, synchronized)
 
 
@@ -74,7 +74,7 @@ def wrn_28_10(
 def wrn_28_2(
     image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
 ) -> keras.Model:
-    """WRN-28-2 of Oliver et al., of tables III to V; 1,467,610 parameters with 10 classes."""
+    """Builds WRN-28-2 of Oliver et al., of tables III to V; 1,467,610 parameters."""
     return _wide_resnet(
         image_shape,
         classes,

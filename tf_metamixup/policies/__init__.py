@@ -1,4 +1,10 @@
-"""Interpolation policies: where lambda comes from. One file a kind."""
+"""Interpolation policies: where lambda comes from. One file per kind.
+
+>>> make("beta(0.5)")
+Beta(alpha=0.5, per_sample=False)
+>>> names()
+['beta', 'fixed', 'meta', 'none']
+"""
 
 from tf_metamixup.core import registry
 from tf_metamixup.policies.policy import POLICIES, Policy, Task, check

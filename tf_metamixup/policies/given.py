@@ -14,12 +14,12 @@ from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
 @POLICIES.register("none")
 @dataclasses.dataclass(frozen=True)
 class Unmixed(Policy):
-    """lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
+    """Keeps lambda = 1: training without MixUp, the paper's Baseline and Supervised-Only."""
 
     mixes: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Ones."""
+        """Returns ones, [N]."""
         del draws
         return task.given(tf.ones([task.rows], task.dtype))
 
@@ -27,7 +27,7 @@ class Unmixed(Policy):
 @POLICIES.register("fixed")
 @dataclasses.dataclass(frozen=True)
 class Fixed(Policy):
-    """lambda = value for every pair (the lower half of Table II)."""
+    """Gives every pair the same lambda (the lower half of Table II)."""
 
     value: float = 0.5
 
@@ -36,7 +36,7 @@ class Fixed(Policy):
             raise UserError(f"policy fixed: value={self.value} must lie in [0, 1]")
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """The same value for all rows."""
+        """Returns the same value for all rows, [N]."""
         del draws
         return task.given(tf.fill([task.rows], tf.cast(self.value, task.dtype)))
 
@@ -44,10 +44,10 @@ class Fixed(Policy):
 @POLICIES.register("beta")
 @dataclasses.dataclass(frozen=True)
 class Beta(Policy):
-    """lambda ~ Beta(alpha, alpha): MixUp (Zhang et al. 2018).
+    """Draws lambda ~ Beta(alpha, alpha): MixUp (Zhang et al. 2018).
 
-    One lambda a batch, as the paper describes MixUp (III.B, "a unique value in each mini-batch")
-    and the reference code has it; `per_sample` draws one a row.
+    One lambda per batch, as the paper describes MixUp (III.B, "a unique value in each mini-batch")
+    and the reference code has it; `per_sample` draws one per example.
     """
 
     alpha: float = 1.0
@@ -57,7 +57,7 @@ class Beta(Policy):
         check_alpha("beta", self.alpha)
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Drawn anew each step."""
+        """Draws anew at each step, [N]."""
         if self.per_sample:
             return task.given(draws.beta("lambda", task.rows, self.alpha, task.dtype))
         lam = draws.shared().beta("lambda", 1, self.alpha, task.dtype)

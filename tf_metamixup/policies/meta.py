@@ -24,7 +24,7 @@ EDGE = 1e-4
 
 
 class Estimator(NamedTuple):
-    """How the gradient of the meta loss with respect to lambda's logits is computed.
+    """Says how the gradient of the meta loss in lambda's logits is computed.
 
     Attributes:
         differentiate: a function with the signature of `hypergradient.nested`.

@@ -13,11 +13,30 @@ from tf_metamixup.core.registry import Registry
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 
-POLICIES = Registry("policy")
+POLICIES = Registry(
+    "policy",
+    aliases={
+        "metamixup": "'meta', or for the paper's row \"meta(estimator='nested')\"",
+        "learned": "'meta'",
+        "mixup": "'beta'",
+        "uniform": "'beta'",
+        "baseline": "'none'",
+        "false": "'none'",
+        "off": "'none'",
+        "no": "'none'",
+        "constant": "'fixed'",
+        "adamixup": "method 'adamixup' with policy 'none'",
+        "manifoldmixup": "method 'manifold_mixup' with policy 'beta(2.0)'",
+        "mixmatch": "method 'mixmatch' with policy 'beta(0.75, per_sample=True)'",
+        "pseudolabel": "method 'pseudo_label'",
+        "apl": "method 'pseudo_label(decay=0.05)'",
+        "vat": "method 'vat' with policy 'none'",
+    },
+)
 
 
 class Task(NamedTuple):
-    """What one step asks of a policy.
+    """Holds what one step gives a policy.
 
     Attributes:
         theta: the network's weights.
@@ -72,7 +91,7 @@ class Policy:
     caches_features: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Lambda for each row of the batch."""
+        """Returns lambda for each row of the batch."""
         raise NotImplementedError
 
 

@@ -9,20 +9,21 @@ deviation over seeds.
 """
 
 import dataclasses
-import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
 
-from tf_metamixup import main as job
-from tf_metamixup.config import BY_MODE, NOT_IDENTITY, Config
+from tf_metamixup import cli
+from tf_metamixup.config import BY_MODE, FREE, Config
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution.startup import start_tensorflow
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
+from tf_metamixup.runs.results import Row
 
 COLUMNS = (
     "data set",
@@ -39,11 +40,9 @@ COLUMNS = (
     "accepted",
     "wrong of accepted %",
 )
-# What a run may have its own way of and still be by the paper's protocol.
-FREE = {*NOT_IDENTITY, "seed", "replicas", "row_groups"}
 
 
-def table(runs: Iterable[dict[str, Any]]) -> str:
+def table(runs: Sequence[dict[str, Any]]) -> str:
     """Markdown: a line for each set of settings that differ in no more than the seed.
 
     A column that is empty in all lines is left out.
@@ -51,16 +50,13 @@ def table(runs: Iterable[dict[str, Any]]) -> str:
     that are not finished, or with other steps than most lines of the data set are marked, and so is
     a number of the paper whose protocol was another.
     """
-    rows = defaultdict(list)
-    for result in runs:
-        settings = {k: v for k, v in result["config"].items() if k not in (*NOT_IDENTITY, "seed")}
-        rows[json.dumps(settings, sort_keys=True)].append(result)
-    ordered = sorted(rows.values(), key=lambda row: (_dataset(row), np.mean(_errors(row))))
-    most_seeds = max((len(row) for row in ordered), default=0)
+    ordered = sorted(results.rows(runs), key=lambda row: (_dataset(row), np.mean(row.errors)))
+    most_seeds = max((len(row.seeds) for row in ordered), default=0)
     lines = []
     for row in ordered:
         usual = _usual([_steps(other) for other in ordered if _dataset(other) == _dataset(row)])
-        first, last = row[0], [result["history"][-1] for result in row]
+        first, seeds = row.first, row.seeds.values()
+        last = [result["history"][-1] if result["history"] else {} for result in seeds]
         cells = [
             _dataset(row),
             f"`{first['config'].get('architecture', 'own model')}`",
@@ -69,12 +65,12 @@ def table(runs: Iterable[dict[str, Any]]) -> str:
             f"`{first['policy']}`",
             _text(first["labels_used"]),
             _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
-            spread(_errors(row)),
-            spread([r["test_error_top5"] for r in row if r.get("test_error_top5") is not None]),
+            spread(row.errors),
+            spread([r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]),
             _paper(first["config"]),
-            str(len(row))
-            + _mark(len(row) < most_seeds, f"of {most_seeds}")
-            + _mark(any(result["status"] != "finished" for result in row), "not finished"),
+            str(len(seeds))
+            + _mark(len(seeds) < most_seeds, f"of {most_seeds}")
+            + _mark(any(result["status"] != "finished" for result in seeds), "not finished"),
             _mean([entry.get("accepted") for entry in last]),
             _mean([entry.get("pseudo_label_error") for entry in last]),
         ]
@@ -138,23 +134,17 @@ def _paper(config: dict[str, Any]) -> str:
 
 def _row_name(result: dict[str, Any]) -> str:
     mode = result["config"].get("mode")
-    if mode not in paper.ROWS:
-        return ""
-    return paper.row_name(mode, result["method"], result["policy"]) or ""
+    return paper.display_name(mode, result["method"], result["policy"]) or ""
 
 
-def _dataset(row: list[dict[str, Any]]) -> str:
-    config = row[0]["config"]
-    chosen_by = ", unused training images" if config.get("evaluate_on") == "unused" else ""
-    return config.get("dataset", "own data") + chosen_by
+def _dataset(row: Row) -> str:
+    judged_by = row.first["config"].get("evaluate_on")
+    return row.data + (", unused training images" if judged_by == "unused" else "")
 
 
-def _errors(row: list[dict[str, Any]]) -> list[float]:
-    return [result["test_error"] for result in row]
-
-
-def _steps(row: list[dict[str, Any]]) -> str:
-    return " or ".join(str(steps) for steps in sorted({result["steps"] for result in row}))
+def _steps(row: Row) -> str:
+    steps = sorted({result["steps"] for result in row.seeds.values()})
+    return " or ".join(map(str, steps))
 
 
 def _markdown(lines: list[list[str]]) -> str:
@@ -187,52 +177,69 @@ def _mean(values: list[float | None]) -> str:
     return f"{np.mean(known):.2f}" if known else ""
 
 
+class Order(NamedTuple):
+    """Holds what a command line asks for."""
+
+    folders: list[str]
+    table: int | None
+    against: str | None
+    keep: str | None
+
+
 def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
-        with job.tensorflow_start():
+        start_tensorflow()
+        with extras.needed("figures"):
             from tf_metamixup.report import comparison
 
         return comparison.against(policy, runs)
     return table(runs) if number is None else paper_table(number, runs)
 
 
-def main(argv: list[str]) -> int:
-    """Prints the table; returns the exit code."""
+def parse(argv: list[str]) -> Order:
+    """Parses a command line; `--help` and `--version` print and exit.
+
+    Raises:
+        UserError: an unknown flag, a value that is not allowed, no folder.
+    """
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "report"}
     flags.DEFINE_integer("table", None, "one of the paper's tables", 1, 5, **common)
     flags.DEFINE_string("against", None, "policy or name of the row to compare with", **common)
     flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
-    flags.DEFINE_boolean("help", False, "show this", **common)
-    try:
-        _, *folders = values(argv)
-    except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if values["help"].value:
-        print(f"{__doc__}\n{values.get_help()}")
-        return 0
+    folders = cli.read_flags(values, argv, __doc__, operands=True)
     if not folders:
+        usage = "python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY]"
+        raise UserError(cli.as_typed(f"no runs; usage: {usage} [--keep=DIR]", argv))
+    return Order(folders, values["table"].value, values["against"].value, values["keep"].value)
+
+
+def run(order: Order) -> None:
+    """Prints the table.
+
+    Raises:
+        UserError: there are no results, or they cannot be compared or kept.
+    """
+    found = results.read(order.folders)
+    if not found:
+        raise UserError(f"no result with a test error below {', '.join(order.folders)}")
+    rows = results.rows(found)
+    if any("dataset" not in row.first["config"] and len(row.seeds) > 1 for row in rows):
         print(
-            "usage: python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY] "
-            "[--keep=DIR]",
+            "note: own data without a name is told apart by its test images alone; "
+            "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-        return 2
-    found = results.read(folders)
-    if not found:
-        print(f"error: no result with a test error below {', '.join(folders)}", file=sys.stderr)
-        return 1
-    try:
-        print(_told(found, values["table"].value, values["against"].value))
-        if values["keep"].value is not None:
-            results.keep(found, values["keep"].value)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    print(_told(found, order.table, order.against))
+    if order.keep is not None:
+        results.keep(found, order.keep)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    return cli.exit_code(lambda: parse(argv), run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    cli.execute(main)

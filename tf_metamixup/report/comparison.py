@@ -8,8 +8,9 @@ import numpy as np
 from scipy import stats
 
 from tf_metamixup import policies
-from tf_metamixup.config import NOT_IDENTITY
+from tf_metamixup.config import FREE
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs.results import Row, rows
 
 LEVEL = 0.95
 COLUMNS = (
@@ -37,20 +38,20 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     # A row's name need not be spelt like a policy, and need not be one in every data set.
     policy = reference if _is_named(reference, by_dataset) else str(policies.parse(reference))
     tables, drawn = [], 0
-    for dataset, rows in by_dataset.items():
-        own = [row for row in rows if _plain_name(row, rows) == reference]
-        own = own or [row for row in rows if _first(row)["policy"] == policy]
+    for dataset, among in by_dataset.items():
+        own = [row for row in among if _plain_name(row, among) == reference]
+        own = own or [row for row in among if row.first["policy"] == policy]
         if not own:
             continue
-        chosen = min(own, key=lambda row: (_first(row)["labels_used"], _first(row)["steps"]))
-        base = {seed: result["test_error"] for seed, result in chosen.items()}
+        chosen = min(own, key=lambda row: (row.first["labels_used"] or 0, row.first["steps"]))
+        base = dict(zip(chosen.seeds, chosen.errors, strict=True))
         lines = []
-        for row in sorted(rows, key=lambda row: np.mean([r["test_error"] for r in row.values()])):
-            errors = {seed: result["test_error"] for seed, result in row.items()}
+        for row in sorted(among, key=lambda row: np.mean(row.errors)):
+            errors = dict(zip(row.seeds, row.errors, strict=True))
             seeds = sorted(errors.keys() & base.keys())
             cells = [
-                *(_name(row, rows), str(_first(row)["labels_used"]), str(_first(row)["steps"])),
-                *(str(len(errors)), f"{np.mean(list(errors.values())):.2f}"),
+                *(_name(row, among), str(row.first["labels_used"]), str(row.first["steps"])),
+                *(str(len(errors)), f"{np.mean(row.errors):.2f}"),
             ]
             if row is chosen:
                 cells += ["reference", "", ""]
@@ -67,7 +68,7 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
             lines.append(cells)
         head = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
         tables.append(
-            "\n".join([f"**{dataset}**, less the error of {_name(chosen, rows)}", "", *head])
+            "\n".join([f"**{dataset}**, less the error of {_name(chosen, among)}", "", *head])
         )
     if not tables:
         raise UserError(f"no finished run has the policy {reference}")
@@ -75,41 +76,29 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join([*tables, told])
 
 
-def _by_dataset(results) -> dict[str, list[dict[int, dict[str, Any]]]]:
-    """By data set, its rows: the results by seed of runs that differ in nothing else."""
-    rows: dict[str, dict[str, dict]] = defaultdict(lambda: defaultdict(dict))
-    for result in results:
-        if result["status"] != "finished":
-            continue
-        config = result["config"]
-        settings = {k: v for k, v in config.items() if k not in (*NOT_IDENTITY, "seed")}
-        judged = (
-            "unused training images" if config.get("evaluate_on") == "unused" else "test images"
-        )
-        dataset = f"{config.get('dataset', 'own data')}, {judged}"
-        rows[dataset][repr(sorted(settings.items()))][config.get("seed", 0)] = result
-    return {dataset: list(found.values()) for dataset, found in rows.items()}
-
-
-def _first(row: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    return next(iter(row.values()))
+def _by_dataset(results) -> dict[str, list[Row]]:
+    """The rows of finished runs, by what they were trained on and judged by."""
+    found = defaultdict(list)
+    for row in rows([result for result in results if result["status"] == "finished"]):
+        unused = row.first["config"].get("evaluate_on") == "unused"
+        judged = "unused training images" if unused else "test images"
+        found[f"{row.data}, {judged}"].append(row)
+    return found
 
 
 def _is_named(text: str, by_dataset) -> bool:
-    return any(_plain_name(row, rows) == text for rows in by_dataset.values() for row in rows)
+    return any(_plain_name(row, among) == text for among in by_dataset.values() for row in among)
 
 
-def _plain_name(row, rows) -> str:
-    return _name(row, rows).replace("`", "")
+def _plain_name(row: Row, among: Sequence[Row]) -> str:
+    return _name(row, among).replace("`", "")
 
 
-def _name(row, rows) -> str:
+def _name(row: Row, among: Sequence[Row]) -> str:
     """Its policy, and what else the rows of its data set differ in."""
-    configs = [_first(other)["config"] for other in rows]
-    config, parts = _first(row)["config"], [f"`{_first(row)['policy']}`"]
-    for name in sorted(config):
-        if name in (*NOT_IDENTITY, "seed", "policy"):
-            continue
+    configs = [other.first["config"] for other in among]
+    config, parts = row.first["config"], [f"`{row.first['policy']}`"]
+    for name in sorted(config.keys() - FREE - {"policy"}):
         if len({repr(other.get(name)) for other in configs}) > 1:
             parts.append(f"{name} {config[name]}")
     return ", ".join(parts)

@@ -29,6 +29,7 @@ SEMI_SUPERVISED = {
     "Mean Teacher": ("mean_teacher", "none"),
     "VAT": ("vat", "none"),
     "VAT + EM": ("vat(entropy=0.06)", "none"),
+    "VAT + EM, entropy 0.1": ("vat(entropy=0.1)", "none"),  # Oliver et al.'s runs
     "MixUp + Pseudo-Label": ("pseudo_label", "beta"),
     "MixUp + APL": (APL, "beta"),
     "MetaMixUp + Pseudo-Label": ("pseudo_label", META),
@@ -38,6 +39,14 @@ SEMI_SUPERVISED = {
     "MixMatch + MetaMixUp": ("mixmatch", "meta(alpha=0.75, estimator='nested')"),
 }
 ROWS = {"sl": SUPERVISED, "ssl": SEMI_SUPERVISED}
+# Eq. 10 and 11 to the letter, with the step size of IV.B.
+LITERAL = "meta(estimator='nested', gradient_scale='mean', parametrisation='raw', step_size=5.0)"
+# Policies that are in no row of the paper: the one that each stands in for, and how it differs.
+VARIANTS = {
+    "meta": (META, "cached features"),
+    "meta(alpha=0.75)": ("meta(alpha=0.75, estimator='nested')", "cached features"),
+    LITERAL: (META, "to the letter"),
+}
 # Methods whose published hyper-parameters are others on SVHN (Oliver et al.; Berthelot et al.).
 ON_SVHN = {
     "vat": "vat(epsilon=1.0)",
@@ -207,12 +216,19 @@ def _settings(mode: str, pair: tuple[str, str], own: dict[str, Any]) -> dict[str
     return {"mode": mode, "method": method, "policy": policy} | architecture | own
 
 
-def row_name(mode: str, method: str, policy: str) -> str | None:
+def row_name(mode: str | None, method: str, policy: str) -> str | None:
     """What the paper calls a pair, whatever its size of run and images; None if it has no name."""
-    for name, (own_method, own_policy) in ROWS[mode].items():
+    for name, (own_method, own_policy) in ROWS.get(mode, {}).items():
         if (_essential(method), policy) == (_essential(own_method), own_policy):
             return name
     return None
+
+
+def display_name(mode: str | None, method: str, policy: str) -> str | None:
+    """Returns what tables and figures call a pair: `row_name`, or that of the row it varies."""
+    policy, *variation = VARIANTS.get(policy, (policy,))
+    name = row_name(mode, method, policy)
+    return name and ", ".join([name, *variation])
 
 
 def _essential(method: str) -> str:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once all is on the disk; until then `path` stays.
+    """Opens a file that replaces `path` once all is on the disk; until then `path` stays.
 
     What goes wrong while it is open leaves `path` as it was, and no draft.
 

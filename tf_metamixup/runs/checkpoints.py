@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.runs.directory import read_arrays
 
 KEEP = 2
 SUMS = "SHA256SUMS"
@@ -105,8 +106,7 @@ class Checkpoints:
                     "choose another --run_dir"
                 )
             self._values.read(str(folder / "variables")).assert_existing_objects_matched()
-            with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-                return Progress(state, dict(arrays))
+            return Progress(state, read_arrays(folder / "arrays.npz") or {})
         if found:
             raise UserError(
                 f"every checkpoint in {self._folder} is damaged; remove the folder to start anew"
@@ -114,7 +114,46 @@ class Checkpoints:
         return None
 
     def _newest_first(self) -> list[pathlib.Path]:
-        return sorted(self._folder.glob("step-*"), reverse=True)
+        return _newest_first(self._folder)
+
+
+def read_model(folder: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The model alone in the newest checkpoint, whatever else training changed.
+
+    Args:
+        folder: where the checkpoints of a run lie.
+
+    Returns:
+        What `Trainer.checkpointed_model` recorded of it, without `values`; the values of its
+        weights, as the run evaluates them.
+
+    Raises:
+        UserError: there is none, or the newest one is damaged or says nothing of a model.
+    """
+    newest = next(iter(_newest_first(folder)), None)
+    if newest is None:
+        raise UserError(
+            f"there is no checkpoint in {folder}: the run has not come to its first one, or they "
+            "were removed"
+        )
+    if damage := _damage(newest):
+        raise UserError(
+            f"the checkpoint {newest} is damaged ({damage}); remove it to use the one before"
+        )
+    model = json.loads((newest / "state.json").read_text()).get("model")
+    if model is None:
+        raise UserError(
+            f"the checkpoint {newest} does not say which of its values are the model's: it is of "
+            "an older version, which must train the run anew"
+        )
+    reader = tf.train.load_checkpoint(str(newest / "variables"))
+    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+    values = [reader.get_tensor(f"values/{place}{suffix}") for place in model.pop("values")]
+    return model, values
+
+
+def _newest_first(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(folder.glob("step-*"), reverse=True)
 
 
 def _damage(folder: pathlib.Path) -> str | None:

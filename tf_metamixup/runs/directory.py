@@ -5,18 +5,17 @@ import fcntl
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
 
 class RunDirectory:
-    """The folder of one run; layout in README.md.
+    """The folder of one run; layout in docs/cli.md.
 
     Args:
         path: created if missing.
@@ -78,7 +77,18 @@ class RunDirectory:
             raise UserError(
                 f"run directory {self.path} belongs to a run of other settings "
                 f"({'; '.join(differing)}); choose another --run_dir, or the same settings"
+                + self._how_to_extend(theirs, settings)
             )
+
+    def _how_to_extend(self, theirs: dict[str, Any], settings: dict[str, Any]) -> str:
+        """What to do instead, where the lengths of the runs differ."""
+        if all(theirs.get(name) == settings.get(name) for name in ("epochs", "steps")):
+            return ""
+        start = f"--initial_weights={self.path}" if "epochs" in settings else "a new Trainer"
+        return (
+            "; a run keeps its length, which schedules and ramps depend on, so to train for longer "
+            f"start a new run from its weights, with another run_dir and {start}"
+        )
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The JSON file `name`, or None if it is missing.
@@ -86,33 +96,11 @@ class RunDirectory:
         Raises:
             UserError: it is not a JSON object.
         """
-        try:
-            content = json.loads((self.path / name).read_text())
-            if not isinstance(content, dict):
-                raise ValueError("not a JSON object")
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"cannot read {self.path / name}: {error}; mend or remove it"
-            ) from error
-        return content
+        return read_json(self.path / name)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        """The `.npz` file `name`, or None if it is missing.
-
-        Raises:
-            UserError: it is no such file.
-        """
-        try:
-            with np.load(self.path / name, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"cannot read {self.path / name}: {error}; mend or remove it"
-            ) from error
+        """See `read_arrays`."""
+        return read_arrays(self.path / name)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Replaces the JSON file `name`."""
@@ -138,3 +126,48 @@ class RunDirectory:
                 f"cannot write into the run directory {self.path}: {error.strerror or error}; "
                 "choose another --run_dir or make room"
             ) from error
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """Reads a `.npz` file; None if it is missing.
+
+    Raises:
+        UserError: it cannot be read, is cut short or damaged.
+    """
+    try:
+        # Not `np.load`, which takes files of one array too.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # depends on where the damage lies: headers are Python's text
+        raise UserError(
+            f"cannot read {path}, which is cut short or damaged ({reason(error)}); remove it and "
+            "train the run again"
+        ) from error
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any] | None:
+    """The content of a JSON file, or None if it is missing.
+
+    Raises:
+        UserError: it is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}; mend or remove it") from error
+    return content
+
+
+def has_begun(path: str | os.PathLike) -> bool:
+    """Whether the run in a folder has a checkpoint to resume or is finished; writes nothing."""
+    folder = pathlib.Path(path).expanduser()
+    if any((folder / "checkpoints").glob("step-*")):
+        return True
+    result = read_json(folder / "result.json") if folder.is_dir() else None
+    return bool(result) and result.get("status") == "finished"

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import numpy as np
+from scipy.special import entr
 
 from tf_metamixup.core.metrics import Evaluation
 
@@ -12,6 +13,9 @@ BINS = 50
 PAIR_CLASSES = 100
 # Columns of the rows that the step reports, one row a trained-on pair.
 LAM, START, MOVE, CLASS_I, CLASS_J, ACCEPTED = range(6)
+# In a history entry: the mean entropy of the mixed targets of pairs of one class each, in nats. No
+# network has a lower cross-entropy on them.
+MIXING_ENTROPY = "mixing_entropy"
 
 
 class Epoch:
@@ -43,6 +47,13 @@ class Epoch:
         pair = rows[:, CLASS_I].astype(int), rows[:, CLASS_J].astype(int)
         np.add.at(self.pair_sum, pair, lam)
         np.add.at(self.pair_count, pair, 1)
+        if len(lam):
+            # Of targets of one class there is none. Bins would not do: 1/50 of the way from 0
+            # to 1 the entropy has a seventh of its maximum.
+            entropy = np.where(pair[0] == pair[1], 0.0, entr(lam) + entr(1 - lam))
+            total = self.sums.setdefault(MIXING_ENTROPY, np.zeros(2))
+            np.add.at(total, np.zeros(len(lam), int), entropy)
+            total[1] += len(lam)
         self.lambdas.append(np.stack([rows[:, LAM], np.abs(rows[:, MOVE])], axis=1))
 
     def entry(self) -> dict[str, float | None]:

@@ -6,15 +6,18 @@ import os
 import pathlib
 import tarfile
 import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from tf_metamixup.core import extras
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.contents import changes
 from tf_metamixup.runs.checkpoints import Checkpoints, Progress
 from tf_metamixup.runs.directory import RunDirectory
-from tf_metamixup.runs.tensorboard import Summaries
 
 
 class Record:
@@ -31,7 +34,13 @@ class Record:
         """A block that no other process may enter at the same time."""
         return contextlib.nullcontext()
 
-    def claim(self, settings: dict[str, Any], facts: dict[str, Any], splits: dict | None) -> None:
+    def claim(
+        self,
+        settings: dict[str, Any],
+        facts: dict[str, Any],
+        splits: dict[str, list] | None,
+        contents: dict[str, str] | None,
+    ) -> None:
         """Says whose the run is; see `RunDirectory.claim`."""
 
     def restore(self) -> Progress | None:
@@ -90,16 +99,39 @@ class ChiefRecord(Record):
         super().__init__(variables)
         self._folder = RunDirectory(run_dir)
         self._checkpoints = Checkpoints(self._folder.checkpoints, variables)
+        self._summaries = None  # where TensorBoard is not installed
 
     def held(self):
         """See `RunDirectory.locked`."""
         return self._folder.locked()
 
-    def claim(self, settings, facts, splits):
-        """See `RunDirectory.claim`; `splits` go into `splits.json`."""
+    def claim(self, settings, facts, splits, contents):
+        """See `RunDirectory.claim`; what was read of the data is the run's too.
+
+        `splits` go into `splits.json` and `contents` into `data.json`.
+
+        Raises:
+            UserError: naming what differs.
+        """
+        theirs = self._folder.read("config.json") or {"settings": settings}
+        if theirs.get("settings", {}).get("dataset") == settings.get("dataset"):
+            # Before the settings, since some of them follow from how many images there are.
+            self._require_same("data.json", contents, changes)
         self._folder.claim(settings, facts)
-        if splits is not None and self._folder.read("splits.json") is None:
-            self._folder.write_json("splits.json", splits)
+        self._require_same("splits.json", splits, _differing_parts)
+        for name, content in (("data.json", contents), ("splits.json", splits)):
+            if content is not None and self._folder.read(name) is None:
+                self._folder.write_json(name, content)
+
+    def _require_same(self, name, content, differ) -> None:
+        before = self._folder.read(name)
+        if before is None or content is None:
+            return
+        if differing := differ(before, content):
+            raise UserError(
+                f"the data are not those of the run in {self._folder.path}: {differing}; choose "
+                "another --run_dir, or give it its data again"
+            )
 
     def restore(self):
         """See `Checkpoints.restore`."""
@@ -120,20 +152,29 @@ class ChiefRecord(Record):
 
     def begin(self, settings, class_names):
         """See `Record`."""
+        try:
+            with extras.needed("tensorboard"):
+                from tf_metamixup.runs.tensorboard import Summaries
+        except UserError as error:
+            warnings.warn(f"no events for TensorBoard are written: {error}", stacklevel=2)
+            return
         self._summaries = Summaries(self._folder.tensorboard, class_names)
         self._summaries.configuration(settings)
 
     def interval(self, step, scalars, rows):
         """See `Summaries.interval`."""
-        self._summaries.interval(step, scalars, rows)
+        if self._summaries:
+            self._summaries.interval(step, scalars, rows)
 
     def epoch(self, step, entry):
         """See `Summaries.epoch`."""
-        self._summaries.epoch(step, entry)
+        if self._summaries:
+            self._summaries.epoch(step, entry)
 
     def pictures(self, step, pairs, evaluation, sample):
         """See `Summaries.pictures`."""
-        self._summaries.pictures(step, pairs, evaluation, sample)
+        if self._summaries:
+            self._summaries.pictures(step, pairs, evaluation, sample)
 
     def checkpoint(self, step, progress):
         """See `Checkpoints.save`."""
@@ -150,3 +191,8 @@ class ChiefRecord(Record):
     def result(self, content):
         """See `Record`."""
         self._folder.write_json("result.json", content)
+
+
+def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:
+    differing = [name for name in now if before.get(name) != now[name]]
+    return f"other images are {' and '.join(differing)}" if differing else ""

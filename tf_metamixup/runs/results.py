@@ -3,30 +3,86 @@
 import json
 import pathlib
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from tf_metamixup.config import NOT_IDENTITY
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.config import FREE, RECORDED_ONLY
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
 KEPT = "results.jsonl"
+NAMED = 3  # duplicates in one line
+_REQUIRED = ("config", "history", "labels_used", "method", "policy", "status", "steps")
+
+
+class Row(NamedTuple):
+    """Runs that differ in nothing but their seeds.
+
+    Attributes:
+        data: the name of their data set, with a checksum where it stands for several.
+        seeds: contents of `result.json` by seed.
+    """
+
+    data: str
+    seeds: dict[int, dict[str, Any]]
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """One of them, for what they have in common."""
+        return next(iter(self.seeds.values()))
+
+    @property
+    def errors(self) -> list[float]:
+        """Their test errors, in percent."""
+        return [result["test_error"] for result in self.seeds.values()]
+
+
+def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
+    """Groups results by all that is measured: settings, data and the number of labels read."""
+    contents = defaultdict(set)
+    for result in results:
+        contents[_data_set(result)].add(result.get("data"))
+    found: dict[str, Row] = {}
+    for result in results:
+        name = _data_set(result)
+        if len(contents[name]) > 1:
+            name += f" ({result.get('data') or 'contents not recorded'})"
+        row = found.setdefault(row_key(result), Row(name, {}))
+        row.seeds.setdefault(_seed(result), result)
+    return list(found.values())
+
+
+def row_key(result: dict[str, Any]) -> str:
+    """Returns what the runs of a row have in common, as one text."""
+    # A version that did not know a setting did what the setting does where it is off.
+    settings = {
+        name: value
+        for name, value in result["config"].items()
+        if name not in FREE and value is not None and value is not False
+    }
+    return json.dumps([settings, result.get("data"), result.get("labels_used")], sort_keys=True)
+
+
+def run_key(result: dict[str, Any]) -> tuple[str, int]:
+    """Returns what is the same in two results of one run: its row and its seed."""
+    return row_key(result), _seed(result)
 
 
 def read(folders: Iterable[str]) -> list[dict[str, Any]]:
-    """What runs below the folders came to, those that failed or were not evaluated left out.
+    """Reads what runs below the folders came to, without those that failed or were not evaluated.
 
-    Each comes from a run's `result.json`, or is a line of a `results.jsonl` that `keep` wrote. A
-    run that is found in both is told once.
+    Each comes from a run's `result.json`, or is a line of a `results.jsonl` that `keep` wrote.
+    Settings and seed count once, and finished runs before others; duplicates are named on stderr.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for folder in folders:
-        root = pathlib.Path(folder).expanduser()
-        for path in [*sorted(root.rglob("result.json")), *sorted(root.rglob(KEPT))]:
-            for result in _contents(path):
-                if result["status"] != "failed" and result["test_error"] is not None:
-                    found.setdefault(line(result), result)
-    return list(found.values())
+    found = defaultdict(list)
+    for place, result in _everything(folders):
+        if result["status"] != "failed" and result.get("test_error") is not None:
+            found[run_key(result)].append((place, result))
+    for copies in found.values():
+        copies.sort(key=lambda copy: copy[1]["status"] != "finished")  # stable
+    _name_duplicates([copies for copies in found.values() if len(copies) > 1])
+    return [copies[0][1] for copies in found.values()]
 
 
 def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
@@ -46,16 +102,88 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
 
 def line(result: dict[str, Any]) -> str:
     """The JSON that is kept of a result: without where the run lay and all epochs but the last."""
-    config = {k: v for k, v in result["config"].items() if k not in NOT_IDENTITY}
+    config = {k: v for k, v in result["config"].items() if k not in RECORDED_ONLY}
     return json.dumps(
         result | {"config": config, "history": result["history"][-1:]}, sort_keys=True
     )
 
 
-def _contents(path: pathlib.Path) -> list[dict[str, Any]]:
-    text = path.read_text()
+def _data_set(result: dict[str, Any]) -> str:
+    return result["config"].get("dataset") or "own data"
+
+
+def _seed(result: dict[str, Any]) -> int:
+    return result["config"].get("seed", 0)
+
+
+def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None:
+    """Prints a line about copies of a result, and one about results that contradict each other."""
+    copies, others = [], []
+    for (kept, result), *more in duplicates:
+        for place, other in more:
+            if line(other) == line(result):
+                copies.append(f"{place} of {kept}")
+                continue
+            error, status = other["test_error"], other["status"]
+            others.append(
+                f"{result['test_error']:.2f} % in {kept}, {error:.2f} % ({status}) in {place}"
+            )
+    if copies:
+        print(f"note: copies of a run count once: {_some(copies)}", file=sys.stderr)
+    if others:
+        print(
+            "warning: results of the same settings and seed differ, and the first of each counts: "
+            f"{_some(others)}. If runs of your own program differ in their data, name it: "
+            "fit(..., dataset='NAME')",
+            file=sys.stderr,
+        )
+
+
+def _some(texts: list[str]) -> str:
+    more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return "; ".join(texts[:NAMED]) + more
+
+
+def _everything(folders: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each result with where it was found; a file that is reached twice is read once."""
+    seen = set()
+    for folder in folders:
+        root = pathlib.Path(folder).expanduser()
+        for path in [*sorted(root.rglob("result.json")), *sorted(root.rglob(KEPT))]:
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield from _contents(path)
+
+
+def _contents(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        return [json.loads(part) for part in (text.splitlines() if path.name == KEPT else [text])]
-    except ValueError:
-        print(f"warning: {path} is not JSON and is left out", file=sys.stderr)
-        return []
+        text = path.read_text()
+    except (OSError, ValueError) as error:
+        _left_out(str(path), reason(error))
+        return
+    parts = {str(path): text}
+    if path.name == KEPT:
+        parts = {f"{path} line {n}": part for n, part in enumerate(text.splitlines(), 1)}
+    for place, part in parts.items():
+        try:
+            result = json.loads(part)
+        except ValueError:
+            _left_out(place, "it is not JSON")
+            continue
+        if not _is_result(result):
+            _left_out(place, "it is not the result of a run")
+            continue
+        yield place, result
+
+
+def _is_result(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() >= {*_REQUIRED}
+        and isinstance(value["config"], dict)
+        and isinstance(value["history"], list)
+    )
+
+
+def _left_out(place: str, why: str) -> None:
+    print(f"warning: {place} is left out: {why}", file=sys.stderr)

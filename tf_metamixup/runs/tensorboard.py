@@ -15,6 +15,7 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.hparams import api_pb2 as hparams_pb2
 from tensorboard.plugins.hparams import summary as hparams_summary
 
+from tf_metamixup.core import extras
 from tf_metamixup.core.errors import reason
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.mixing import Sample
@@ -86,7 +87,7 @@ class Summaries:
         self._names = class_names
 
     def configuration(self, settings: dict[str, Any]) -> None:
-        """The settings as text and as hparams, with what they are judged by; the layout."""
+        """Writes the settings as text and as hparams, with their metrics, and the layout."""
         text = "\n".join(f"    {line}" for line in json.dumps(settings, indent=1).splitlines())
         plain = {
             name: value if isinstance(value, bool | int | float | str) else str(value)
@@ -99,7 +100,7 @@ class Summaries:
             tf.summary.experimental.write_raw_pb(custom_scalar.pb(_layout()).SerializeToString())
 
     def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
-        """Some steps: scalars by tag, and lambda of the rows [n, 6] before and after the policy."""
+        """Writes scalars by tag, and lambda of the rows [n, 6] before and after the policy."""
         rows = rows[rows[:, ACCEPTED] > 0]
         with self._written(step):
             for tag, value in scalars.items():
@@ -110,7 +111,7 @@ class Summaries:
                 tf.summary.histogram("lambda/move", rows[:, MOVE])
 
     def epoch(self, step: int, entry: dict[str, Any]) -> None:
-        """The entry of a closed epoch."""
+        """Writes the entry of a closed epoch."""
         with self._written(step):
             for name, value in entry.items():
                 if value is not None and name != "epoch":
@@ -124,7 +125,7 @@ class Summaries:
         evaluation: Evaluation | None,
         sample: tuple[Sample, np.ndarray] | None,
     ) -> None:
-        """What an evaluation and the epoch before it look like; what is None is left out.
+        """Writes pictures of an evaluation and the epoch before it; what is None is left out.
 
         Args:
             step: where the run stands.
@@ -144,7 +145,8 @@ class Summaries:
 
     def _drawn(self, pairs, evaluation, sample) -> dict[str, np.ndarray | None]:
         # Matplotlib takes a while to load, and not every process that trains draws.
-        from tf_metamixup.runs import tensorboard_images as images
+        with extras.needed("tensorboard"):
+            from tf_metamixup.runs import tensorboard_images as images
 
         drawn = {"lambda/by_class_pair": images.class_pairs(*pairs, self._names)}
         if sample is not None:
@@ -161,7 +163,7 @@ class Summaries:
 
     @contextlib.contextmanager
     def _written(self, step: int) -> Iterator[None]:
-        """Events of `step`, to disk at the end; their loss is no reason to stop training."""
+        """Writes events of `step` to disk at the end; their loss does not stop training."""
         try:
             with self._writer.as_default(step=step):  # which flushes when it ends
                 yield
@@ -170,7 +172,7 @@ class Summaries:
 
 
 def _experiment(settings: Iterable[str]):
-    """Of which settings and scores runs are compared; TensorBoard takes the first run's for all."""
+    """Says by which settings and scores runs are compared, for all runs."""
     known = (hparams_pb2.HParamInfo(name=name, differs=name in COMPARED) for name in settings)
     scores = {"test_error": "test error, %", "test_ece": "calibration error, %"}
     return hparams_summary.experiment_pb(

@@ -4,13 +4,16 @@ Small, since they are drawn while a run waits: every function takes a fraction o
 can be told apart with any colour vision, and nothing is said by colour alone.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
+
+from tf_metamixup.runs import fonts
 
 # More classes than these have no room for numbers, or for names.
 NUMBERED, NAMED = 20, 30
@@ -25,7 +28,7 @@ IMAGE_SIDE, CAPTION, GAP = 72, 34, 4  # pixels in it
 
 
 def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> np.ndarray | None:
-    """Mean lambda by class pair, on a scale around the mean of all; None without any pair.
+    """Draws mean lambda by class pair, on a scale around the mean; None without any pair.
 
     Args:
         total: sum of lambda by (class of x_i, class of x_j), [C, C].
@@ -37,7 +40,7 @@ def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> n
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     middle = total.sum() / count.sum()
     reach = max(np.nanmax(np.abs(mean - middle)), 1e-3)
-    with _plain_text():
+    with _plain_text(names) as names:
         figure, axes = _square(len(names))
         axes.set_facecolor(GREY)
         shown = axes.imshow(
@@ -56,7 +59,7 @@ def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> n
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Test images by true and predicted class, coloured by their share of the true class.
+    """Draws test images by true and predicted class, coloured by share of the true class.
 
     Args:
         matrix: number of images by (true class, predicted class), [C, C].
@@ -65,7 +68,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
     images = matrix.sum()
     error = 100 * (1 - np.trace(matrix) / images)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    with _plain_text():
+    with _plain_text(names) as names:
         figure, axes = _square(len(names))
         # The few that are confused are what one looks for.
         shown = axes.imshow(share, cmap=SHARES, norm=PowerNorm(0.5, 0, 1))
@@ -81,7 +84,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
-    """Accuracy against confidence, and how many images have which confidence.
+    """Draws accuracy against confidence, and how many images have which confidence.
 
     Args:
         bins: images, sum of their confidences, hits: [bins, 3], of equal ranges of confidence.
@@ -130,7 +133,7 @@ def mixed_rows(
     probabilities: np.ndarray,
     names: Sequence[str],
 ) -> np.ndarray:
-    """A grid: x_i, x_j, what they make mixed, lambda, both labels and what the network says.
+    """Draws a grid: x_i, x_j, their mixture, lambda, both labels and the prediction.
 
     Args:
         images: x_i, x_j and their mixture, [n, H, W, 1 or 3] each, on one scale, whose lowest
@@ -148,7 +151,7 @@ def mixed_rows(
     rows = -(-count // columns)
     cell, wide = height + CAPTION, width + 4 * GAP
     grid = np.ones((rows * cell + CAPTION, columns * wide, 3), np.float32)
-    with _plain_text():
+    with _plain_text(names) as names:
         size = columns * wide / DOTS_PER_INCH, len(grid) / DOTS_PER_INCH
         figure = Figure(figsize=size, dpi=DOTS_PER_INCH)
         written = {"fontsize": 7, "va": "bottom", "transform": None}
@@ -177,7 +180,7 @@ def mixed_rows(
 
 
 def _triples(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images [n, H, W, C] each, beside each other, about as large as `IMAGE_SIDE`, from 0 to 1."""
+    """Joins images [n, H, W, C] side by side, about as large as `IMAGE_SIDE`, from 0 to 1."""
     images = [np.asarray(each, np.float32) for each in images]
     low, high = min(each.min() for each in images), max(each.max() for each in images)
     side = max(images[0].shape[1:3])
@@ -191,9 +194,13 @@ def _triples(images: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(scaled[:-1], axis=2)
 
 
-def _plain_text():
-    """Class names are no formulas."""
-    return matplotlib.rc_context({"text.parse_math": False})
+@contextlib.contextmanager
+def _plain_text(names: Sequence[str] = ()) -> Iterator[list[str]]:
+    """Yields class names as they can be drawn; matplotlib takes none of them for a formula."""
+    names = fonts.class_names(names)
+    options = {"text.parse_math": False, "font.family": fonts.families(names)}
+    with matplotlib.rc_context(options):
+        yield names
 
 
 def _short(name: str) -> str:
@@ -217,7 +224,7 @@ def _label(axes, names: Sequence[str], rows: str, columns: str) -> None:
 
 
 def _write(axes, values: np.ndarray, form: str, shown, coloured: np.ndarray | None = None) -> None:
-    """The values into their cells, where there is room."""
+    """Writes the values into their cells, where there is room."""
     if len(values) > NUMBERED:
         return
     colours = shown.cmap(shown.norm(values if coloured is None else coloured))

@@ -38,7 +38,7 @@ class Diagnostics:
         None where it is undefined, as with fewer than two meta images per replica.
         """
         if self._probe is None:
-            self._probe = next(self._graphs.batches(0))
+            self._probe = next(self._graphs.beginning())
         with problems_told():
             cosine = float(self._agreement(self._probe, tf.constant(step, tf.int64)))
         return cosine if np.isfinite(cosine) else None

@@ -77,9 +77,9 @@ class FeatureCache:
             for first in range(0, self._share, self._rows_per_pass):
                 # One after the other: side by side they would need the memory of all at once.
                 with tf.control_dependencies(parts[-1:]):
-                    x = pixels(images[first : first + self._rows_per_pass], self._network)
+                    x = pixels(images[first : first + self._rows_per_pass], self._network, "meta")
                     parts.append(self._network.apply(self._body, self._network.theta, x, draws)[0])
-            y = targets(self._given_labels, self._classes, self._labels.dtype)
+            y = targets(self._given_labels, self._classes, self._labels.dtype, "meta")
             return tf.concat(parts, axis=0), y
 
         def unchanged():
@@ -99,12 +99,12 @@ class FeatureCache:
         self._initialized.assign(True)
 
     def rows(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's (features [m, ...], target probabilities [m, classes])."""
+        """Returns this replica's (features [m, ...], target probabilities [m, classes])."""
         features, y = (tf.convert_to_tensor(each) for each in (self._features, self._labels))
         return self._share_of(features), self._share_of(y)
 
     def logits(self, theta: Sequence[tf.Tensor], features: tf.Tensor, draws: Draws) -> tf.Tensor:
-        """[m, classes] of the head at `theta`, in training mode; changes nothing."""
+        """Returns logits [m, classes] of the head at `theta`, in training mode; is pure."""
         return self._network.apply(self._head, theta, features, draws)[0]
 
     def _share_of(self, values: tf.Tensor) -> tf.Tensor:

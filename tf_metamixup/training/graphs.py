@@ -9,7 +9,7 @@ from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.batch import prepare, problems_told
 from tf_metamixup.mixing import Sample
-from tf_metamixup.training import inputs
+from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.step import Report, train_step
 
@@ -26,6 +26,7 @@ class Graphs:
     Attributes:
         variables: everything that training changes, in a stable order: what a checkpoint holds.
         recipe: what stays the same from step to step.
+        scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
     """
 
@@ -34,9 +35,12 @@ class Graphs:
         self._epoch_steps, self._steps = epoch_steps, steps
         self._sample: Sample | None = None
         self._metric_names: dict[str, None] = {}
+        self.scales: dict[str, first_batch.Scale] = {}
+        self._compared = False
         cache = None
         if trainer.policy.caches_features:
             images, labels = inputs.whole_meta_set(streams.pop("meta"), trainer.row_groups)
+            self.scales["meta"] = first_batch.scale_of(images, trainer.network.preprocess)
             with self.strategy.scope():
                 cache = FeatureCache(trainer.network, images, labels, trainer.classes)
         self._streams = streams
@@ -52,6 +56,11 @@ class Graphs:
         """Returns an iterator over the global batches from `first_step` on, sharded to replicas."""
         return iter(inputs.distribute(self.strategy, self._streams, first_step))
 
+    def beginning(self):
+        """Returns an iterator over the first global batch; see `Stream.beginning`."""
+        first = {name: stream.beginning() for name, stream in self._streams.items()}
+        return iter(inputs.distribute(self.strategy, first, 0))
+
     def trace(self, iterator) -> None:
         """Builds the graph of `train`, which may take minutes, and changes nothing."""
         self._train.get_concrete_function(iterator, *_position(0, 1))
@@ -63,9 +72,16 @@ class Graphs:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        with problems_told():
-            metrics, rows, self._sample = self._train(iterator, *_position(first_step, count))
-            metrics = {name: values.numpy() for name, values in metrics.items()}
+        try:
+            with problems_told():
+                metrics, rows, self._sample, ranges = self._train(
+                    iterator, *_position(first_step, count)
+                )
+                metrics = {name: values.numpy() for name, values in metrics.items()}
+        except tf.errors.OpError as error:
+            inputs.explain(self._streams, error)
+            raise
+        self._compare_scales(ranges)
         loss = metrics["train_loss"]
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
 
@@ -124,6 +140,7 @@ class Graphs:
         sample = tf.nest.map_structure(
             lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
         )
+        ranges = tf.zeros([len(self._streams), 4])
         for number in tf.range(count):
             # Carried from step to step, so that the last one's is left and nothing piles up.
             tf.autograph.experimental.set_loop_options(
@@ -131,14 +148,31 @@ class Graphs:
             )
             step = first_step + tf.cast(number, tf.int64)
             self.refresh_features(step)
-            batch = self.strategy.run(self.prepare, (next(iterator),))
+            raw = next(iterator)
+            ranges = self._ranges(raw)
+            batch = self.strategy.run(self.prepare, (raw,))
             step_metrics, step_rows, sample = self._global_step(batch, step)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         stacked = metrics.stack()  # [count, metrics, 2]
         named = {name: stacked[:, place] for place, name in enumerate(self._metric_names)}
         # Not stacked: the last batch of a user's data set may be short.
-        return named, tf.ensure_shape(rows.concat(), [None, 6]), sample
+        return named, tf.ensure_shape(rows.concat(), [None, 6]), sample, ranges
+
+    def _ranges(self, raw) -> tf.Tensor:
+        """Returns the pixel ranges of this worker's first replica, [streams, 4]."""
+        images = [self._first(raw[name][0]) for name in self._streams]
+        self._types = [each.dtype.name for each in images]
+        preprocess = self._trainer.network.preprocess
+        return tf.stack([first_batch.pixel_range(each, preprocess) for each in images])
+
+    def _compare_scales(self, ranges: tf.Tensor) -> None:
+        """Warns, after the first steps; to read the data before would move a shuffled one on."""
+        if not self._compared:
+            self._compared = True
+            rows = zip(self._streams, ranges.numpy().tolist(), self._types, strict=True)
+            read = {name: first_batch.Scale(*row, dtype) for name, row, dtype in rows}
+            first_batch.warn_of_scales(self.scales | read)
 
     def _global_step(self, batch, step):
         metrics, rows, sample = self._step(batch, step)

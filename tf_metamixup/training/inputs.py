@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.pipeline import DatasetStream, Stream
-from tf_metamixup.methods.batch import check_images, check_labels
+from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
+from tf_metamixup.training.first_batch import first_batch, reading
 
 
 def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Stream]:
@@ -24,18 +25,7 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
         if data is None:
             by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"
             raise UserError(f"{by} needs `{name}` data, and fit() was given none")
-    shape = trainer.model.input_shape
-    for name in ("labelled", "meta"):
-        if isinstance(given.get(name), tf.data.Dataset):
-            check_pairs(name, given[name].element_spec, shape, trainer.classes)
-    if isinstance(given.get("unlabelled"), tf.data.Dataset):
-        given["unlabelled"] = unlabelled.map(functools.partial(_with_views, len(shape)))
-        images = given["unlabelled"].element_spec[0]
-        check_images("unlabelled", images, shape, views=True)
-    streams = {
-        name: DatasetStream(data) if isinstance(data, tf.data.Dataset) else data
-        for name, data in given.items()
-    }
+    streams = {name: _stream(trainer, name, data) for name, data in given.items()}
     rows, groups = streams["labelled"].batch_size, trainer.row_groups
     if (trainer.policy.mixes or trainer.method.learns_lambda) and rows and rows < 2 * groups:
         raise UserError(
@@ -45,16 +35,13 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
     return streams
 
 
-def check_pairs(name: str, spec, shape: tuple, classes: int) -> None:
-    """Refuses a stream that does not give the images and labels that a model takes.
-
-    Raises:
-        UserError: naming the stream.
-    """
-    if not (isinstance(spec, tuple) and len(spec) == 2):
-        raise UserError(f"the `{name}` data must give pairs (images, labels), and give {spec}")
-    check_images(name, spec[0], shape)
-    check_labels(name, spec[1], classes)
+def _stream(trainer, name: str, data) -> Stream:
+    if isinstance(data, Stream):
+        return data
+    shape, classes = trainer.model.input_shape, trainer.classes
+    if name == "unlabelled":
+        return DatasetStream(unlabelled_dataset(data, shape, classes, trainer.method.views))
+    return DatasetStream(labelled_dataset(name, data, shape, classes))
 
 
 def image_spec(stream: Stream) -> tf.TensorSpec:
@@ -66,9 +53,25 @@ def image_spec(stream: Stream) -> tf.TensorSpec:
 
 def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns all (images, labels) of the meta set that can be sharded evenly to `groups`."""
-    images, labels = stream.whole()
+    with reading("meta"):
+        images, labels = stream.whole()
     rows = len(images) // groups * groups
     return images[:rows], labels[:rows]
+
+
+def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
+    """Raises UserError, naming the stream if it can, where `error` is one of reading the data.
+
+    Args:
+        streams: whose batches were read.
+        error: of a graph that reads them.
+    """
+    if "IteratorGetNext" not in error.message:
+        return
+    for name, stream in streams.items():
+        first_batch(name, stream.pieces(0, range(1), 1))
+    said = error.message.rpartition("\n\n")[2].splitlines()[0]
+    raise UserError(f"the training data cannot be read: {said}") from None
 
 
 def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], first_step: int):
@@ -98,12 +101,3 @@ def padded(images, labels, multiple: int):
     filled = tf.minimum(tf.range(rows + missing), rows - 1)
     real = tf.cast(tf.range(rows + missing) < rows, tf.float32)
     return tf.gather(images, filled), tf.gather(labels, filled), real
-
-
-def _with_views(rank: int, images, labels=None):
-    """Returns unlabelled images with an axis of views, and their labels, -1 where unknown."""
-    if len(images.shape) == rank:
-        images = images[:, None]
-    if labels is None:
-        labels = tf.fill(tf.shape(images)[:1], -1)
-    return images, tf.cast(labels, tf.int64)

@@ -1,5 +1,6 @@
 """The door for those who train with Keras: `compile` and `fit`, whose step is `train_step`."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -7,24 +8,27 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import methods, policies
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.data.pipeline import DatasetStream, order
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import (
-    check_images,
-    check_labels,
     evenly_dealt,
     prepare,
     problems_told,
 )
 from tf_metamixup.methods.method import Method
-from tf_metamixup.models.network import Network, check_model
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.models.network import Network
 from tf_metamixup.policies import Policy
+from tf_metamixup.training.data_checks import check_pair, ensure_shape, labelled_dataset
+from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.step import Recipe, Report, train_step
+from tf_metamixup.training.first_batch import check_values, reading
+from tf_metamixup.training.scale_callback import ScaleCallback
+from tf_metamixup.training.step import Recipe, train_step
 
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
 
@@ -84,7 +88,8 @@ class MixUpModel(keras.Model):
             self._method, self._policy, self._seed = method, policy, seed
             self._classes = model.output_shape[-1]
             self._meta = self._read_meta(meta) if policy.reads_meta else None
-            self._watched = _Watched()
+            self._means = EpochMeans()
+            self._scales = ScaleCallback()
             self._feature_cache = None
             self.built = True
 
@@ -136,12 +141,23 @@ class MixUpModel(keras.Model):
         Raises:
             UserError: data that the model or the step does not take.
         """
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        callbacks = given.get("callbacks")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            given["callbacks"] = [*keras.tree.flatten(callbacks or []), self._scales]
+        elif self._scales not in callbacks.callbacks:
+            callbacks.callbacks.append(self._scales)
+        self._scales.compare(meta=self._meta, validation=given.get("validation_data"))
         with problems_told():
-            return super().fit(*args, **kwargs)
+            history = super().fit(**given)
+        if history.epoch and "loss" not in history.history:
+            raise UserError("the `labelled` data is empty: it gives no batch")
+        return history
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """`step.train_step` on this replica's rows; Keras calls it."""
         x, y = self._pair(*keras.utils.unpack_x_y_sample_weight(data))
+        self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
         raw = {"labelled": (evenly_dealt(x), y)}
@@ -164,7 +180,7 @@ class MixUpModel(keras.Model):
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         # `fit` does not tell a step which share of the run is done; none of what is served asks.
         clock = Clock(step, tf.zeros_like(step), rate, tf.zeros_like(rate))
-        return self._watched.update(train_step(recipe, batch, clock, draws))
+        return self._means.update(train_step(recipe, batch, clock, draws))
 
     def call(self, inputs, training=None):
         """Logits."""
@@ -179,7 +195,7 @@ class MixUpModel(keras.Model):
     def reset_metrics(self) -> None:
         """As Keras has it; `fit` calls it at the beginning of an epoch."""
         super().reset_metrics()
-        self._watched.reset()
+        self._means.reset()
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
         """Saves the model given, without the optimizer."""
@@ -187,16 +203,12 @@ class MixUpModel(keras.Model):
 
     def save_own_variables(self, store) -> None:
         """Saves the feature cache, so that `BackupAndRestore` goes on with features as old."""
-        for place, variable in enumerate(
-            self._feature_cache.variables if self._feature_cache else []
-        ):
+        for place, variable in enumerate(self._cached_variables()):
             store[str(place)] = np.asarray(variable)
 
     def load_own_variables(self, store) -> None:
         """See `save_own_variables`; where nothing was cached, the next step computes it."""
-        for place, variable in enumerate(
-            self._feature_cache.variables if self._feature_cache else []
-        ):
+        for place, variable in enumerate(self._cached_variables()):
             if str(place) in store:
                 variable.assign(np.asarray(store[str(place)]))
 
@@ -210,11 +222,21 @@ class MixUpModel(keras.Model):
                 f"policy {self._policy} needs `meta`: held-out (images, labels) that are not "
                 "trained on"
             )
-        if isinstance(meta, tf.data.Dataset):
-            images, labels = DatasetStream(meta).whole()
+        if isinstance(meta, (tuple, list)) and len(meta) == 2:
+            try:
+                images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"`meta` must be a pair of arrays: {reason(error)}") from error
+            if not images.shape.rank or not len(images):
+                raise UserError("the `meta` data is empty")
+            images, labels = self._pair(images, labels, name="meta")
         else:
-            images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)
-        images, labels = self._pair(images, labels, name="meta")
+            dataset = labelled_dataset(
+                "meta", meta, self.model.input_shape, self._classes, finite=True
+            )
+            with reading("meta"):
+                images, labels = DatasetStream(dataset).whole()
+        check_values("meta", images, labels, self._classes)
         dealt = len(images) // replicas.count() * replicas.count()
         return images[:dealt], labels[:dealt]
 
@@ -242,33 +264,10 @@ class MixUpModel(keras.Model):
             raise UserError(
                 f"the `{name}` data must give pairs (images, labels) of one tensor each"
             )
-        # As keras.datasets and keras.utils.to_categorical have them.
-        if y.dtype.is_integer and y.shape.rank == 2:
-            y = y[:, 0] if y.shape[1] == 1 else tf.cast(y, self.variable_dtype)
-        check_images(name, tf.TensorSpec(x.shape, x.dtype), self.model.input_shape)
-        check_labels(name, tf.TensorSpec(y.shape, y.dtype), self._classes)
-        return x, y
-
-
-class _Watched:
-    """What `fit` logs: means over an epoch. No layer, so that evaluation does not know of it."""
-
-    def __init__(self):
-        self._means = [keras.metrics.Mean(name) for name in ("loss", "lambda_mean", "lambda_move")]
-
-    def update(self, report: Report) -> dict[str, tf.Tensor]:
-        """Takes in a step; the means so far."""
-        total, share = report.metrics["train_loss"]
-        rows = tf.size(report.lambdas.value)
-        values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))
-        for mean, value in zip(self._means, values, strict=True):
-            mean.update_state(tf.reduce_mean(value), sample_weight=rows)
-        return {mean.name: mean.result() for mean in self._means}
-
-    def reset(self) -> None:
-        """Begins an epoch."""
-        for mean in self._means:
-            mean.reset_state()
+        specs = [tf.TensorSpec(each.shape, each.dtype) for each in (x, y)]
+        shapes = check_pair(name, *specs, self.model.input_shape, self._classes)
+        x = ensure_shape(name, "images", x, shapes[0])
+        return x, ensure_shape(name, "labels", y, shapes[1])
 
 
 def _check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:

@@ -8,6 +8,7 @@ import math
 import platform
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -68,7 +69,10 @@ def fit(
     settings: dict[str, Any] | None = None,
     recorded: dict[str, Any] | None = None,
     splits: dict[str, list] | None = None,
+    contents: dict[str, str] | None = None,
     labels_used: int | None = None,
+    dataset: str | None = None,
+    data: Callable[[], str] | None = None,
     **plan,
 ) -> dict[str, Any]:
     """Runs or resumes training in `run_dir`; the content of `result.json`.
@@ -83,12 +87,17 @@ def fit(
         settings: what makes two runs the same; the trainer's hyper-parameters by default.
         recorded: further settings for `config.json` and `result.json`.
         splits: which images the streams are made of, for `splits.json`.
+        contents: checksums by name of all that they were read from, for `data.json`.
         labels_used: number of labels that the run reads, for the record.
+        dataset: what reports call the data, without `settings`; runs on data of two names are
+            never taken together.
+        data: gives a checksum that tells apart data of one name; called at the end.
         **plan: the rest of `Plan`.
     """
     plan = Plan(steps, epoch_steps, **plan)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": plan.epoch_steps}
+        settings |= {"dataset": dataset} if dataset else {}
     workers = trainer.workers
     with contextlib.ExitStack() as stack:
         with workers.together():
@@ -96,16 +105,18 @@ def fit(
             if workers.chief:
                 record = ChiefRecord(graphs.variables, run_dir)
             stack.enter_context(record.held())
-            record.claim(settings, {"recorded": recorded or {}, "versions": versions()}, splits)
+            facts = {"recorded": recorded or {}, "versions": versions()}
+            record.claim(settings, facts, splits, contents)
             progress = record.restore()
         stop = stack.enter_context(listen())
-        workers.check_same(settings=settings | dataclasses.asdict(plan), splits=splits)
+        same = {"settings": settings | dataclasses.asdict(plan), "splits": splits}
+        workers.check_same(**same, contents=contents)
         if workers.count > 1:
             packed = workers.from_chief(record.packed(progress.state["step"]) if progress else b"")
             if packed and not workers.chief:
                 progress = record.unpack(packed)
         config = settings | (recorded or {})
-        run = _Run(trainer, graphs, test, plan, record, progress, config, labels_used)
+        run = _Run(trainer, graphs, test, plan, record, progress, config, labels_used, data)
         with workers.watched():
             return run.go(stop)
 
@@ -113,10 +124,10 @@ def fit(
 class _Run:
     """One sitting of a run."""
 
-    def __init__(self, trainer, graphs, test, plan, record, progress, config, labels_used):
+    def __init__(self, trainer, graphs, test, plan, record, progress, config, labels_used, data):
         self.trainer, self.graphs, self.test = trainer, graphs, test
         self.plan, self.record = plan, record
-        self.config, self.labels_used = config, labels_used
+        self.config, self.labels_used, self.data = config, labels_used, data
         self.workers = trainer.workers
         learns = plan.diagnostics and trainer.policy.reads_meta
         self.diagnostics = Diagnostics(graphs) if learns else None
@@ -223,18 +234,30 @@ class _Run:
 
     def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
-        final = self.step == self.plan.steps
         ends = self.step >= self.plan.last
         evaluate = ends or number % self.plan.evaluate_every == 0
-        extra, evaluation = self._epoch_extra(evaluate=evaluate, between=lambda: self._agree(stop))
+        due = ends or number % self.plan.checkpoint_every == 0
+        if due:
+            # The epoch is still open in it, so that a resumed run makes the evaluation.
+            with stop.deferred():
+                self._save()
+        try:
+            extra, evaluation = self._epoch_extra(
+                evaluate=evaluate, between=lambda: self._agree(stop)
+            )
+        except _NotFiniteError:
+            raise
+        except Exception:
+            self._save()
+            raise
         with stop.deferred():
             entry = self.history.close(extra, evaluation)
             self.record.epoch(self.step, entry)
             if ends or (evaluate and self._worth_a_picture(number)):
                 sample = self.graphs.sample()
                 self.record.pictures(self.step, self.history.last_pairs, evaluation, sample)
-            if final or number % self.plan.checkpoint_every == 0:
-                self._save()
+            if due:
+                self._write_counts()
 
     def _worth_a_picture(self, number: int) -> bool:
         """Whether evaluated epoch `number` is one of about `PICTURES`, evenly over the run."""
@@ -287,13 +310,18 @@ class _Run:
                 "history": self.history.entries,
                 "seconds": self.seconds,
                 "images": self.images,
+                "model": self.trainer.checkpointed_model,
             }
             self.record.checkpoint(self.step, Progress(state, self.history.arrays()))
             self.saved = self.step
-        self.record.lambdas(self.history.lambdas())
-        self._write_evaluation(self.history.evaluation)
+        self._write_counts()
 
-    def _write_evaluation(self, evaluation: Evaluation | None) -> None:
+    def _write_counts(
+        self, evaluation: Evaluation | None = None, *, with_open: bool = False
+    ) -> None:
+        """Writes the lambdas and an evaluation, by default that of the last closed epoch."""
+        self.record.lambdas(self.history.lambdas(with_open=with_open))
+        evaluation = evaluation or self.history.evaluation
         if evaluation is not None:
             self.record.evaluation(evaluation._asdict())
 
@@ -316,6 +344,7 @@ class _Run:
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images / self.seconds, 1) if self.seconds else None,
             "labels_used": self.labels_used,
+            "data": self.data() if self.data and status != "failed" else None,
             "parameters": self.trainer.parameters,
             "method": self.config["method"],
             "policy": self.config["policy"],
@@ -324,8 +353,7 @@ class _Run:
             **more,
         }
         unfinished = len(entries) > len(self.history.entries)
-        self.record.lambdas(self.history.lambdas(with_open=unfinished))
-        self._write_evaluation(evaluation or self.history.evaluation)
+        self._write_counts(evaluation, with_open=unfinished)
         self.record.result(result)
         return result
 

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.models.checks import last_operation
 
 MIXED_BFLOAT16 = "mixed_bfloat16"
 
@@ -33,7 +34,7 @@ def twin(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
         return type(layer).from_config(config)
 
     try:
-        last = _last_operation(model)
+        last = last_operation(model)
         with tf.device("CPU:0"):
             made = keras.models.clone_model(model, clone_function=copied, recursive=True)
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
@@ -51,15 +52,6 @@ def twin(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
     if logits.dtype != returned:
         made = keras.Model(made.inputs[0], keras.ops.cast(logits, returned))
     return made
-
-
-def _last_operation(model: keras.Model) -> keras.Operation:
-    """What gives the model's output, inside of models in the model."""
-    if isinstance(model, keras.Sequential):
-        operation = model.layers[-1]
-    else:
-        operation = model.outputs[0]._keras_history.operation
-    return _last_operation(operation) if isinstance(operation, keras.Model) else operation
 
 
 def _kinds(model: keras.Model) -> list[tuple]:

@@ -21,14 +21,14 @@ SAMPLE = 16
 
 
 class Recipe(NamedTuple):
-    """What stays the same from step to step.
+    """Holds what stays the same from step to step.
 
     Attributes:
         network: the network.
         method: which examples, targets and loss.
         policy: where lambda comes from.
         optimizer: makes the real step; its learning rate is the clock's.
-        weight_decay: coefficient of the coupled L2 gradient, one a weight of the network.
+        weight_decay: coefficient of the coupled L2 gradient, one per weight of the network.
         groups: how many row groups this replica's rows form.
         feature_cache: the meta set's features, for a policy that caches them.
     """
@@ -43,7 +43,7 @@ class Recipe(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a step tells: sums for the metrics, and the mixed rows one by one."""
+    """Reports a step: sums for the metrics, and the mixed rows."""
 
     metrics: dict[str, Ratio]
     examples: Examples
@@ -51,7 +51,7 @@ class Report(NamedTuple):
     lambdas: Lambdas
 
     def sample(self) -> Sample:
-        """Rows from all over this replica's, so that labelled and guessed ones are among them."""
+        """Returns rows from all over this replica's: labelled and guessed ones are among them."""
         rows = tf.shape(self.partner)[0]
         some = tf.minimum(rows, SAMPLE)
         i = tf.range(some) * rows // some
@@ -68,7 +68,10 @@ class Report(NamedTuple):
 
 
 def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Report:
-    """Changes the weights, the moving statistics and the optimizer, each in one line."""
+    """Takes one step of Algorithm 1 or 2 on one replica.
+
+    It changes the weights, the moving statistics and the optimizer, each in one line.
+    """
     network, method = recipe.network, recipe.method
     theta = network.theta
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
@@ -96,7 +99,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
 
 
 def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
-    """(examples, partner of each row, the task of the policy) of this step; changes nothing."""
+    """Returns (examples, partner of each row, the policy's task) of this step; is pure."""
     theta = recipe.network.theta
     # Alg. 2 line 3: targets. The pass is not committed.
     forward = recipe.network.forward(theta, draws)
@@ -106,7 +109,7 @@ def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):
 
 
 def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draws: Draws) -> Task:
-    """The training and the meta loss as functions of the weights (eq. 7 and 9), exact."""
+    """Makes the training and the meta loss as functions of the weights (eq. 7 and 9)."""
     network, method = recipe.network, recipe.method
 
     def inner(theta, lam):

@@ -17,10 +17,13 @@ from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
-from tf_metamixup.methods.batch import problems_told, targets
+from tf_metamixup.methods.batch import pixels, problems_told, targets
 from tf_metamixup.methods.method import Method
-from tf_metamixup.models.network import Network, check_model
-from tf_metamixup.training import inputs, loop, mixed_precision
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.models.network import Network
+from tf_metamixup.runs.fingerprint import fingerprint
+from tf_metamixup.training import first_batch, initial_weights, inputs, loop, mixed_precision
+from tf_metamixup.training.data_checks import labelled_dataset
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.momentum import SGD
 from tf_metamixup.training.step import Recipe
@@ -78,7 +81,13 @@ class Trainer:
         check_model(model)
         self.model = model
         self.classes = model.output_shape[-1]
-        self.class_names = list(class_names or map(str, range(self.classes)))
+        names = range(self.classes) if class_names is None else class_names
+        self.class_names = list(map(str, names))
+        if len(self.class_names) != self.classes:
+            raise UserError(
+                f"class_names has {len(self.class_names)} names, and the model returns "
+                f"{self.classes} logits: give one name per class, in the order of the labels"
+            )
         self.seed = seed
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
@@ -152,6 +161,13 @@ class Trainer:
         return [*self.network.variables, *self.optimizer.variables]
 
     @property
+    def checkpointed_model(self) -> dict[str, Any]:
+        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        place = {id(variable): place for place, variable in enumerate(self.variables)}
+        values = [place[id(variable)] for variable in self.network.evaluated]
+        return {**initial_weights.describe(self.model), "values": values}
+
+    @property
     def steps_taken(self) -> int:
         """How many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
@@ -170,33 +186,52 @@ class Trainer:
     ) -> dict[str, Any]:
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
 
+        A new run starts from the weights that the model has. One Trainer makes one run: another
+        `run_dir` takes a new Trainer.
+
         Args:
-            labelled: a `tf.data.Dataset` of global batches (images, integer labels or
-                probabilities), or one of our streams. It is repeated as often as needed, and a
-                resumed run skips what it has seen, so its order should be a function of a seed.
-            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C],
-                optionally with true labels to watch; for methods that want them.
+            labelled: a `tf.data.Dataset` of global batches (images, labels), or one of our
+                streams. Labels, here and below, are integers [n] or [n, 1], or probabilities or
+                one-hot integers [n, classes]. It is repeated as often as needed, and a resumed run
+                skips what it has seen, so its order should be a function of a seed. Shapes that it
+                leaves open are those of the model's input.
+            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C], as
+                many as the method needs, optionally with true labels to watch, -1 where unknown.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
                 cache features (`meta` by default) take all into memory.
-            test: finite batches (images, labels), evaluated at epoch ends.
+            test: finite batches (images, labels), evaluated at epoch ends; its first batch is
+                also read before the first step.
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
             **plan: see `loop.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`; and `settings`, `labels_used`.
+                `checkpoint_every`; and `settings`, `labels_used`, and `dataset`, a name of the data
+                for reports, which without it tell data apart by the test images alone.
 
         Returns:
             The content of `result.json`.
 
         Raises:
-            UserError: a missing data stream, a run directory of another run, NaN losses, ...
+            UserError: data that is missing or that the model does not take, a run directory of
+                another run, a new run after steps of another one, NaN losses, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
+        initial_weights.check(self, run_dir)
         self._run_dir = run_dir
         epoch_steps = epoch_steps or min(steps, 1000)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
         graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
-        return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        if test is not None:
+            images, labels = first_batch.first_batch("test", self._test_dataset(test))
+            first_batch.check_values("test", images, labels, self.classes)
+            graphs.scales["test"] = first_batch.scale_of(images, self.network.preprocess)
+        if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
+            plan["data"] = lambda: fingerprint(test)
+        try:
+            return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+        finally:
+            if self.steps_taken:
+                initial_weights.remember(self.model)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
         """Test error, loss and calibration of the current weights.
@@ -218,17 +253,18 @@ class Trainer:
             between: called before each batch.
         """
         if self._test is None or self._test[0] is not test:
-            if isinstance(test, tf.data.Dataset):
-                spec = test.element_spec
-                inputs.check_pairs("test", spec, self.model.input_shape, self.classes)
             count = self.strategy.num_replicas_in_sync
-            padded = test.map(
-                lambda x, y: inputs.padded(x, y, count), num_parallel_calls=tf.data.AUTOTUNE
-            )
+
+            def ready(images, labels):
+                # Of one type whatever the labels are, so that one graph evaluates them all.
+                probabilities = targets(labels, self.classes, tf.float32, "test")
+                return inputs.padded(images, probabilities, count)
+
+            padded = self._test_dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
             self._test = test, inputs.distribute(self.strategy, {"test": stream}, 0)
         sums = None
-        for batch in self._test[1]:
+        for batch in first_batch.read("test", self._test[1]):
             if between is not None:
                 between()
             with problems_told():
@@ -293,13 +329,19 @@ class Trainer:
         """
         streams = inputs.collect(self, **data)
         self._image = inputs.image_spec(streams["labelled"])
+        if not self.steps_taken:
+            # The model may have been given other weights since the averages were made.
+            self.network.start_averages()
         return Graphs(self, streams, epoch_steps, steps)
+
+    def _test_dataset(self, data) -> tf.data.Dataset:
+        return labelled_dataset("test", data, self.model.input_shape, self.classes, finite=True)
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):
-            images, labels, real = batch
-            logits = tf.cast(self.network.predict(images), tf.float32)
-            return evaluate(targets(labels, self.classes, logits.dtype), logits, real)
+            images, probabilities, real = batch
+            logits = self.network.infer(pixels(images, self.network, "test"))
+            return evaluate(probabilities, tf.cast(logits, tf.float32), real)
 
         # One by one: several workers reduce no structures.
         return tf.nest.map_structure(

@@ -1,0 +1,207 @@
+"""What all commands share: flags, mistakes in plain words, exit codes."""
+
+import dataclasses
+import os
+import re
+import sys
+import typing
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
+
+from absl import flags
+
+from tf_metamixup import __version__
+from tf_metamixup.config import Config
+from tf_metamixup.core import flagfiles
+from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
+from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
+from tf_metamixup.distribution.startup import start_tensorflow
+
+FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
+
+# What other programs call a flag, and what it is called here.
+ALIASES = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "arch": "architecture",
+    "model": "architecture",
+    "network": "architecture",
+    "data": "dataset",
+    "steps": "max_steps",
+    "gpus": "replicas",
+    "labels": "num_labels",
+    "out": "run_dir",
+    "outputdir": "run_dir",
+    "logdir": "run_dir",
+    "resume": "run_dir",
+}
+
+
+def execute(command: Callable[[list[str]], int]) -> NoReturn:
+    """Runs a command as a program: warnings are lines, and its exit code is the program's."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    sys.exit(command(sys.argv))
+
+
+def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int:
+    """Runs a command and returns its exit code; a user's mistake is one message on stderr.
+
+    Args:
+        parse: reads the command line; what it refuses exits with 2.
+        run: takes what `parse` returned; returns an exit code, None for 0.
+    """
+    try:
+        try:
+            order = parse()
+        except BackendError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        except UserError as error:
+            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
+            return BAD_FLAGS
+        try:
+            return run(order) or FINISHED
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def define_flags(values: flags.FlagValues, names: Collection[str] | None = None) -> None:
+    """Defines a flag for each field of Config, or for those in `names`."""
+    for field in dataclasses.fields(Config):
+        if names is not None and field.name not in names:
+            continue
+        kinds = typing.get_args(field.type) or (field.type,)
+        common = {"flag_values": values, "module_name": field.metadata["group"]}
+        if bool in kinds:
+            flags.DEFINE_boolean(field.name, field.default, field.metadata["help"], **common)
+            continue
+        if field.metadata["choices"]:
+            parser = flags.EnumParser(field.metadata["choices"])
+        elif int in kinds:
+            parser = flags.IntegerParser()
+        elif float in kinds:
+            parser = flags.FloatParser()
+        else:
+            parser = flags.ArgumentParser()
+        common["serializer"] = flags.ArgumentSerializer()
+        flags.DEFINE(parser, field.name, field.default, field.metadata["help"], **common)
+
+
+def config_of(values: flags.FlagValues) -> Config:
+    """Returns the Config that the flags in `values` make, with the defaults of its mode.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
+    names = [field.name for field in dataclasses.fields(Config) if field.name in values]
+    config = Config(**{name: values[name].value for name in names})
+    if config.data_dir is None:
+        config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    return config.resolve()
+
+
+def settle(config: Config) -> Config:
+    """Returns `config` in canonical spelling; TensorFlow starts here, once the flags are read.
+
+    Raises:
+        UserError: an unknown name or option.
+    """
+    start_tensorflow()
+    from tf_metamixup import experiment
+
+    return experiment.canonical(config)
+
+
+class _FlagFiles(flags.FlagValues):
+    """Reads flagfiles, and those named in them, wherever `flagfiles.find` has them."""
+
+    def _get_flag_file_lines(self, filename, parsed_file_stack=None):
+        return super()._get_flag_file_lines(flagfiles.find(filename), parsed_file_stack)
+
+
+def as_typed(text: str, argv: list[str]) -> str:
+    """Returns `text` with the names of commands as in `argv`: `metamixup train`, say."""
+    program, _, command = argv[0].rpartition(" ")
+    if not program.endswith("metamixup") or not command.isalpha():
+        return text
+    renamed = {"main": "train"}
+    return re.sub(
+        r"python -m tf_metamixup\.(\w+)",
+        lambda found: f"{program} {renamed.get(found[1], found[1])}",
+        text,
+    )
+
+
+def read_flags(
+    values: flags.FlagValues, argv: list[str], about: str, *, operands: bool = False
+) -> list[str]:
+    """Gives `values` what the command line says; `--help` and `--version` print and exit.
+
+    Args:
+        values: with flags defined.
+        argv: the command line.
+        about: what the program does.
+        operands: whether there may be more than flags.
+
+    Returns:
+        What is no flag.
+
+    Raises:
+        UserError: an unknown flag, a value of another type, an argument that is not taken.
+    """
+    common = {"flag_values": values, "module_name": "run"}
+    flags.DEFINE_boolean("help", False, "show this", **common)
+    flags.DEFINE_boolean("version", False, "show the version", **common)
+    # absl reads --flagfile and --undefok through flags of these names.
+    flags.DEFINE_string("flagfile", "", "file with one flag a line", **common)
+    flags.DEFINE_string("undefok", "", "flags that may be unknown", **common)
+    try:
+        rest = values([argv[0], *_FlagFiles().read_flags_from_files(argv[1:])])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(_unknown(values, error.flagname)) from None
+    except flags.IllegalFlagValueError as error:
+        raise UserError(_illegal(values, error)) from None
+    except ValueError as error:  # of --noflip=false, or of a flagfile that is no text
+        raise UserError(f"{error}; a switch is written --NAME or --noNAME") from None
+    except flags.Error as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"cannot read the flagfile: {error}") from None
+    if values["version"].value:
+        print(f"tf_metamixup {__version__}")
+        sys.exit(FINISHED)
+    if values["help"].value:
+        print(f"{as_typed(about, argv)}\n{values.get_help()}")
+        sys.exit(FINISHED)
+    if rest and not operands:
+        raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
+    return rest
+
+
+def _unknown(values: flags.FlagValues, name: str) -> str:
+    aliases = {alias: f"--{flag}" for alias, flag in ALIASES.items() if flag in values}
+    meant = aliases.get(plain(name)) or suggest(name, [f"--{flag}" for flag in values], aliases)
+    hint = f"; did you mean {meant}?" if meant else "; --help lists all flags"
+    return f"unknown flag --{name}{hint}".replace("'", "")
+
+
+def _illegal(values: flags.FlagValues, error: flags.IllegalFlagValueError) -> str:
+    """What absl says of a value, in the words of `Config`'s messages."""
+    name = str(error).removeprefix("flag --").partition("=")[0]
+    if name not in values:
+        return str(error)
+    value = str(error).removeprefix(f"flag --{name}=").removesuffix(f": {error.__context__}")
+    parser, kind = values[name].parser, values[name].flag_type()
+    if kind == "bool":
+        return f"--{name}={value} must be true or false: write --{name} or --no{name}"
+    if kind == "string enum":
+        allowed = parser.enum_values
+        told = f"must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
+    else:  # such as "a positive integer"
+        told = f"must be {parser.syntactic_help}"
+    return f"--{name}={value} {told}"

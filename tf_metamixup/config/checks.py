@@ -1,0 +1,82 @@
+"""Checks of settings against each other."""
+
+import dataclasses
+import os
+from typing import Any
+
+from tf_metamixup.core.errors import UserError
+
+
+def check(config: Any) -> None:
+    """Refuses settings that do not go together.
+
+    Raises:
+        UserError: naming the settings, their values and what is allowed.
+    """
+    if config.litert != "none" and not config.export:
+        raise UserError(
+            f"--litert={config.litert} is made of the SavedModel, which --noexport leaves out; "
+            "drop one of them"
+        )
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"--seed={config.seed} must lie in [0, 2**32)")
+    if not 0 < config.learning_rate < float("inf"):
+        raise UserError(f"--learning_rate={config.learning_rate} must be a number above 0")
+    if not 0 <= config.weight_decay < float("inf"):
+        raise UserError(f"--weight_decay={config.weight_decay} must be a number from 0")
+    if not 0 <= config.momentum < 1:
+        raise UserError(f"--momentum={config.momentum} must lie in [0, 1)")
+    if config.mode == "sl" and config.num_labels is not None:
+        raise UserError(
+            f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "
+            "--train_examples to train on fewer images"
+        )
+    if config.mode == "sl" and config.include_labelled:
+        raise UserError("--include_labelled goes with --mode=ssl")
+    replicas = config.replicas or 1
+    if config.jit:
+        check_jit(replicas)
+    if config.batch_size % replicas:
+        raise UserError(
+            f"--batch_size={config.batch_size} is global and must be divisible by "
+            f"--replicas={replicas}"
+        )
+    if config.row_groups and (
+        config.row_groups % replicas or config.batch_size % config.row_groups
+    ):
+        raise UserError(
+            f"--row_groups={config.row_groups} must be a multiple of --replicas={replicas} "
+            f"and divide --batch_size={config.batch_size}"
+        )
+
+
+def with_initial_weights(config: Any) -> Any:
+    """Returns `config` with one spelling of `initial_weights`.
+
+    Raises:
+        UserError: it is empty, or the run directory itself.
+    """
+    if config.initial_weights is None:
+        return config
+    if not config.initial_weights:
+        raise UserError("--initial_weights= is empty; give the --run_dir of another run")
+    folder = os.path.normpath(os.path.expanduser(config.initial_weights))
+    if os.path.realpath(folder) == os.path.realpath(os.path.expanduser(config.run_dir)):
+        raise UserError(
+            f"--initial_weights={config.initial_weights} is the run directory of this run; a new "
+            "run takes another --run_dir"
+        )
+    return dataclasses.replace(config, initial_weights=folder)
+
+
+def check_jit(replicas: int) -> None:
+    """Refuses to compile steps of more than one replica.
+
+    Raises:
+        UserError: there are more.
+    """
+    if replicas > 1:
+        raise UserError(
+            f"jit compiles a step for one device, since XLA takes no variables of several, and "
+            f"there are {replicas} replicas; use one, or leave jit out"
+        )

@@ -1,0 +1,27 @@
+"""Optional dependencies, which an extra of the package installs."""
+
+import contextlib
+from collections.abc import Iterator
+
+from tf_metamixup.core.errors import UserError
+
+
+@contextlib.contextmanager
+def needed(extra: str) -> Iterator[None]:
+    """Runs a block that imports what `extra` installs.
+
+    Args:
+        extra: of pyproject.toml.
+
+    Raises:
+        UserError: a module is not installed; the message says how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "tf_metamixup":
+            raise
+        raise UserError(
+            f"{package} is not installed: pip install 'tf_metamixup[{extra}]'"
+        ) from error

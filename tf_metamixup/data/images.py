@@ -1,0 +1,85 @@
+"""What a data set is to a run: images, labels and names, in memory or in files."""
+
+import dataclasses
+import json
+
+import numpy as np
+
+from tf_metamixup.config import DataInfo
+from tf_metamixup.data.contents import checksum
+from tf_metamixup.data.streamed import Streamed
+
+MAX_BYTES = 8 * 2**30  # of decoded images in memory
+DEFAULT_SIZE = 64  # of images that are not all of one size
+
+
+def fits(count: int, shape: tuple[int, int, int]) -> bool:
+    """Whether `count` decoded images of `shape`, (H, W, C), may be held in memory."""
+    return count * int(np.prod(shape, dtype=np.int64)) <= MAX_BYTES
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InMemory:
+    """Images that are held in memory.
+
+    Attributes:
+        images: uint8 [N, H, W, C].
+        labels: int64 [N].
+        ids: the data set's own names of the examples, where it has them.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: list[str] | None = None
+
+    def __len__(self):
+        return len(self.labels)
+
+    def keep(self, indices: np.ndarray) -> "InMemory":
+        """The images at `indices`, int [n], in that order, without `ids`."""
+        return InMemory(self.images[indices], self.labels[indices])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """A data set.
+
+    Attributes:
+        name: as it was asked for.
+        classes: their names; a label is a position here.
+        image_shape: (H, W, C).
+        flip: whether a mirrored image keeps its class (docs/reproduction.md, point 6).
+        train: the training images.
+        test: the test images.
+        contents: checksums by name of what it was read from (`contents.changes`); by default the
+            labels of both parts.
+    """
+
+    name: str
+    classes: list[str]
+    image_shape: tuple[int, int, int]
+    flip: bool
+    train: InMemory | Streamed
+    test: InMemory | Streamed
+    contents: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """A checksum of a folder's files, since its name says little; None of published data."""
+        if not self.name.startswith("folder:"):
+            return None
+        return checksum(json.dumps(self.contents, sort_keys=True).encode())
+
+    @property
+    def info(self) -> DataInfo:
+        """What settings depend on."""
+        return DataInfo(len(self.classes), len(self.train), self.flip)
+
+    def __post_init__(self):
+        if not self.contents:
+            labels = {split: getattr(self, split).labels for split in ("train", "test")}
+            found = {
+                f"{self.name} {split}, {len(each)} images": checksum(np.ascontiguousarray(each))
+                for split, each in labels.items()
+            }
+            object.__setattr__(self, "contents", found)

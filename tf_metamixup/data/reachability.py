@@ -1,0 +1,38 @@
+"""Whether the host of a download answers."""
+
+import http.client
+import ssl
+import threading
+import urllib.error
+import urllib.request
+
+PATIENCE = 10.0  # seconds that it may take to answer
+
+
+def unreachable(url: str) -> str | None:
+    """Returns why `url` cannot be fetched, or None if it can, within `PATIENCE` seconds."""
+    problem = f"no answer from {url} in {PATIENCE:.0f} s"
+
+    def ask():
+        nonlocal problem
+        # Not HEAD, which some servers refuse; the body is never read. Nor urllib's own name.
+        request = urllib.request.Request(url, headers={"User-Agent": "tf_metamixup"})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE / 2):
+                problem = None
+        except urllib.error.HTTPError as error:
+            problem = f"{url} answers {error.code}"
+        except (OSError, http.client.HTTPException) as error:
+            cause = getattr(error, "reason", error)
+            # It answers. Who downloads checks the certificate, by a list of authorities that may
+            # be longer than this system's.
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                problem = None
+            else:
+                problem = f"{url} cannot be reached ({cause})"
+
+    # In a thread, since looking up a name obeys no time limit of ours.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return problem

@@ -1,0 +1,92 @@
+"""Images that stay in their TFDS files, and how one of them is decoded."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.data import augment, image_files
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Streamed:
+    """Images that stay in their TFDS files.
+
+    Attributes:
+        builder: the prepared TFDS builder (anything with its `as_dataset`).
+        split: its split.
+        labels: int64 [N].
+        image_shape: (H, W, C) that images are decoded to.
+        crop: whether they are ImageNet's JPEGs, which are cropped; others are only resized.
+        ids: none: a million names are worth less than positions.
+    """
+
+    builder: Any
+    split: str
+    labels: np.ndarray
+    image_shape: tuple[int, int, int]
+    crop: bool = False
+    ids: None = None
+
+    def __len__(self):
+        return len(self.labels)
+
+    def encoded(self) -> tf.data.Dataset:
+        """(encoded image, label) of all examples, in the order of `labels`."""
+        examples = examples_of(self.builder, self.split)
+        return examples.map(lambda example: (example["image"], example["label"]))
+
+    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        """One image without augmentation, uint8 [H, W, C]."""
+        if self.crop:
+            return augment.center_crop(encoded, self.image_shape[0])
+        return decode(encoded, self.builder.info.features["image"].shape, self.image_shape)
+
+    def keep(self, indices: np.ndarray) -> "Kept":
+        """The images at `indices`, int [n], in that order, in memory; reads the files once."""
+        with tf.device("CPU:0"):
+            wanted = tf.scatter_nd(indices[:, None], tf.ones(len(indices), tf.bool), [len(self)])
+        found = self.encoded().enumerate().filter(lambda i, _: wanted[i]).as_numpy_iterator()
+        stored = {int(i): encoded for i, (encoded, _) in found}
+        kept = np.array([stored[i] for i in indices.tolist()], object)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Streamed)}
+        return Kept(**fields | {"labels": self.labels[indices]}, kept=kept)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kept(Streamed):
+    """Some of the images of TFDS files, still encoded, in memory.
+
+    Attributes:
+        kept: bytes [N].
+    """
+
+    kept: np.ndarray = None
+
+    def encoded(self) -> tf.data.Dataset:
+        """See `Streamed`."""
+        with tf.device("CPU:0"):
+            kept, labels = tf.constant(self.kept), tf.constant(self.labels)
+        return tf.data.Dataset.range(len(self)).map(lambda i: (kept[i], labels[i]))
+
+
+def examples_of(builder: Any, split: str) -> tf.data.Dataset:
+    """All examples in the order they are stored, images still encoded."""
+    import tensorflow_datasets as tfds  # here, since it takes seconds to import
+
+    return builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+
+
+def decode(encoded: tf.Tensor, stored: Iterable[int | None], shape: tuple) -> tf.Tensor:
+    """uint8 [H, W, C] of one encoded image, resized where `stored` is another shape."""
+    image = tf.io.decode_image(encoded, channels=shape[2], expand_animations=False)
+    if tuple(stored)[:2] != shape[:2]:
+        image = image_files.resize(image, shape[:2])
+    return tf.ensure_shape(image, shape)

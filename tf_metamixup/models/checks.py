@@ -1,0 +1,153 @@
+"""What the step needs of a model, and would otherwise train wrongly without a word."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup.core import keras_backend
+from tf_metamixup.core.errors import UserError
+
+# Names of functions, and of Keras's operations in lower case, without "_".
+_PROBABILITIES = {"softmax", "softmaxv2", "sparsemax", "sigmoid", "hardsigmoid"}
+_FULL = ("float32", "float64")
+# Operations that leave it to the one before them whether a model returns logits.
+_PASSING = {"Identity", "Dropout", "RowDropout", "Flatten", "Reshape", "Cast"}
+
+
+def check_model(model) -> None:
+    """Refuses what the step would train wrongly.
+
+    Args:
+        model: of `Trainer` and `MixUpModel`.
+
+    Raises:
+        UserError: the model is not built or no graph of layers, takes or returns more than one
+            tensor, returns no logits, computes in several precisions or in half precision, or has
+            losses of its own; Keras does not run on TensorFlow.
+    """
+    keras_backend.require_tensorflow()
+    if not isinstance(model, keras.Model):
+        raise UserError(
+            f"the model must be a built keras.Model, and it is a {type(model).__name__}"
+        )
+    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+        raise UserError(
+            f"the model {model.name!r} is a subclass of keras.Model, and the step needs a graph of "
+            "layers; wrap it: image = keras.Input(shape); keras.Model(image, model(image))"
+        )
+    if not model.built or not model.trainable_variables:
+        raise UserError("the model must be a built keras.Model with trainable variables")
+    _check_shapes(model)
+    _check_precision(model)
+    _check_logits(model)
+    if model.losses:
+        raise UserError(
+            "the model has losses of its own (regularizers or add_loss), which the step does not "
+            "read; build it without them and use weight_decay"
+        )
+
+
+def _check_shapes(model: keras.Model) -> None:
+    if len(model.inputs) != 1:
+        raise UserError(
+            f"the model must take one tensor of images, and {model.name!r} takes "
+            f"{len(model.inputs)}"
+        )
+    returned = model.compute_output_spec(model.inputs[0])
+    shape = getattr(returned, "shape", None)
+    if shape is None or len(shape) != 2 or shape[1] is None:
+        raise UserError(
+            "the model must return logits [rows, classes], and it returns "
+            f"{shape or type(returned).__name__}; of a network without a classifier, pool the "
+            "features and add a Dense layer"
+        )
+    if shape[1] < 2:
+        raise UserError(
+            "the model must return one logit per class, and it returns one number per image; for "
+            "two classes end it in Dense(2) without an activation"
+        )
+
+
+def _check_precision(model: keras.Model) -> None:
+    """Requires one precision, which is also that of models that the step makes of the layers."""
+    general = keras.config.dtype_policy()
+    policies = {"Keras's global dtype policy": general} | {
+        f"the dtype policy of the layer {layer.name!r}": layer.dtype_policy
+        for layer in model._flatten_layers()
+        if not isinstance(layer, keras.layers.InputLayer)
+    }
+    whole = general.variable_dtype
+    for what, policy in policies.items():
+        types = {policy.compute_dtype, policy.variable_dtype}
+        if {each for each in types if "float" in each} - {whole} or whole not in _FULL:
+            raise UserError(
+                f"{what} is {policy.name!r}: a model must be float32 (or float64) throughout, as "
+                "Keras's global policy must be; call keras.config.set_dtype_policy('float32') "
+                "before building it (tmm.Trainer then takes mixed_bfloat16=True)"
+            )
+
+
+def _check_logits(model: keras.Model) -> None:
+    last = last_operation(model, passing=_PASSING)
+    kind = _probabilities(last)
+    if kind is None and not _known(last) and _looks_like_probabilities(model):
+        kind = "softmax or sigmoid"
+    if kind is not None:
+        raise UserError(
+            f"the model ends in a {kind} (layer {last.name!r}), but the losses take logits; build "
+            "it without one, so that it ends in a Dense layer with one logit per class (in "
+            "keras.applications: classifier_activation=None)"
+        )
+
+
+def last_operation(model: keras.Model, passing=()) -> keras.Operation:
+    """Returns what gives the model's output, inside of models in the model.
+
+    Args:
+        model: functional or sequential.
+        passing: names of types of operations that are passed over, to the one before them.
+    """
+    tensor = model.outputs[0]
+    while True:
+        history = tensor._keras_history
+        operation = history.operation
+        linear = getattr(operation, "activation", None) is keras.activations.linear
+        passed = isinstance(operation, keras.layers.Activation) and linear
+        if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+            tensor = operation.outputs[history.tensor_index]
+        elif passing and (passed or type(operation).__name__ in passing):
+            tensor = operation._inbound_nodes[history.node_index].input_tensors[0]
+        else:
+            return operation
+
+
+def _probabilities(operation: keras.Operation) -> str | None:
+    """The name of the function that makes probabilities, where `operation` is such a one."""
+    functions = (getattr(operation, name, None) for name in ("activation", "function"))
+    for each in (*functions, type(operation)):
+        # An activation may be a layer too.
+        name = getattr(each, "__name__", type(each).__name__).lower()
+        if name.replace("_", "") in _PROBABILITIES:
+            return name.removesuffix("_v2")
+    return None
+
+
+def _known(operation: keras.Operation) -> bool:
+    """Whether it is clear from outside what `operation` does."""
+    activation = getattr(operation, "activation", None)
+    functions = [type(operation), *([activation] if callable(activation) else [])]
+    keras_has = all((each.__module__ or "").startswith("keras.") for each in functions)
+    return keras_has and not isinstance(operation, keras.layers.Lambda)
+
+
+def _looks_like_probabilities(model: keras.Model) -> bool:
+    """Whether noise gives numbers that sum to 1, or that lie in [0, 1] where there is a sigmoid."""
+    shape = model.inputs[0].shape[1:]
+    if None in shape:
+        return False
+    noise = 100 * tf.random.stateless_normal([4, *shape], [0, 0])
+    outputs = np.asarray(model(tf.cast(noise, model.inputs[0].dtype), training=False))
+    if not ((outputs >= 0) & (outputs <= 1)).all():
+        return False
+    sums = np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+    return sums or any(_probabilities(layer) for layer in model._flatten_layers())

@@ -1,0 +1,27 @@
+"""What Keras's `fit` logs of the steps of an epoch."""
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup.training.step import Report
+
+
+class EpochMeans:
+    """Means over an epoch. No layer, so that Keras's evaluation does not know of it."""
+
+    def __init__(self):
+        self._means = [keras.metrics.Mean(name) for name in ("loss", "lambda_mean", "lambda_move")]
+
+    def update(self, report: Report) -> dict[str, tf.Tensor]:
+        """Takes in a step; the means so far."""
+        total, share = report.metrics["train_loss"]
+        rows = tf.size(report.lambdas.value)
+        values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))
+        for mean, value in zip(self._means, values, strict=True):
+            mean.update_state(tf.reduce_mean(value), sample_weight=rows)
+        return {mean.name: mean.result() for mean in self._means}
+
+    def reset(self) -> None:
+        """Begins an epoch."""
+        for mean in self._means:
+            mean.reset_state()

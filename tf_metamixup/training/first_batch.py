@@ -1,0 +1,149 @@
+"""What the first batch of a stream tells: whether there is one, its values, its scale.
+
+Later batches are checked within the graph; see `methods.batch`.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.methods.batch import check_rows, finite, problems_told, targets
+
+# Times the span of the training images. Standardised ones span about 5, those in [0, 1] 1.
+_ANOTHER_SCALE = 8
+# Images that a scale is taken of.
+_SOME = 64
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Raises UserError with the stream's name for what goes wrong where its data is read."""
+    try:
+        with problems_told():
+            yield
+    except tf.errors.OpError as error:
+        raise UserError(f"the `{name}` data cannot be read: {reason(error)}") from error
+
+
+def read(name: str, batches: Iterable) -> Iterator[Any]:
+    """Yields the batches of a stream.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    iterator = iter(batches)
+    while True:
+        with reading(name):
+            batch = next(iterator, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def first_batch(name: str, batches: Iterable) -> Any:
+    """Returns the first of a stream's batches, which begin anew for whoever reads them next.
+
+    Raises:
+        UserError: there is none, it has no rows, or it cannot be read.
+    """
+    first = next(read(name, batches), None)
+    if first is None or not len(tf.nest.flatten(first)[0]):
+        raise UserError(
+            f"the `{name}` data is empty, or cannot be read a second time: it gives no batch "
+            "(from_generator takes a function that makes a new generator for each pass)"
+        )
+    return first
+
+
+def check_values(name: str, images: tf.Tensor, labels: tf.Tensor, classes: int) -> None:
+    """Refuses pixels that are not numbers and labels that are not classes or probabilities.
+
+    Raises:
+        UserError: as said, with the stream's name.
+    """
+
+    def checked(images, labels):
+        check_rows(images, labels, name)
+        if images.dtype.is_floating:
+            images = finite(images, "a pixel", name)
+        return images, targets(labels, classes, tf.float32, name)
+
+    # In a graph, since there the messages are those of later batches.
+    first_batch(name, tf.data.Dataset.from_tensors((images, labels)).map(checked))
+
+
+class Scale(NamedTuple):
+    """Between which values the pixels of some images lie.
+
+    Attributes:
+        low: the least value, as the images are stored.
+        high: the largest.
+        seen_low: the least value that the model takes.
+        seen_high: the largest.
+        dtype: of the stored images.
+    """
+
+    low: float
+    high: float
+    seen_low: float
+    seen_high: float
+    dtype: str
+
+    @property
+    def span(self) -> float:
+        """How far the values lie apart for the model."""
+        return self.seen_high - self.seen_low
+
+    @property
+    def signed(self) -> bool:
+        """Whether the stored values are negative in earnest."""
+        return self.low < -0.05 * (self.high - self.low)
+
+    def __str__(self):
+        return f"{self.low:.4g} to {self.high:.4g} ({self.dtype})"
+
+
+def pixel_range(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Returns the first four fields of a `Scale`, float32 [4], of some of `images`.
+
+    Args:
+        images: of any shape, as they are stored.
+        preprocess: stored images -> what the model takes.
+    """
+    images = images[:_SOME]
+    both = [tf.cast(each, tf.float32) for each in (images, preprocess(images))]
+    return tf.stack([end(each) for each in both for end in (tf.reduce_min, tf.reduce_max)])
+
+
+def scale_of(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Scale:
+    """Returns the scale of images; see `pixel_range`."""
+    return Scale(*pixel_range(images, preprocess).numpy().tolist(), images.dtype.name)
+
+
+def warn_of_scales(scales: Mapping[str, Scale]) -> None:
+    """Warns where the images of another stream have another scale than the labelled ones.
+
+    Args:
+        scales: by the stream's name, "labelled" among them.
+    """
+    trained = scales["labelled"]
+    for name, scale in scales.items():
+        if _differ(trained, scale):
+            warnings.warn(
+                f"the `{name}` images range from {scale} and the `labelled` images from {trained}: "
+                "the network cannot treat them alike; bring all data to one scale",
+                stacklevel=2,
+            )
+
+
+def _differ(one: Scale, other: Scale) -> bool:
+    least, most = sorted((one.span, other.span))
+    if least == 0:  # of one colour
+        return False
+    # Such as [-1, 1] and [0, 1], which span nearly the same.
+    another_sign = one.signed != other.signed and max(one.low, other.low) >= 0
+    return most > _ANOTHER_SCALE * least or another_sign

@@ -1,0 +1,130 @@
+"""The weights that a run starts from: those of its model, or those that another run ended with."""
+
+import io
+import os
+import pathlib
+import warnings
+import weakref
+from typing import Any
+
+import keras
+import numpy as np
+
+from tf_metamixup import models
+from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs.checkpoints import read_model
+from tf_metamixup.runs.directory import has_begun, read_json
+
+# What training left in the first variable of a model, by model.
+_left: weakref.WeakKeyDictionary[keras.Model, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def check(trainer, run_dir: str | os.PathLike) -> None:
+    """Refuses a run that would start from step 0 with what is left of another one.
+
+    A run directory that holds a checkpoint or a result has weights of its own.
+
+    Args:
+        trainer: its model's weights are the initial ones; a model that another `Trainer` left so
+            is allowed, with a warning.
+        run_dir: the run's folder.
+
+    Raises:
+        UserError: `trainer` has taken steps, or the weights are not finite.
+    """
+    with trainer.workers.together():
+        if not trainer.workers.chief or has_begun(run_dir):
+            return
+        if trainer.steps_taken:
+            raise UserError(
+                f"this Trainer has taken {trainer.steps_taken} steps, and run_dir={run_dir} holds "
+                "no checkpoint to resume: build a new Trainer for a new run, of a newly built "
+                "model, or of this one to start from its weights; or keep the run_dir of the steps "
+                "taken to continue them"
+            )
+        if not all(np.isfinite(np.asarray(v)).all() for v in trainer.model.weights):
+            raise UserError(
+                "the model's weights are not finite before the first step, as a run that diverged "
+                "leaves them: build the model anew"
+            )
+        left = _left.get(trainer.model)
+        if left is not None and np.array_equal(left, _first(trainer.model)):
+            warnings.warn(
+                "the model was trained by another Trainer, and this run starts from the weights "
+                "that it left; to compare runs, build the model anew for each",
+                stacklevel=3,
+            )
+
+
+def remember(model: keras.Model) -> None:
+    """Lets `check` recognize the weights that `model` has now as trained."""
+    _left[model] = _first(model)
+
+
+def load(trainer, config: Config) -> None:
+    """Gives the model of a new run the weights of `config.initial_weights`.
+
+    They are those that the other run evaluates: averaged ones where its method does, and
+    BatchNorm's moving statistics. A run that has begun keeps its own, and the other one may be
+    gone. Of several workers the chief reads them.
+
+    Raises:
+        UserError: there is no such run, no whole checkpoint in it, or another network.
+    """
+    values = io.BytesIO()
+    with trainer.workers.together():
+        if trainer.workers.chief and not has_begun(config.run_dir):
+            np.savez(values, *_read(trainer.model, config))
+    values = trainer.workers.from_chief(values.getvalue())
+    if values:
+        with np.load(io.BytesIO(values), allow_pickle=False) as arrays:
+            trainer.model.set_weights(list(arrays.values()))
+
+
+def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
+    """The values of `model.weights` in the newest checkpoint of the run."""
+    folder = pathlib.Path(config.initial_weights)
+    flag = f"--initial_weights={config.initial_weights}"
+    theirs = read_json(folder / "config.json") if folder.is_dir() else None
+    if theirs is None:
+        raise UserError(
+            f"{flag} is not a run directory: there is no {folder / 'config.json'}; give the "
+            "--run_dir of a run"
+        )
+    try:
+        network, values = read_model(folder / "checkpoints")
+    except UserError as error:
+        raise UserError(f"{flag}: {error}") from error
+    their_architecture = theirs.get("settings", {}).get("architecture")
+    there = _describe(their_architecture, network)
+    here = _describe(config.architecture, describe(model))
+    # Options may differ that change no weight, such as dropout.
+    same_family = their_architecture is None or _family(their_architecture) == _family(
+        config.architecture
+    )
+    same_shapes = [value.shape for value in values] == [tuple(v.shape) for v in model.weights]
+    if not same_family or not same_shapes or network != describe(model):
+        raise UserError(
+            f"{flag} holds the weights of {there}, and this run has {here}; take the architecture "
+            "and the data of the same shape and classes, or leave the flag out"
+        )
+    return values
+
+
+def describe(model: keras.Model) -> dict[str, Any]:
+    """What a checkpoint records of its model: the image shape and the number of classes."""
+    return {"image_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1]}
+
+
+def _describe(architecture: str | None, network: dict[str, Any]) -> str:
+    shape = "x".join(map(str, network["image_shape"]))
+    return f"{architecture or 'a model'} for images {shape} and {network['classes']} classes"
+
+
+def _family(architecture: str) -> str:
+    return models.parse(architecture).name
+
+
+def _first(model: keras.Model) -> np.ndarray:
+    return np.asarray(model.trainable_variables[0]).copy()

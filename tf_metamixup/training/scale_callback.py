@@ -1,0 +1,69 @@
+"""Compares, within Keras's `fit`, the scale of the training images with that of other images.
+
+The training data is read by Keras alone: to look at a first batch would move a shuffled data set on
+to its next order. So the step notes the range of the images that it is given.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup.training.first_batch import (
+    Scale,
+    first_batch,
+    pixel_range,
+    scale_of,
+    warn_of_scales,
+)
+
+
+class ScaleCallback(keras.callbacks.Callback):
+    """Warns after the first steps of `fit`; see `first_batch.warn_of_scales`.
+
+    Made in the scope of the model's strategy.
+    """
+
+    def __init__(self):
+        super().__init__()
+        # Every replica has images of the same scale.
+        self._range = keras.Variable(
+            tf.zeros([4]), trainable=False, aggregation="only_first_replica", name="pixel_range"
+        )
+        self._dtype = ""
+        self._others: dict[str, Scale] = {}
+
+    def observe(self, images: tf.Tensor) -> None:
+        """Notes the range of a step's images, within its graph."""
+        self._dtype = images.dtype.name
+        self._range.assign(tf.cast(pixel_range(images, tf.identity), self._range.dtype))
+
+    def compare(self, **others: Any) -> None:
+        """Sets what the next `fit` compares with: images or (images, labels), by a stream's name.
+
+        Args:
+            **others: arrays, data sets or None; anything else is left out.
+        """
+        images = {name: _some_images(name, data) for name, data in others.items()}
+        self._others = {name: _scale(each) for name, each in images.items() if each is not None}
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Warns once; Keras calls it."""
+        del batch, logs
+        if self._others:
+            ends = tf.convert_to_tensor(self._range).numpy().tolist()
+            warn_of_scales({"labelled": Scale(*ends, self._dtype), **self._others})
+            self._others = {}
+
+
+def _some_images(name: str, data: Any) -> tf.Tensor | None:
+    if isinstance(data, tf.data.Dataset):
+        data = first_batch(name, data)
+    elif isinstance(data, keras.utils.PyDataset):
+        data = data[0]
+    images = data[0] if isinstance(data, (tuple, list)) else data
+    return tf.convert_to_tensor(images) if hasattr(images, "shape") else None
+
+
+def _scale(images: tf.Tensor) -> Scale:
+    return scale_of(images, tf.identity)
