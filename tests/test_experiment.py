@@ -1,11 +1,14 @@
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.experiment import make_schedule, rebuild
+from tf_metamixup.experiment import assemble, make_schedule, rebuild
 
 
 @pytest.mark.parametrize(("epochs", "epoch_steps"), [(200, 455), (10, 1)])
@@ -36,6 +39,49 @@ def test_late_is_a_fifth_from_80_percent_on():
 
 def test_constant_stays():
     assert make_schedule(Config(schedule="constant").resolve(), 100) == 0.1
+
+
+def test_a_warm_up_begins_with_a_small_share_of_the_rate():
+    config = Config(warmup_steps=100, schedule="constant").resolve()
+    schedule = make_schedule(config, 1000)
+    rates = [float(schedule(step)) for step in (0, 49, 99, 999)]
+    assert rates == pytest.approx([0.001, 0.05, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, 100),
+        ({"warmup_steps": 0}, 0),
+        ({"warmup_steps": 7}, 7),
+        ({"architecture": "cnn3(width=2, batch_norm=True)"}, 0),
+        ({"architecture": "wrn(depth=10, width=1)"}, 0),
+    ],
+)
+def test_networks_without_normalization_warm_up_by_default(settings, steps):
+    config = Config(**{"architecture": "cnn3(width=2)", "policy": "none"} | settings)
+    assembly = assemble(config.resolve(), tf.distribute.get_strategy())
+    assert assembly.config.warmup_steps == steps
+    rate = 0.1 / (steps or 1)
+    assert float(assembly.trainer.learning_rate(0)) == pytest.approx(rate)
+
+
+def losses_of(seed, **settings):
+    """The losses of 60 steps on digits, of a network that is wide for them."""
+    config = Config(policy="none", architecture="cnn3(width=64)", batch_size=50, seed=seed)
+    config = dataclasses.replace(config, **settings).resolve()
+    assembly = assemble(config, tf.distribute.get_strategy())
+    return assembly.graphs.train(assembly.graphs.batches(0), 0, 60)[1]
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_network_without_normalization_learns_at_the_papers_rate(seed):
+    assert losses_of(seed)[-20:].mean() < 1
+
+
+def test_without_a_warm_up_it_dies():
+    """The literal setting: the loss is that of a guess among ten classes."""
+    assert losses_of(0, warmup_steps=0)[-20:].mean() == pytest.approx(np.log(10), abs=0.05)
 
 
 def result_of(folder):

@@ -1,8 +1,17 @@
+import json
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_metamixup.core.schedules import falling_threshold, linear_ramp, sigmoid_ramp
+from tf_metamixup.core.schedules import (
+    WarmUp,
+    falling_threshold,
+    linear_ramp,
+    sigmoid_ramp,
+    warm_up,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +35,20 @@ def test_ramps_rise_to_one_over_their_share_of_the_run():
 @pytest.mark.parametrize("ramp", [linear_ramp, sigmoid_ramp])
 def test_a_ramp_of_no_length_is_over_at_once(ramp):
     assert ramp(0.0, tf.constant([0.0, 0.5])).numpy() == pytest.approx([1, 1])
+
+
+def test_a_warm_up_rises_linearly_and_reaches_the_whole_rate():
+    rates = [float(WarmUp(0.1, 4)(step)) for step in range(6)]
+    assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1])
+
+
+def test_a_warm_up_follows_the_schedule_that_it_is_given():
+    cosine = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    warmed = WarmUp(cosine, 4)
+    for step, share in [(0, 0.25), (2, 0.75), (3, 1), (7, 1), (10, 1)]:
+        assert float(warmed(step)) == pytest.approx(share * float(cosine(step)))
+    assert json.loads(json.dumps(warmed.get_config()))["warmup_steps"] == 4
+
+
+def test_no_steps_of_warm_up_leave_the_rate_as_it_is():
+    assert warm_up(0.1, 0) == 0.1

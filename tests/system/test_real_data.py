@@ -5,6 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
+
+from tf_metamixup.config import Config
+from tf_metamixup.experiment import assemble
 
 pytestmark = pytest.mark.slow
 
@@ -39,3 +43,16 @@ def test_semi_supervised_metamixup_steps_on_cifar10(real_data, tmp_path):
     assert result["status"] == "stopped"
     assert result["labels_used"] == 4500
     assert 0 < result["test_error"] <= 100
+
+
+@pytest.mark.parametrize(
+    ("policy", "seed", "most"),
+    [*(("none", seed, 1) for seed in (1, 2, 5, 6)), *(("beta", seed, 1.7) for seed in (1, 6))],
+)
+def test_the_seeds_on_which_cnn3_died_learn_fashion_mnist(real_data, policy, seed, most):
+    """Without a warm-up they end in NaN or at ln(10) = 2.303."""
+    config = Config(dataset="fashion_mnist", data_dir=real_data, policy=policy, seed=seed)
+    run = assemble(config.resolve(), tf.distribute.get_strategy())
+    assert run.config.architecture == "cnn3"
+    losses = run.graphs.train(run.graphs.batches(0), 0, 120)[1]
+    assert losses[-20:].mean() < most

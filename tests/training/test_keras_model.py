@@ -38,6 +38,7 @@ def mixing(policy="meta", method="supervised", *, replicas=1, model=network, **o
 def compiled(*arguments, optimizer="sgd", loss=SPARSE, metrics=None, steps=1, **options):
     model = mixing(*arguments, **options)
     with model.distribute_strategy.scope():
+        optimizer = optimizer() if callable(optimizer) else optimizer
         model.compile(optimizer, loss, metrics, steps_per_execution=steps)
     return model
 
@@ -223,3 +224,33 @@ def test_what_the_step_does_not_do_is_refused_by_compile(options, told):
 def test_data_that_the_step_does_not_take_are_told(data, options, told):
     with pytest.raises(UserError, match=told):
         compiled("none", model=tiny.unnamed).fit(*data, verbose=0, **options)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_diverges_is_told_at_once_and_raw_pixels_by_their_range(replicas, raw):
+    images = 127.5 * (TRAIN[0] + 1) if raw else TRAIN[0]
+    model = compiled(
+        "none",
+        optimizer=lambda: keras.optimizers.SGD(1e38),
+        model=tiny.unnamed,
+        replicas=replicas,
+    )
+    with pytest.raises(UserError, match=r"not finite at step [12].*lower learning rate") as raised:
+        model.fit(images, TRAIN[1], batch_size=24, epochs=3, verbose=0)
+    assert "\n" not in str(raised.value)
+    assert ("values from 0 to 2" in str(raised.value)) is raw
+
+
+def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once():
+    def dead():
+        model = tiny.unnamed()
+        model.set_weights([0 * value for value in model.get_weights()])
+        return model
+
+    model = compiled("none", optimizer=keras.optimizers.SGD(1e-9), model=dead)
+    with pytest.warns(UserWarning, match=r"does not learn.*ln\(3\).*scale them") as told:
+        # Epochs of few steps are looked at together; arguments may go by their place.
+        images, stop = 127.5 * (TRAIN[0] + 1), keras.callbacks.TerminateOnNaN()
+        model.fit(images, TRAIN[1], 1, 7, 0, [stop], 0.0)
+    assert len([each for each in told if "does not learn" in str(each.message)]) == 1

@@ -78,6 +78,12 @@ class Device:
     def sample(self):
         return None
 
+    def is_finite(self):
+        return bool(np.isfinite(self.variables[0].numpy()).all())
+
+    def image_range(self):
+        return -1.0, 1.0
+
 
 def fit(run_dir, *, device=None, **plan):
     device = device or Device()
@@ -292,6 +298,54 @@ def test_weights_that_are_not_finite_when_a_signal_comes_are_not_saved_either(tm
     device = Device(trained=trained)
     with pytest.raises(UserError, match="the weights are not finite after step 8"):
         fit(tmp_path, device=device)
+
+
+def test_weights_that_are_not_finite_are_told_as_often_as_losses_are_read(tmp_path):
+    """Long before an epoch ends, and though the losses are finite."""
+    device = Device()
+    train = device.train
+
+    def harmed(*args):
+        outcome = train(*args)
+        device.variables[0].assign([1, 1, np.nan, 1])
+        return outcome
+
+    device.train = harmed
+    with pytest.raises(UserError, match="the weights are not finite after step 1; there is no"):
+        fit(tmp_path, device=device)
+
+
+class Guessing(Device):
+    """Its loss is `share` of that of a guess."""
+
+    share = 1.0
+
+    def train(self, iterator, first_step, count):
+        _, losses, rows = super().train(iterator, first_step, count)
+        losses = np.full(count, self.share * np.log(self.classes))
+        return {"train_loss": np.column_stack([losses, losses * 0 + 1])}, losses, rows
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"steps": 110, "epoch_steps": 55},
+        {"steps": 60, "epoch_steps": 20},
+        {"steps": 500, "epoch_steps": 500, "max_steps": 60},
+    ],
+    ids=["at an epoch's end", "of short epochs together", "where max_steps stops"],
+)
+def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once(tmp_path, plan):
+    with pytest.warns(UserWarning, match=r"ln\(3\) = 1.099.*learning rate.*warmup_steps") as told:
+        fit(tmp_path, device=Guessing(), log_every=50, **plan)
+    assert len([each for each in told if "does not learn" in str(each.message)]) == 1
+
+
+def test_a_loss_below_that_of_a_guess_is_not_warned_of(tmp_path, recwarn):
+    device = Guessing()
+    device.share = 0.9
+    fit(tmp_path, device=device, steps=60, epoch_steps=60, log_every=50)
+    assert not [each for each in recwarn if "does not learn" in str(each.message)]
 
 
 def test_a_run_of_other_settings_is_refused_before_anything_is_written(tmp_path):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import scale
 from tf_metamixup.runs import results
 from tf_metamixup.training.diagnostics import Diagnostics
 
@@ -345,3 +346,32 @@ def test_runs_on_other_own_data_are_not_taken_together(tmp_path):
     assert [sorted(row.seeds) for row in rows] == [[0, 1], [2], [3]]
     assert rows[2].data == "photos"
     assert len({row.data for row in rows}) == 3
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_variable_that_is_not_finite_is_noticed(replicas):
+    trainer = tiny.trainer("supervised", "none", replicas=replicas, model=tiny.unnamed)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert graphs.is_finite()
+    for variable in (trainer.model.variables[0], trainer.optimizer.variables[-1]):
+        value = np.asarray(variable)
+        variable.assign(np.full(value.shape, np.nan))
+        assert not graphs.is_finite()
+        variable.assign(value)
+    assert graphs.is_finite()
+
+
+@pytest.mark.parametrize(
+    ("kind", "preprocess", "named"),
+    [(np.float32, None, True), (np.uint8, None, True), (np.uint8, scale, False)],
+    ids=["raw floats", "raw integers", "scaled by preprocess"],
+)
+def test_what_diverges_on_raw_pixels_names_their_range(tmp_path, kind, preprocess, named):
+    images, labels = tiny.images(16)
+    trainer = tiny.trainer(
+        *("supervised", "none"), preprocess=preprocess, model=tiny.unnamed, learning_rate=1e38
+    )
+    with pytest.raises(UserError, match=r"step [12]; there is no.*lower learning rate") as raised:
+        trainer.fit(own(images.astype(kind), labels, 16), steps=3, run_dir=tmp_path)
+    told = f"values from {images.min()} to {images.max()}: scale them"
+    assert (told in str(raised.value)) is named

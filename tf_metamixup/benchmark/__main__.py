@@ -110,14 +110,17 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     """Trains and measures; returns the content of the JSON file."""
     from tf_metamixup import models
     from tf_metamixup.benchmark import gradients, keras_fit, workload
+    from tf_metamixup.core.schedules import warm_up
     from tf_metamixup.distribution.strategy import local_strategy
-    from tf_metamixup.training import loop
+    from tf_metamixup.experiment import default_warmup
+    from tf_metamixup.runs.recorder import versions
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     strategy = local_strategy(1)
     work = workload.make(config, strategy)
-    rate, prepared = work.config.learning_rate, work.prepared
+    rate = warm_up(work.config.learning_rate, default_warmup(work.model))
+    prepared = work.prepared
     trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
     gradients.train(trained[REFERENCE], plan.steps)
     cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), plan)
@@ -149,7 +152,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
             "policies": {"plain": PLAIN, **ESTIMATORS},
             "device": timing.describe(timing.device_name(strategy)),
         },
-        "versions": loop.versions(),
+        "versions": versions(),
     }
 
 

@@ -24,12 +24,12 @@ class Workload(NamedTuple):
     model: Any
     preprocess: Any
 
-    def graphs(self, policy: str, learning_rate: float, steps: int):
+    def graphs(self, policy: str, learning_rate, steps: int):
         """Returns what training the model with `policy` needs; see `Trainer.graphs`.
 
         Args:
             policy: where lambda comes from.
-            learning_rate: eta.
+            learning_rate: eta, or a schedule of it.
             steps: of the run that it believes to be in.
         """
         import tf_metamixup as tmm

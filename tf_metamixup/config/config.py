@@ -108,6 +108,14 @@ class Config:
         "epochs), late (a fifth after 80 %, Oliver et al. 2018) or constant",
         choices=("cosine", "steps", "late", "constant"),
     )
+    # IV.B names no warm-up: 0 is its letter.
+    warmup_steps: int | None = setting(
+        None,
+        "training",
+        "steps over which the learning rate rises linearly; by default 100 for networks without "
+        "normalization layers, else 0",
+        at_least=0,
+    )
     optimizer: str = setting(
         "sgd",
         "training",

@@ -1,7 +1,8 @@
 """What changes as training goes on: the clock, and schedules that are functions of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 
@@ -19,6 +20,42 @@ class Clock(NamedTuple):
     epoch: tf.Tensor
     learning_rate: tf.Tensor
     progress: tf.Tensor
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises a learning rate linearly over the first steps (Goyal et al. 2017).
+
+    The rate of step t is min(1, (t + 1) / warmup_steps) times what it would be without.
+
+    Args:
+        learning_rate: a number, or a Keras schedule of the step.
+        warmup_steps: steps until the whole rate is reached, at least 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        warmup_steps: int,
+    ):
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+
+    def __call__(self, step):
+        """Returns the rate of `step`, counted from 0: a float32 scalar."""
+        rate = self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate
+        share = tf.minimum(1.0, (tf.cast(step, tf.float32) + 1) / self.warmup_steps)
+        return tf.cast(rate, tf.float32) * share
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments as JSON has them."""
+        rate = self.learning_rate
+        if callable(rate):
+            rate = keras.optimizers.schedules.serialize(rate)
+        return {"learning_rate": rate, "warmup_steps": self.warmup_steps}
+
+
+def warm_up(learning_rate, warmup_steps: int):
+    """Returns a `WarmUp`, or the number or schedule as it is where there are no steps of it."""
+    return WarmUp(learning_rate, warmup_steps) if warmup_steps else learning_rate
 
 
 def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models.network import Network
@@ -132,11 +133,11 @@ def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
 
 @contextlib.contextmanager
 def problems_told() -> Iterator[None]:
-    """Raises UserError for what a graph found wrong with the data, or XLA with the model."""
+    """Raises UserError for what a graph found wrong with data or weights, or XLA with the model."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        problem = problem_of(error)
+        problem = problem_of(error) or divergence.divergence_in(error)
         if unsupported := re.search(r"unsupported operations .* on XLA_\w+: (\w+)", error.message):
             problem = (
                 f"jit: XLA cannot compile this step, since it knows no operation "

@@ -10,6 +10,13 @@ import keras
 
 from tf_metamixup.core.errors import UserError
 
+NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+
 
 def image_input(image_shape: tuple[int, int, int]) -> keras.KerasTensor:
     """Makes the input, a batch of images scaled to [-1, 1], [N, H, W, C]."""
@@ -119,6 +126,15 @@ def preactivation_unit(
     y = relu(batch_norm(y, f"{name}_bn2", synchronized), f"{name}_relu2", slope)
     y = conv(y, filters, 3, f"{name}_conv2")
     return keras.layers.Add(name=f"{name}_add")([y, shortcut])
+
+
+def is_normalized(model: keras.Model) -> bool:
+    """Returns whether the model, or a model within it, has a normalization layer."""
+    return any(
+        isinstance(layer, NORMALIZATIONS)
+        or (isinstance(layer, keras.Model) and is_normalized(layer))
+        for layer in model.layers
+    )
 
 
 def at_least_one(architecture: str, option: str, value: int) -> None:

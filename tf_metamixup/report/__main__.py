@@ -115,6 +115,7 @@ def departures(config: dict[str, Any]) -> dict[str, Any]:
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     protocol = defaults | BY_MODE[config["mode"]]
     chosen = {"dataset", "mode", "method", "policy", "architecture", "num_labels", "flip"}
+    chosen.add("warmup_steps")  # IV.B is silent, and its default depends on the architecture
     if config.get("dataset") == "imagenet2012":
         protocol["image_size"] = 100
     return {

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.divergence import all_finite
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.data.pipeline import Stream
@@ -50,6 +51,7 @@ class Graphs:
         step = self._replicated_step
         self._step = tf.function(step, jit_compile=True) if trainer.jit else step
         self._train = tf.function(self._train_steps)
+        self._finite = tf.function(lambda: all_finite(self.variables))
         self._predict_sample = tf.function(self._probabilities, reduce_retracing=True)
 
     def batches(self, first_step: int):
@@ -84,6 +86,16 @@ class Graphs:
         self._compare_scales(ranges)
         loss = metrics["train_loss"]
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def is_finite(self) -> bool:
+        """Returns whether no variable is NaN or infinite."""
+        return bool(self._finite())
+
+    def image_range(self) -> tuple[float, float]:
+        """Returns the smallest and largest value of the first images, as the model takes them."""
+        images = inputs.first_images(self._streams["labelled"])
+        images = self._trainer.network.preprocess(images)
+        return float(tf.reduce_min(images)), float(tf.reduce_max(images))
 
     def sample(self) -> tuple[Sample, np.ndarray] | None:
         """Returns some rows that the last step mixed, and what the network says of them now.

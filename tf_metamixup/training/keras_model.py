@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import methods, policies
+from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
-from tf_metamixup.data.pipeline import DatasetStream, order
+from tf_metamixup.data.dataset_stream import DatasetStream
+from tf_metamixup.data.pipeline import order
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import (
@@ -28,6 +30,7 @@ from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.first_batch import check_values, reading
 from tf_metamixup.training.scale_callback import ScaleCallback
+from tf_metamixup.training.stagnation_callback import StagnationCallback
 from tf_metamixup.training.step import Recipe, train_step
 
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
@@ -90,6 +93,7 @@ class MixUpModel(keras.Model):
             self._meta = self._read_meta(meta) if policy.reads_meta else None
             self._means = EpochMeans()
             self._scales = ScaleCallback()
+            self._stagnation = StagnationCallback(self._classes, self._scales)
             self._feature_cache = None
             self.built = True
 
@@ -139,14 +143,16 @@ class MixUpModel(keras.Model):
         """As Keras has it, but for `class_weight` and `sample_weight`.
 
         Raises:
-            UserError: data that the model or the step does not take.
+            UserError: data that the model or the step does not take; the loss or a weight is not
+                finite.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         callbacks = given.get("callbacks")
+        added = [self._scales, self._stagnation]
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            given["callbacks"] = [*keras.tree.flatten(callbacks or []), self._scales]
+            given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
-            callbacks.callbacks.append(self._scales)
+            callbacks.callbacks.extend(added)
         self._scales.compare(meta=self._meta, validation=given.get("validation_data"))
         with problems_told():
             history = super().fit(**given)
@@ -180,7 +186,11 @@ class MixUpModel(keras.Model):
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         # `fit` does not tell a step which share of the run is done; none of what is served asks.
         clock = Clock(step, tf.zeros_like(step), rate, tf.zeros_like(rate))
-        return self._means.update(train_step(recipe, batch, clock, draws))
+        report = train_step(recipe, batch, clock, draws)
+        values = [report.metrics["train_loss"][0], *self._network.theta]
+        finite = divergence.assert_finite(values, step + 1, batch.x)
+        with tf.control_dependencies([finite]):
+            return self._means.update(report)
 
     def call(self, inputs, training=None):
         """Logits."""

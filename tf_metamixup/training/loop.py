@@ -2,27 +2,25 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import math
-import platform
-import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-import tqdm
 
-from tf_metamixup import __version__
+from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Interrupted, Stop, listen
 from tf_metamixup.distribution.workers import LostWorkerError
 from tf_metamixup.runs.checkpoints import Progress
 from tf_metamixup.runs.history import History
-from tf_metamixup.runs.recorder import ChiefRecord, Record
+from tf_metamixup.runs.recorder import ChiefRecord, Record, versions
 from tf_metamixup.training.diagnostics import Diagnostics
+from tf_metamixup.training.progress import Interval, progress_bar
 
 # A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
@@ -134,6 +132,8 @@ class _Run:
         self.history = History(trainer.classes)
         self.step = 0
         self.saved = -1
+        self.epoch_losses: list[float] = []  # one per step, as far as this process has taken them
+        self.warned = False
         self.whole = True  # whether the variables are those of `step`
         self.seconds = self.images = 0.0
         if progress is not None:
@@ -145,7 +145,7 @@ class _Run:
             return result
         self.record.begin(self.config, self.trainer.class_names)
         try:
-            with _bar(self.step, self.plan.steps, shown=self.workers.chief) as bar:
+            with progress_bar(self.step, self.plan.steps, shown=self.workers.chief) as bar:
                 try:
                     with self.workers.watched():
                         self._train(stop, bar)
@@ -158,6 +158,7 @@ class _Run:
                     raise
             if self.step == self.plan.steps:
                 return self._write_result("finished", self.history.entries)
+            self._warn_of_stagnation()
             self._save()
             entries, evaluation = self.history.entries, None
             if self.step % self.plan.epoch_steps:
@@ -178,7 +179,7 @@ class _Run:
 
     def _train_on(self, iterator, stop: Stop, bar) -> None:
         pace = None
-        logged = _Interval()
+        logged = Interval()
         while True:
             if self._at_epoch_end():
                 self._close_epoch(stop)
@@ -192,6 +193,7 @@ class _Run:
                 metrics, losses, rows = self.graphs.train(iterator, self.step, count)
                 seconds = time.perf_counter() - started
                 self._check(losses, rows)
+                self.epoch_losses += losses.tolist()
                 self.history.open.add(metrics, rows)
                 self.step += count
                 self.whole = True
@@ -209,7 +211,7 @@ class _Run:
                     self.record.interval(
                         self.step, logged.scalars(self._learning_rate()), logged.rows()
                     )
-                    logged = _Interval()
+                    logged = Interval()
 
     def _agree(self, stop: Stop, count: int = 0) -> int:
         """The chief's `count`; where a signal has come to any worker, all are interrupted."""
@@ -235,6 +237,7 @@ class _Run:
     def _close_epoch(self, stop: Stop) -> None:
         number = len(self.history.entries) + 1
         ends = self.step >= self.plan.last
+        self._warn_of_stagnation()
         evaluate = ends or number % self.plan.evaluate_every == 0
         due = ends or number % self.plan.checkpoint_every == 0
         if due:
@@ -291,20 +294,35 @@ class _Run:
         if not np.isfinite(rows).all():
             self._diverged(f"lambda is not finite at step {self.step + len(losses)}")
 
+        if not self.graphs.is_finite():
+            # The loss of a step is that of the weights before it.
+            self._diverged(f"the weights are not finite after step {self.step + len(losses)}")
+
+    def _warn_of_stagnation(self) -> None:
+        """Warns once; epochs of few steps are looked at together."""
+        losses = self.epoch_losses
+        if len(losses) < divergence.FEWEST_STEPS:
+            return
+        # The median, since the loss may have been anything on the way to where it stays.
+        loss = float(np.median(losses))
+        problem = divergence.stagnation(loss, len(losses), self.trainer.classes)
+        if problem and not self.warned and self.workers.chief:
+            advice = divergence.advice(*self.graphs.image_range())
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self.warned = True
+        self.epoch_losses = []
+
     def _diverged(self, what: str) -> NoReturn:
         kept = (
             f"the checkpoint of step {self.saved} is kept"
             if self.saved >= 0
             else "there is no checkpoint yet"
         )
-        raise _NotFiniteError(
-            f"{what}; {kept}. A lower learning rate in a new run directory usually mends it"
-        )
+        raise _NotFiniteError(f"{what}; {kept}. {divergence.advice(*self.graphs.image_range())}")
 
     def _save(self) -> None:
         if self.saved != self.step:
-            # The loss of a step is that of the weights before it.
-            if not all(np.isfinite(np.asarray(v)).all() for v in self.graphs.variables):
+            if not self.graphs.is_finite():
                 self._diverged(f"the weights are not finite after step {self.step}")
             state = {
                 "history": self.history.entries,
@@ -360,68 +378,3 @@ class _Run:
 
 class _NotFiniteError(Exception):
     """The loss or lambda became NaN or infinite."""
-
-
-class _Interval:
-    """What happened since the last log entry."""
-
-    def __init__(self):
-        self._sums: dict[str, np.ndarray] = {}
-        self._rows: list[np.ndarray] = []
-        self._seconds = 0.0
-        self._timed = 0
-
-    def add(self, metrics, rows, seconds: float) -> None:
-        for name, ratios in metrics.items():
-            self._sums[name] = self._sums.get(name, 0) + ratios.sum(axis=0)
-        self._rows.append(rows)
-        self._seconds += seconds
-        self._timed += len(rows) if seconds else 0
-
-    def rows(self) -> np.ndarray:
-        return np.concatenate(self._rows)
-
-    def scalars(self, learning_rate: float) -> dict[str, float]:
-        means = {
-            "losses/interval" if name == "train_loss" else f"monitors/{name}": top / bottom
-            for name, (top, bottom) in self._sums.items()
-            if bottom
-        }
-        means["monitors/learning_rate"] = learning_rate
-        if self._timed:
-            means["monitors/images_per_second"] = self._timed / self._seconds
-        return means
-
-    def line(self, history: History) -> str:
-        top, bottom = self._sums["train_loss"]
-        parts = [f"epoch {len(history.entries) + 1}", f"loss {top / bottom:.3f}"]
-        if self._timed:
-            parts.append(f"{self._timed / self._seconds:.0f} images/s")
-        errors = [e["test_error"] for e in history.entries if e["test_error"] is not None]
-        if errors:
-            parts.append(f"test error {errors[-1]:.2f} %")
-        return ", ".join(parts)
-
-
-def _bar(step: int, steps: int, *, shown: bool) -> tqdm.tqdm:
-    # Not on a terminal each refresh is a line of a log file.
-    seconds = 0.5 if sys.stderr.isatty() else 10
-    return tqdm.tqdm(
-        total=steps,
-        initial=step,
-        unit="step",
-        mininterval=seconds,
-        dynamic_ncols=True,
-        disable=not shown,
-    )
-
-
-def versions() -> dict[str, str]:
-    """What this run was made with."""
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    return {
-        "tf_metamixup": __version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **{package: importlib.metadata.version(package) for package in packages},
-    }

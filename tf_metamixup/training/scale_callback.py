@@ -33,6 +33,12 @@ class ScaleCallback(keras.callbacks.Callback):
         self._dtype = ""
         self._others: dict[str, Scale] = {}
 
+    @property
+    def image_range(self) -> tuple[float, float]:
+        """The least and the largest value of the last step's images."""
+        low, high, *_ = tf.convert_to_tensor(self._range).numpy().tolist()
+        return low, high
+
     def observe(self, images: tf.Tensor) -> None:
         """Notes the range of a step's images, within its graph."""
         self._dtype = images.dtype.name

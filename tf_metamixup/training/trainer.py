@@ -12,7 +12,7 @@ from tf_metamixup import methods, policies
 from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation, evaluate
-from tf_metamixup.data.pipeline import DatasetStream
+from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.export import model_card
@@ -213,7 +213,8 @@ class Trainer:
 
         Raises:
             UserError: data that is missing or that the model does not take, a run directory of
-                another run, a new run after steps of another one, NaN losses, ...
+                another run, a new run after steps of another one, a loss
+                or weights that are not finite, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
         initial_weights.check(self, run_dir)

@@ -1,0 +1,82 @@
+"""Notices a network that has diverged or does not learn, and says what to change."""
+
+import math
+import re
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+# Standardized pixels stay within about 10: images with larger values have not been scaled.
+LARGEST_SCALED = 16.0
+# A loss between these shares of ln(classes) is that of a guess. Above 1, since the biases of a dead
+# network still follow the classes of each batch.
+GUESS = 0.99, 1.05
+# A mean of fewer steps says little, and a warm-up has hardly begun.
+FEWEST_STEPS = 50
+
+_DIVERGED = "the loss or a weight is not finite at step"
+
+
+def all_finite(values: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Returns whether no floating-point value is NaN or infinite, a bool scalar."""
+    tensors = [tf.convert_to_tensor(value) for value in values]
+    return tf.reduce_all(
+        [tf.reduce_all(tf.math.is_finite(each)) for each in tensors if each.dtype.is_floating]
+    )
+
+
+def advice(low: float, high: float) -> str:
+    """Returns sentences on what to change where training diverged or does not begin.
+
+    Args:
+        low: the smallest value in a batch of images as the model takes them.
+        high: the largest.
+    """
+    remedy = (
+        "A new run with a lower learning rate, a longer warm-up (warmup_steps) or batch "
+        "normalization (as cnn3(batch_norm=True) has it) usually mends it"
+    )
+    if max(-low, high) <= LARGEST_SCALED:
+        return remedy
+    return (
+        f"The model is given images with values from {low:g} to {high:g}: scale them, for example "
+        f"to [-1, 1], by `preprocess`, in the data or by a Rescaling layer. If the model does so: "
+        f"{remedy[0].lower()}{remedy[1:]}"
+    )
+
+
+def stagnation(loss: float, steps: int, classes: int) -> str | None:
+    """Returns what is wrong with a training loss that stays at that of a guess; None if nothing is.
+
+    Args:
+        loss: the mean or the median of an epoch's steps.
+        steps: how many steps it is of.
+        classes: how many classes there are.
+    """
+    guess = math.log(classes)
+    if steps < FEWEST_STEPS or not GUESS[0] * guess < loss < GUESS[1] * guess:
+        return None
+    return (
+        f"the network does not learn: over {steps} steps its training loss stayed at {loss:.3f}, "
+        f"and that of a guess among {classes} classes is ln({classes}) = {guess:.3f}"
+    )
+
+
+def assert_finite(values: Iterable[tf.Tensor], step: tf.Tensor, images: tf.Tensor):
+    """Returns an operation that fails where `values` are not finite; see `divergence_in`.
+
+    Args:
+        values: the loss and the weights after a step.
+        step: the step, from 1.
+        images: what the model was given, [N, ...].
+    """
+    told = [_DIVERGED, step, tf.reduce_min(images), tf.reduce_max(images)]
+    return tf.debugging.Assert(all_finite(values), told)
+
+
+def divergence_in(error: tf.errors.InvalidArgumentError) -> str | None:
+    """Returns what diverged and what to change, if that is what `error` of a graph says."""
+    found = re.search(rf"{_DIVERGED}\] \[(\S+)\] \[(\S+)\] \[(\S+)\]", error.message)
+    if found is None:
+        return None
+    return f"{_DIVERGED} {found[1]}. {advice(float(found[2]), float(found[3]))}"
