@@ -23,6 +23,7 @@ from tf_metamixup.runs.fingerprint import fingerprint
 from tf_metamixup.training import initial_weights, inputs, loop, mixed_precision
 from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.momentum import SGD
 from tf_metamixup.training.step import Recipe
 
 
@@ -315,7 +316,7 @@ def _optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:
         raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
-    return keras.optimizers.SGD(learning_rate, momentum=momentum)
+    return SGD(learning_rate, momentum=momentum)
 
 
 def _describe(learning_rate) -> Any:
