@@ -130,8 +130,9 @@ def test_keras_fit_reads_the_training_data_once():
 
 def test_a_look_at_the_data_leaves_the_order_of_a_shuffled_data_set_alone(tmp_path):
     def weights(folder, **streams):
-        shuffled = batches().unbatch().shuffle(24, seed=1).batch(8)
+        # Sets TensorFlow's seed, which a shuffled data set reads when it is made.
         trainer = tiny.trainer("supervised", "none", preprocess=None)
+        shuffled = batches().unbatch().shuffle(24, seed=1).batch(8)
         trainer.fit(shuffled, steps=4, run_dir=tmp_path / folder, **streams)
         return trainer.model.get_weights()
 
