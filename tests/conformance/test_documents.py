@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tf_metamixup import experiment, main, methods, predict
+from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
 from tf_metamixup.figures import __main__ as figures
@@ -43,6 +44,9 @@ def commands():
         if path.suffix == ".md":
             text = "".join(block for language, block in FENCE.findall(text) if language == "bash")
         text = text.replace("\\\n", " ")
+        text = re.sub(
+            r"^metamixup (\w+)", lambda m: f"python -m {CONSOLE[m[1]][0]}", text, flags=re.M
+        )
         for module, rest in COMMAND.findall(text):
             if "$*" not in rest:
                 yield path.name, module, shlex.split(rest, comments=True)

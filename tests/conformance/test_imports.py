@@ -119,6 +119,26 @@ def test_only_commands_read_flags():
             assert not [n for n in imports(path) if n.split(".")[0] == "absl"], path
 
 
+# What the extras of pyproject.toml install, and who may import it: files that are themselves
+# imported within `extras.needed`.
+OPTIONAL = {
+    "tensorflow_datasets": ("data/tfds_source.py", "data/streamed.py"),
+    "tensorboard": ("runs/tensorboard.py",),
+    "matplotlib": ("figures/", "runs/tensorboard_images.py", "runs/fonts.py"),
+    "scipy": ("figures/", "report/comparison.py"),
+    "sklearn": (),
+    "requests": (),
+}
+
+
+@pytest.mark.parametrize("package", OPTIONAL)
+def test_optional_dependencies_are_imported_where_they_are_needed(package):
+    for path in files():
+        if package in {name.split(".")[0] for name in imports(path)}:
+            place = str(path.relative_to(PACKAGE))
+            assert place.startswith(OPTIONAL[package]), f"{place} imports {package}"
+
+
 def test_methods_do_not_know_each_other():
     for path in sorted((PACKAGE / "methods").glob("*.py")):
         if path.name not in ("__init__.py", *(f"{base}.py" for base in BASES)):

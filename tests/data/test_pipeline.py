@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import pipeline, sources
+from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.images import InMemory
 
 COUNT = 10
@@ -202,7 +203,7 @@ def test_test_batches_hold_every_image_in_order(images):
 
 def test_a_user_data_set_is_repeated_resumed_and_dealt():
     dataset = tf.data.Dataset.range(12).map(lambda i: {"x": i, "y": (-i, i * i)}).batch(4)
-    stream = pipeline.DatasetStream(dataset)
+    stream = DatasetStream(dataset)
     assert stream.batch_size is None
     pieces = stream.pieces(2, range(2), 2).as_numpy_iterator()
     seen = list(itertools.islice(pieces, 6))
@@ -219,7 +220,7 @@ def test_a_user_data_set_is_repeated_resumed_and_dealt():
 
 def test_a_user_data_set_keeps_its_known_shapes():
     dataset = tf.data.Dataset.from_tensor_slices((np.zeros((8, 3)), np.zeros(8)))
-    stream = pipeline.DatasetStream(dataset.batch(4, drop_remainder=True))
+    stream = DatasetStream(dataset.batch(4, drop_remainder=True))
     assert stream.batch_size == 4
     x, y = stream.pieces(0, range(1, 2), 2).element_spec
     assert (x.shape, y.shape) == ((2, 3), (2,))
@@ -228,16 +229,16 @@ def test_a_user_data_set_keeps_its_known_shapes():
 
 
 def test_a_user_batch_that_cannot_be_dealt_says_so():
-    stream = pipeline.DatasetStream(tf.data.Dataset.range(5).batch(3))
+    stream = DatasetStream(tf.data.Dataset.range(5).batch(3))
     with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be dealt in 3 equal pieces"):
         take(stream, 2, owned=range(3), of=3)
 
 
 def test_the_whole_of_a_user_data_set_is_one_pass_which_must_end_and_hold_something():
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(5), -np.arange(5))).batch(2)
-    x, y = pipeline.DatasetStream(dataset).whole()
+    x, y = DatasetStream(dataset).whole()
     assert (x.numpy().tolist(), y.numpy().tolist()) == ([0, 1, 2, 3, 4], [0, -1, -2, -3, -4])
     with pytest.raises(UserError, match="repeats for ever"):
-        pipeline.DatasetStream(dataset.repeat()).whole()
+        DatasetStream(dataset.repeat()).whole()
     with pytest.raises(UserError, match="is empty"):
-        pipeline.DatasetStream(dataset.take(0)).whole()
+        DatasetStream(dataset.take(0)).whole()

@@ -95,4 +95,5 @@ def test_a_model_with_it_is_saved_and_loaded(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras").layers[-1]
     assert isinstance(loaded, RowDropout)
-    assert (loaded.rate, loaded.noise_shape, loaded.seed) == (0.4, (None, 1), 7)
+    # Older versions of Keras give a list back.
+    assert (loaded.rate, tuple(loaded.noise_shape), loaded.seed) == (0.4, (None, 1), 7)

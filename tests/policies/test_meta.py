@@ -135,3 +135,18 @@ def test_values_out_of_range_are_told(text):
 def test_the_default_is_what_development_chose_and_the_paper_is_written_out():
     assert str(policies.parse("meta(estimator='cached')")) == "meta"
     assert str(policies.parse(paper.META)) == paper.META == "meta(estimator='nested')"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("meta_net(every=10)", "meta_net was removed .*; use meta"),
+        ("meta(matched=True)", "matched was removed .*; leave it out"),
+        ("meta(reflect=True)", "reflect was removed .*; leave it out"),
+        ("meta(estimator='top_block')", "'top_block' was removed .*; use 'nested'"),
+        ("meta(estimator='top_block_cached')", "'top_block_cached' was removed .* called 'cached'"),
+    ],
+)
+def test_what_older_versions_had_says_what_to_write(text, message):
+    with pytest.raises(UserError, match=message):
+        policies.make(text)

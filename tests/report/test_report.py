@@ -3,6 +3,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tf_metamixup import main
 from tf_metamixup.config import DataInfo
 from tf_metamixup.report import __main__ as report

@@ -113,7 +113,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     from tf_metamixup.core.schedules import warm_up
     from tf_metamixup.distribution.strategy import local_strategy
     from tf_metamixup.experiment import default_warmup
-    from tf_metamixup.training import loop
+    from tf_metamixup.runs.recorder import versions
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -152,7 +152,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
             "policies": {"plain": PLAIN, **ESTIMATORS},
             "device": timing.describe(timing.device_name(strategy)),
         },
-        "versions": loop.versions(),
+        "versions": versions(),
     }
 
 

@@ -33,10 +33,22 @@ class Registry:
     parameters without one are context that the caller of `make` passes.
     """
 
-    def __init__(self, kind: str, aliases: Mapping[str, str] | None = None):
-        """Takes what to write instead of names from elsewhere, for messages: see `suggest`."""
+    def __init__(
+        self,
+        kind: str,
+        aliases: Mapping[str, str] | None = None,
+        removed: Mapping[str, str] | None = None,
+    ):
+        """Makes an empty registry.
+
+        Args:
+            kind: what the things are called in messages.
+            aliases: what to write instead of names from elsewhere, see `suggest`.
+            removed: what to write instead of what older versions had, by `name` or `name.option`.
+        """
         self.kind = kind
         self._aliases = aliases or {}
+        self._removed = removed or {}
         self._makers: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -64,6 +76,12 @@ class Registry:
                 the message lists what is known.
         """
         name, positional, options = self._syntax(text)
+        for spelling in (name, *(f"{name}.{option}" for option in options)):
+            if spelling in self._removed:
+                raise UserError(
+                    f"{self.kind} {text!r}: {spelling.rpartition('.')[2]} was removed in version "
+                    f"0.3 (docs/results.md); {self._removed[spelling]}"
+                )
         if name not in self._makers:
             raise UserError(
                 f"unknown {self.kind} {name!r}{self._meant(name)}; "

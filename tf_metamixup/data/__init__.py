@@ -1,7 +1,8 @@
 """Data: sources, splits, augmentation, and streams that are functions of seed and step."""
 
+from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.images import InMemory, Source
-from tf_metamixup.data.pipeline import ArrayStream, DatasetStream, FileStream, Stream
+from tf_metamixup.data.pipeline import ArrayStream, FileStream, Stream
 from tf_metamixup.data.prepare import Prepared, prepare
 from tf_metamixup.data.scaling import scale
 from tf_metamixup.data.sources import load, register

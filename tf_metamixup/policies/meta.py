@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 import tensorflow as tf
 
 from tf_metamixup import hypergradient, mixing
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.distribution import replicas
 from tf_metamixup.mixing import Lambdas
@@ -42,6 +43,10 @@ ESTIMATORS = {
     "nested": Estimator(hypergradient.nested),
     "vjp": Estimator(hypergradient.vjp),
     "cached": Estimator(hypergradient.vjp, weights="head", meta_data="cache"),
+}
+REMOVED_ESTIMATORS = {
+    "top_block_cached": "it is called 'cached', and is the default",
+    "top_block": "use 'nested' (exact) or 'cached' (cheaper)",
 }
 
 
@@ -85,6 +90,11 @@ class Meta(Policy):
     def __post_init__(self):
         check_choice("meta", "gradient_scale", self.gradient_scale, ("rms", "mean", "sum"))
         check_choice("meta", "parametrisation", self.parametrisation, ("logit", "raw"))
+        if self.estimator in REMOVED_ESTIMATORS:
+            raise UserError(
+                f"policy meta: estimator={self.estimator!r} was removed in version 0.3 "
+                f"(docs/results.md); {REMOVED_ESTIMATORS[self.estimator]}"
+            )
         check_choice("meta", "estimator", self.estimator, tuple(ESTIMATORS))
         check_count("meta", "refresh", self.refresh)
         check_alpha("meta", self.alpha)

@@ -15,6 +15,11 @@ from tf_metamixup.mixing import Lambdas
 
 POLICIES = Registry(
     "policy",
+    removed={
+        "meta_net": "use meta",
+        "meta.matched": "leave it out",
+        "meta.reflect": "leave it out: lambda is clipped at 1/2",
+    },
     aliases={
         "metamixup": "'meta', or for the paper's row \"meta(estimator='nested')\"",
         "learned": "'meta'",

@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
 
 from tf_metamixup.core.metrics import Evaluation
 
@@ -50,7 +49,7 @@ class Epoch:
         if len(lam):
             # Of targets of one class there is none. Bins would not do: 1/50 of the way from 0
             # to 1 the entropy has a seventh of its maximum.
-            entropy = np.where(pair[0] == pair[1], 0.0, entr(lam) + entr(1 - lam))
+            entropy = np.where(pair[0] == pair[1], 0.0, _entropy(lam) + _entropy(1 - lam))
             total = self.sums.setdefault(MIXING_ENTROPY, np.zeros(2))
             np.add.at(total, np.zeros(len(lam), int), entropy)
             total[1] += len(lam)
@@ -191,3 +190,8 @@ class History:
 def _without_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Those whose name has the prefix, by the rest of it."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    """-p log(p), 0 where p is."""
+    return -p * np.log(np.where(p > 0, p, 1))

@@ -1,9 +1,11 @@
 """What a run leaves behind, and who writes it: of the workers of a job, the chief alone."""
 
 import contextlib
+import importlib.metadata
 import io
 import os
 import pathlib
+import platform
 import tarfile
 import tempfile
 import warnings
@@ -13,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tf_metamixup import __version__
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import changes
@@ -196,3 +199,14 @@ class ChiefRecord(Record):
 def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:
     differing = [name for name in now if before.get(name) != now[name]]
     return f"other images are {' and '.join(differing)}" if differing else ""
+
+
+def versions() -> dict[str, str]:
+    """Returns what this run is made with."""
+    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+    return {
+        "tf_metamixup": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **{package: importlib.metadata.version(package) for package in packages},
+    }

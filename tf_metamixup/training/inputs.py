@@ -1,11 +1,13 @@
 """From a user's data to the batches of the replicas."""
 
 import functools
+import re
 
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
-from tf_metamixup.data.pipeline import DatasetStream, Stream
+from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.data.dataset_stream import DatasetStream
+from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.first_batch import first_batch, reading
 
@@ -75,7 +77,9 @@ def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
         return
     for name, stream in streams.items():
         first_batch(name, stream.pieces(0, range(1), 1))
-    said = error.message.rpartition("\n\n")[2].splitlines()[0]
+    # The cause stands before the node that it came up in, below a stack of calls.
+    cause = re.search(r"([^\n]+)\n\s*\[\[\{\{node", error.message)
+    said = cause[1].strip() if cause else reason(error)
     raise UserError(f"the training data cannot be read: {said}") from None
 
 

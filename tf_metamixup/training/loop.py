@@ -2,20 +2,15 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import math
-import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-import tqdm
 
-from tf_metamixup import __version__
 from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
@@ -23,8 +18,9 @@ from tf_metamixup.core.signals import Interrupted, Stop, listen
 from tf_metamixup.distribution.workers import LostWorkerError
 from tf_metamixup.runs.checkpoints import Progress
 from tf_metamixup.runs.history import History
-from tf_metamixup.runs.recorder import ChiefRecord, Record
+from tf_metamixup.runs.recorder import ChiefRecord, Record, versions
 from tf_metamixup.training.diagnostics import Diagnostics
+from tf_metamixup.training.progress import Interval, progress_bar
 
 # A signal waits for the end of a call of the graph.
 SECONDS_A_CALL = 2.0
@@ -149,7 +145,7 @@ class _Run:
             return result
         self.record.begin(self.config, self.trainer.class_names)
         try:
-            with _bar(self.step, self.plan.steps, shown=self.workers.chief) as bar:
+            with progress_bar(self.step, self.plan.steps, shown=self.workers.chief) as bar:
                 try:
                     with self.workers.watched():
                         self._train(stop, bar)
@@ -183,7 +179,7 @@ class _Run:
 
     def _train_on(self, iterator, stop: Stop, bar) -> None:
         pace = None
-        logged = _Interval()
+        logged = Interval()
         while True:
             if self._at_epoch_end():
                 self._close_epoch(stop)
@@ -215,7 +211,7 @@ class _Run:
                     self.record.interval(
                         self.step, logged.scalars(self._learning_rate()), logged.rows()
                     )
-                    logged = _Interval()
+                    logged = Interval()
 
     def _agree(self, stop: Stop, count: int = 0) -> int:
         """The chief's `count`; where a signal has come to any worker, all are interrupted."""
@@ -382,68 +378,3 @@ class _Run:
 
 class _NotFiniteError(Exception):
     """The loss or lambda became NaN or infinite."""
-
-
-class _Interval:
-    """What happened since the last log entry."""
-
-    def __init__(self):
-        self._sums: dict[str, np.ndarray] = {}
-        self._rows: list[np.ndarray] = []
-        self._seconds = 0.0
-        self._timed = 0
-
-    def add(self, metrics, rows, seconds: float) -> None:
-        for name, ratios in metrics.items():
-            self._sums[name] = self._sums.get(name, 0) + ratios.sum(axis=0)
-        self._rows.append(rows)
-        self._seconds += seconds
-        self._timed += len(rows) if seconds else 0
-
-    def rows(self) -> np.ndarray:
-        return np.concatenate(self._rows)
-
-    def scalars(self, learning_rate: float) -> dict[str, float]:
-        means = {
-            "losses/interval" if name == "train_loss" else f"monitors/{name}": top / bottom
-            for name, (top, bottom) in self._sums.items()
-            if bottom
-        }
-        means["monitors/learning_rate"] = learning_rate
-        if self._timed:
-            means["monitors/images_per_second"] = self._timed / self._seconds
-        return means
-
-    def line(self, history: History) -> str:
-        top, bottom = self._sums["train_loss"]
-        parts = [f"epoch {len(history.entries) + 1}", f"loss {top / bottom:.3f}"]
-        if self._timed:
-            parts.append(f"{self._timed / self._seconds:.0f} images/s")
-        errors = [e["test_error"] for e in history.entries if e["test_error"] is not None]
-        if errors:
-            parts.append(f"test error {errors[-1]:.2f} %")
-        return ", ".join(parts)
-
-
-def _bar(step: int, steps: int, *, shown: bool) -> tqdm.tqdm:
-    # Not on a terminal each refresh is a line of a log file.
-    seconds = 0.5 if sys.stderr.isatty() else 10
-    return tqdm.tqdm(
-        total=steps,
-        initial=step,
-        unit="step",
-        mininterval=seconds,
-        dynamic_ncols=True,
-        disable=not shown,
-    )
-
-
-def versions() -> dict[str, str]:
-    """What this run was made with."""
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    return {
-        "tf_metamixup": __version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **{package: importlib.metadata.version(package) for package in packages},
-    }

@@ -1,0 +1,70 @@
+"""A user's own `tf.data.Dataset` as a stream."""
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.pipeline import Stream
+
+
+class DatasetStream(Stream):
+    """A user's own `tf.data.Dataset` of global batches, of any structure, repeated for ever.
+
+    It is as deterministic as the data set is; resuming runs through the batches it skips.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset, repeat: bool = True):
+        """Takes global batches: every tensor's first axis counts the rows."""
+        self._dataset = dataset
+        self._repeat = repeat
+        self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
+
+    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
+        """See `Stream.pieces`.
+
+        Raises:
+            UserError: for a batch size that `of` does not divide; where it is known only when the
+                batch is there, `tf.errors.InvalidArgumentError` says the same.
+        """
+        problem = f"a batch of the data set cannot be dealt in {of} equal pieces"
+        if self.batch_size is not None and self.batch_size % of:
+            raise UserError(f"{problem}: it has {self.batch_size} rows")
+
+        def block(tensor):
+            rows = tf.shape(tensor)[0]
+            with tf.control_dependencies([tf.debugging.assert_equal(rows % of, 0, problem)]):
+                dealt = tf.reshape(tensor, tf.concat([[of, rows // of], tf.shape(tensor)[1:]], 0))
+            whole = tensor.shape[0]
+            dealt.set_shape([of, whole and whole // of, *tensor.shape[1:]])
+            return tf.gather(dealt, list(owned))
+
+        def deal(*element):
+            unpacked = isinstance(self._dataset.element_spec, tuple)
+            return tf.nest.map_structure(block, element if unpacked else element[0])
+
+        batches = self._dataset.repeat() if self._repeat else self._dataset
+        return batches.skip(first_step).map(deal).unbatch().prefetch(4)
+
+    def beginning(self) -> Stream:
+        """See `Stream.beginning`.
+
+        A data set that is shuffled in another order in each pass counts the passes. Of an endless
+        one a pipeline would read ahead into later passes, how far is a matter of timing.
+        """
+        return DatasetStream(self._dataset.take(1), repeat=False)
+
+    def whole(self):
+        """See `Stream.whole`: one pass over the data set.
+
+        Raises:
+            UserError: it is known to have no end, or has nothing in it.
+        """
+        if self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise UserError(
+                "data that is kept in memory, as a meta set is, must be one pass, and this data "
+                "set repeats for ever: leave out repeat()"
+            )
+        batches = list(self._dataset)
+        if not batches:
+            raise UserError("a data set that is to be kept in memory, as a meta set is, is empty")
+        images, labels = zip(*batches, strict=True)
+        return tf.concat(images, 0), tf.concat(labels, 0)
