@@ -100,7 +100,7 @@ def test_a_run_is_trained_and_its_model_predicts_from_any_folder(run, tmp_path):
     code, out, err = run(
         *("train", "--dataset=digits", "--flagfile=flags/row/mixup.flags", "--run_dir=run"),
         *("--architecture=cnn3(width=2)", "--train_examples=40", "--num_meta=20"),
-        *("--batch_size=20", "--epochs=1"),
+        *("--batch_size=20", "--epochs=1", "--max_steps=2"),
     )
     assert code == 0, err
     assert out.startswith("finished: 2 steps") and "TensorBoard" not in out
@@ -113,15 +113,6 @@ def test_a_run_is_trained_and_its_model_predicts_from_any_folder(run, tmp_path):
     code, out, err = run("predict", "run/saved_model", "black.png")
     assert code == 0, err
     assert json.loads(out)["class"] in "0123456789"
-
-
-def test_a_run_is_stopped_after_some_steps(run):
-    code, out, err = run(
-        *("train", "--dataset=digits", "--max_steps=2", "--run_dir=run"),
-        *("--policy=none", "--architecture=cnn3(width=2)"),
-    )
-    assert code == 0, err
-    assert out.startswith("stopped: 2 steps")
 
 
 @pytest.mark.parametrize(
