@@ -3,18 +3,22 @@
 Useful alone: nothing here knows of networks or of mixing. Both functions are exact and have one
 signature. Over some of the weights alone, with the others held fast, the virtual step touches only
 those.
+
+Exact also where `inner` normalises by the moments of a batch: see `core.moments`.
 """
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tf_metamixup.core.moments import exact_moments
 from tf_metamixup.distribution import replicas
 
 Inner = Callable[[Sequence[tf.Tensor], tf.Tensor], tf.Tensor]
 Outer = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 
 
+@exact_moments()
 def nested(
     inner: Inner, outer: Outer, weights: Sequence[tf.Tensor], z: tf.Tensor, learning_rate
 ) -> tf.Tensor:
@@ -48,6 +52,7 @@ def nested(
     return meta_tape.gradient(meta_loss, z, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+@exact_moments()
 def vjp(
     inner: Inner, outer: Outer, weights: Sequence[tf.Tensor], z: tf.Tensor, learning_rate
 ) -> tf.Tensor:

@@ -10,7 +10,10 @@ from tf_metamixup.runs import tensorboard_images as images
 from tf_metamixup.runs.tensorboard import TAGS, Summaries
 from tf_metamixup.training.step import Sample
 
-ENTRY = {"epoch": 1, "train_loss": 0.5, "test_error": 12.5, "threshold": 0.9, "accepted": None}
+ENTRY = {
+    **{"epoch": 1, "train_loss": 0.5, "test_error": 12.5, "threshold": 0.9, "accepted": None},
+    "meta_gradient_cosine": 0.25,
+}
 PAIRS = np.array([[1.0, 0.0], [3.0, 0.0]]), np.array([[2, 0], [4, 1]])
 BINS = np.array([[0, 0, 0], [4, 3.2, 3.0]])
 EVALUATION = Evaluation(np.array([[2, 1], [0, 1]]), BINS, np.array(1.0), np.array(4.0))
@@ -46,6 +49,12 @@ def test_scalars_of_an_epoch_stand_under_the_names_people_look_for(events):
     assert value(events, "error/test") == (20, 12.5)
     assert value(events, "losses/train") == (20, 0.5)
     assert value(events, "monitors_by_epoch/threshold")[1] == pytest.approx(0.9)
+
+
+def test_the_cosine_of_gradients_says_of_what_it_is(events):
+    assert value(events, "lambda/meta_gradient_cosine") == (20, 0.25)
+    described = events.SummaryMetadata("lambda/meta_gradient_cosine").summary_description
+    assert "every other meta image" in described and "whole meta set (cached)" in described
 
 
 def test_what_was_not_measured_is_not_shown(events):

@@ -9,6 +9,7 @@ import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import ArrayStream
+from tf_metamixup.training.momentum import SGD
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PIXELS, LABELS = tiny.images(48)
@@ -69,7 +70,7 @@ def test_fit_takes_the_steps_of_the_trainer(policy, replicas, together):
         return keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.2, 0.05])
 
     with scope(replicas):
-        optimizer = keras.optimizers.SGD(rate(), momentum=0.9)
+        optimizer = SGD(rate(), momentum=0.9)
     model = compiled(policy, replicas=replicas, seed=5, optimizer=optimizer, steps=together)
     before = model.model.get_weights()
     history = model.fit(batches(), epochs=2, verbose=0).history

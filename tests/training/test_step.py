@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_metamixup import methods, mixing, policies
+from tf_metamixup import methods, mixing, models, policies
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.methods.batch import Batch
@@ -25,11 +25,11 @@ def clock(epoch=0):
     return Clock(step, epoch, tf.constant(ETA), progress=tf.constant(0.0))
 
 
-def batch(dtype=tf.float64, rows=6, soft=False):
+def batch(dtype=tf.float64, rows=6, soft=False, shape=tiny.SHAPE):
     generator = np.random.default_rng(0)
 
     def x(*lead):
-        return tf.constant(generator.normal(size=(*lead, *tiny.SHAPE)), dtype)
+        return tf.constant(generator.normal(size=(*lead, *shape)), dtype)
 
     labels = tf.constant(np.arange(rows) % tiny.CLASSES)
     y = tf.one_hot(labels, tiny.CLASSES, dtype=dtype)
@@ -38,8 +38,8 @@ def batch(dtype=tf.float64, rows=6, soft=False):
     return Batch(x(rows), y, x(rows, 1), labels, x(rows), tf.roll(y, 1, axis=0))
 
 
-def recipe(method="supervised", policy=tiny.EXACT, *, norm=None, dropout=0.0):
-    model = tiny.network(norm=norm, dropout=dropout)
+def recipe(method="supervised", policy=tiny.EXACT, *, norm=None, dropout=0.0, model=None):
+    model = model or tiny.network(norm=norm, dropout=dropout)
     optimizer = keras.optimizers.SGD(ETA, momentum=0.9)
     optimizer.build(model.trainable_variables)
     return Recipe(
@@ -110,14 +110,17 @@ def test_vjp_gives_the_gradient_of_nested(float64, method):
     np.testing.assert_allclose(*gradients, rtol=1e-10, atol=1e-14)
 
 
-def test_lambda_gradient_with_batch_norm_is_as_exact_as_its_moments(float64):
-    # Keras's BatchNorm goes through tf.nn.moments, which stops a second-order gradient.
-    made = recipe(norm="plain")
-    task, _ = task_of(made, batch(soft=True))
+@pytest.mark.parametrize(
+    "architecture", ["cnn3(width=4, batch_norm=True)", "wrn(depth=10, width=1)"]
+)
+def test_lambda_gradient_is_exact_with_batch_norm(float64, architecture):
+    shape = (8, 8, 1)
+    made = recipe(model=models.make(architecture, shape, tiny.CLASSES))
+    task, _ = task_of(made, batch(soft=True, shape=shape))
     z = made.policy.initial_logits(task, DRAWS)
     expected = finite_differences(made, task, z)
     gradient = made.policy.gradient(task, z).numpy()
-    assert np.linalg.norm(gradient - expected) < 1e-2 * np.linalg.norm(expected)
+    assert np.linalg.norm(gradient - expected) < 1e-6 * np.linalg.norm(expected)
 
 
 def test_rejected_rows_have_zero_lambda_gradient_and_accepted_rows_have_not(float64):

@@ -300,7 +300,7 @@ def test_calls_of_any_length_build_the_graph_once():
     assert graphs._train.experimental_get_tracing_count() == 1
 
 
-def test_momentum_and_decay_by_hand_over_two_steps(float64):
+def test_momentum_and_decay_by_hand_over_a_drop_of_the_rate(float64):
     # One weight per class on one constant pixel, and labels that the data set repeats.
     def model():
         image = keras.Input([1])
@@ -310,15 +310,20 @@ def test_momentum_and_decay_by_hand_over_two_steps(float64):
 
     data = tf.data.Dataset.from_tensors((np.ones([4, 1]), np.zeros(4, np.int64)))
     trainer = tiny.trainer(
-        "supervised", "none", model=model, preprocess=None, momentum=0.5, weight_decay=0.1
+        *("supervised", "none"),
+        model=model,
+        learning_rate=keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.01]),
+        preprocess=None,
+        momentum=0.5,
+        weight_decay=0.1,
     )
     graphs = trainer.graphs(labelled=data, epoch_steps=2, steps=6)
-    graphs.train(graphs.batches(0), 0, 2)
+    graphs.train(graphs.batches(0), 0, 4)
     weight, velocity = np.ones(3), np.zeros(3)
-    for _ in range(2):
+    for rate in (0.1, 0.1, 0.01, 0.01):
         softmax = np.exp(weight) / np.exp(weight).sum()
-        velocity = 0.5 * velocity - 0.1 * (softmax - [1, 0, 0] + 0.1 * weight)
-        weight = weight + velocity
+        velocity = 0.5 * velocity + softmax - [1, 0, 0] + 0.1 * weight
+        weight = weight - rate * velocity
     np.testing.assert_allclose(trainer.model.get_weights()[0][0], weight, rtol=1e-6)
 
 

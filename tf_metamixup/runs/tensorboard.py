@@ -35,6 +35,15 @@ TAGS = {
     "lambda_move_mean": "lambda/move_mean",
     "lambda_move_p99": "lambda/move_p99",
 }
+# What the name of a scalar does not say; TensorBoard shows it beside the chart.
+DESCRIPTIONS = {
+    "meta_gradient_cosine": (
+        "Cosine of two gradients for lambda, of the run's estimator on the training images of its "
+        "first batch: one from every other meta image, one from the rest. Meta images are those of "
+        "the first meta batch (estimators nested and vjp) or the whole meta set (cached). Near 0, "
+        "the gradient is noise."
+    )
+}
 # The columns that the page "HParams" has at first.
 COMPARED = ("policy", "method", "dataset", "architecture", "seed")
 # The page "Custom Scalars": charts by heading, and the tags that each one shows.
@@ -50,7 +59,7 @@ LAYOUT = {
             "lambda/move_mean",
             "lambda/move_p99",
         ),
-        "cosine of lambda's gradients from two halves of a meta batch": (
+        "cosine of lambda's gradients, of two halves of the meta images": (
             "lambda/meta_gradient_cosine",
         ),
     },
@@ -106,7 +115,8 @@ class Summaries:
         with self._written(step):
             for name, value in entry.items():
                 if value is not None and name != "epoch":
-                    tf.summary.scalar(TAGS.get(name, f"monitors_by_epoch/{name}"), value)
+                    tag = TAGS.get(name, f"monitors_by_epoch/{name}")
+                    tf.summary.scalar(tag, value, description=DESCRIPTIONS.get(name))
 
     def pictures(
         self,

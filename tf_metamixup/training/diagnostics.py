@@ -27,10 +27,15 @@ class Diagnostics:
         self._mixture = tf.function(self._single_mixture)
 
     def agreement(self, step: int) -> float | None:
-        """Returns the cosine of the lambda gradients of two half meta batches.
+        """Returns the cosine of the lambda gradients that two halves of the meta images give.
 
-        Always of the run's first batch, so that a curve shows the network's change. None where it
-        is undefined, as with fewer than two meta images per replica.
+        It is `meta_gradient_cosine` of the history: of the policy's own estimator, at the current
+        weights, the learning rate of `step` and the lambdas drawn there. The training images are
+        always those of the run's first batch, so that a curve shows the network's change. The meta
+        images are those of the run's first meta batch or, where the policy caches features, the
+        whole meta set with the features of their last refresh.
+
+        None where it is undefined, as with fewer than two meta images per replica.
         """
         if self._probe is None:
             self._probe = next(self._graphs.beginning())
@@ -94,11 +99,15 @@ def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) ->
 
 
 def agreement(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:
-    """Computes the cosine between the lambda gradients of the meta batch's two halves, float64.
+    """Computes the cosine of two gradients for lambda, float64: of each half of `batch.x_meta`.
 
-    How much of lambda's gradient is signal: near 0, it is the noise of a small meta batch. Every
-    other row makes a half, so that replicas with an even number of rows split as one device does.
-    Changes nothing. Not a number with fewer than two meta rows per replica.
+    Both are those of the policy's estimator on the same training rows, pairs and initial lambdas.
+    `batch.x_meta` is a meta batch or, with cached features, the features of the whole meta set.
+    How much of the gradient is signal: near 0, it is the noise of few meta images. Each gradient
+    comes from half of what a step reads, so that of a step has less noise; and it is no comparison
+    with the exact gradient, which the benchmark makes. Every other row makes a half, so that
+    replicas with an even number of rows split as one device does. Changes nothing. Not a number
+    with fewer than two meta rows per replica.
     """
 
     def gradient(rows):

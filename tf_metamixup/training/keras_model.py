@@ -47,7 +47,8 @@ class MixUpModel(keras.Model):
       evaluation and of validation, `val_...`: of mixed images there is no accuracy.
     - The optimizer makes the real step. The virtual step is plain gradient descent with the
       learning rate that the optimizer has at that moment, as schedules and callbacks change it.
-      Weight decay is the optimizer's own (in Keras: decoupled), or none.
+      Weight decay and momentum are the optimizer's own; Keras decouples the one, and keeps the
+      rate inside the other, which `training.momentum.SGD`, that of `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
     - `save`, and so `ModelCheckpoint`, saves the model given, which loads without this package.
     - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide

@@ -11,20 +11,19 @@ import tensorflow as tf
 from tf_metamixup import methods, policies
 from tf_metamixup.config import OPTIMIZERS, check_jit
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.core.metrics import Evaluation, evaluate
-from tf_metamixup.data.dataset_stream import DatasetStream
+from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
-from tf_metamixup.methods.batch import pixels, problems_told, targets
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
 from tf_metamixup.runs.fingerprint import fingerprint
-from tf_metamixup.training import first_batch, initial_weights, inputs, loop, mixed_precision
-from tf_metamixup.training.data_checks import labelled_dataset
+from tf_metamixup.training import initial_weights, inputs, loop, mixed_precision
+from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.momentum import SGD
 from tf_metamixup.training.step import Recipe
 
 
@@ -144,10 +143,9 @@ class Trainer:
             "jit": jit,
             "parameters": self.parameters,
         }
-        self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._evaluator = Evaluator(self.network, self.strategy)
         self._image: tf.TensorSpec | None = None
         self._run_dir: str | os.PathLike | None = None
-        self._test: tuple[tf.data.Dataset, Any] | None = None
 
     @property
     def parameters(self) -> int:
@@ -222,9 +220,7 @@ class Trainer:
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
         graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
         if test is not None:
-            images, labels = first_batch.first_batch("test", self._test_dataset(test))
-            first_batch.check_values("test", images, labels, self.classes)
-            graphs.scales["test"] = first_batch.scale_of(images, self.network.preprocess)
+            graphs.scales["test"] = self._evaluator.check(test)
         if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
             plan["data"] = lambda: fingerprint(test)
         try:
@@ -234,7 +230,7 @@ class Trainer:
                 initial_weights.remember(self.model)
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
-        """Test error, loss and calibration of the current weights.
+        """Returns test error, loss and calibration of the current weights.
 
         Args:
             test: finite batches (images, labels).
@@ -246,33 +242,13 @@ class Trainer:
         return self.measure(test).scores
 
     def measure(self, test: Iterable, between=None) -> Evaluation:
-        """What `evaluate` tells, with the confusion matrix and the confidences it comes from.
+        """Returns what `evaluate` does, with the confusion matrix and confidences behind it.
 
         Args:
             test: finite batches (images, labels).
             between: called before each batch.
         """
-        if self._test is None or self._test[0] is not test:
-            count = self.strategy.num_replicas_in_sync
-
-            def ready(images, labels):
-                # Of one type whatever the labels are, so that one graph evaluates them all.
-                probabilities = targets(labels, self.classes, tf.float32, "test")
-                return inputs.padded(images, probabilities, count)
-
-            padded = self._test_dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
-            stream = DatasetStream(padded, repeat=False)
-            self._test = test, inputs.distribute(self.strategy, {"test": stream}, 0)
-        sums = None
-        for batch in first_batch.read("test", self._test[1]):
-            if between is not None:
-                between()
-            with problems_told():
-                batch_sums = self._evaluate(batch["test"])
-            sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
-        if sums is None:
-            raise UserError("the test set is empty")
-        return sums.numpy()
+        return self._evaluator.measure(test, between)
 
     def export(self, folder: str | os.PathLike, command: str | None = None) -> None:
         """Writes a SavedModel with its model card; see `tf_metamixup.export`.
@@ -287,7 +263,7 @@ class Trainer:
         exporting.export(self.network, folder, self._stored, self.class_names, self.card(command))
 
     def card(self, command: str | None = None, litert: dict | None = None) -> str:
-        """The model card of the current weights; see `card.markdown`.
+        """Returns the model card of the current weights; see `card.markdown`.
 
         What `fit` recorded stands on it where these are the weights that it recorded it of.
         """
@@ -334,28 +310,13 @@ class Trainer:
             self.network.start_averages()
         return Graphs(self, streams, epoch_steps, steps)
 
-    def _test_dataset(self, data) -> tf.data.Dataset:
-        return labelled_dataset("test", data, self.model.input_shape, self.classes, finite=True)
-
-    def _evaluate_batch(self, batch):
-        def on_replica(batch):
-            images, probabilities, real = batch
-            logits = self.network.infer(pixels(images, self.network, "test"))
-            return evaluate(probabilities, tf.cast(logits, tf.float32), real)
-
-        # One by one: several workers reduce no structures.
-        return tf.nest.map_structure(
-            lambda each: self.strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None),
-            self.strategy.run(on_replica, (batch,)),
-        )
-
 
 def _optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
-    return keras.optimizers.SGD(learning_rate, momentum=momentum)
+    return SGD(learning_rate, momentum=momentum)
 
 
 def _describe(learning_rate) -> Any:

@@ -1,0 +1,85 @@
+"""Evaluates a network on test data, on all replicas."""
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.metrics import Evaluation, evaluate
+from tf_metamixup.data.dataset_stream import DatasetStream
+from tf_metamixup.methods.batch import pixels, problems_told, targets
+from tf_metamixup.models.network import Network
+from tf_metamixup.training import first_batch, inputs
+from tf_metamixup.training.data_checks import labelled_dataset
+
+
+class Evaluator:
+    """Measures a network's current weights; the graph is made at its first use.
+
+    Args:
+        network: with moving statistics, and averaged weights where it predicts with those.
+        strategy: in whose scope the network was made.
+    """
+
+    def __init__(self, network: Network, strategy: tf.distribute.Strategy):
+        self._network, self._strategy = network, strategy
+        self._classes = network.model.output_shape[-1]
+        self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._test = self._batches = None
+
+    def check(self, test) -> first_batch.Scale:
+        """Reads the first batch of test data, and returns the scale of its images.
+
+        Raises:
+            UserError: it is none that the model takes.
+        """
+        images, labels = first_batch.first_batch("test", self._dataset(test))
+        first_batch.check_values("test", images, labels, self._classes)
+        return first_batch.scale_of(images, self._network.preprocess)
+
+    def measure(self, test, between=None) -> Evaluation:
+        """Evaluates on finite batches (images, labels).
+
+        Args:
+            test: the batches.
+            between: called before each batch.
+
+        Raises:
+            UserError: data that the model does not take.
+        """
+        if self._test is not test:
+            count = self._strategy.num_replicas_in_sync
+
+            def ready(images, labels):
+                # Of one type whatever the labels are, so that one graph evaluates them all.
+                probabilities = targets(labels, self._classes, tf.float32, "test")
+                return inputs.padded(images, probabilities, count)
+
+            padded = self._dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
+            stream = DatasetStream(padded, repeat=False)
+            self._batches = inputs.distribute(self._strategy, {"test": stream}, 0)
+            self._test = test
+        sums = None
+        for batch in first_batch.read("test", self._batches):
+            if between is not None:
+                between()
+            with problems_told():
+                batch_sums = self._evaluate(batch["test"])
+            sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
+        if sums is None:
+            raise UserError("the test set is empty")
+        return sums.numpy()
+
+    def _dataset(self, data) -> tf.data.Dataset:
+        shape = self._network.model.input_shape
+        return labelled_dataset("test", data, shape, self._classes, finite=True)
+
+    def _evaluate_batch(self, batch):
+        def on_replica(batch):
+            images, probabilities, real = batch
+            logits = self._network.infer(pixels(images, self._network, "test"))
+            return evaluate(probabilities, tf.cast(logits, tf.float32), real)
+
+        # One by one: several workers reduce no structures.
+        return tf.nest.map_structure(
+            lambda each: self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None),
+            self._strategy.run(on_replica, (batch,)),
+        )
