@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import sysconfig
@@ -18,9 +19,8 @@ import tf_metamixup
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What only extras install. As modules that are None they cannot be imported.
-EXTRAS = ("importlib_resources", "matplotlib", "scipy", "tensorboard", "tensorflow_datasets")
-WITHOUT_EXTRAS = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))"
+# What only extras install, as modules and as distributions.
+EXTRAS = {"importlib_resources", "matplotlib", "scipy", "tensorboard", "tensorflow_datasets"}
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,13 @@ def environment(tmp_path_factory):
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     subprocess.run([python, *pip, "install", "--no-deps", "--no-index", wheel], check=True)
-    # Of a folder that is named in a .pth file, Python reads no .pth files: an editable install of
-    # the checkout in it does not count.
-    site = pathlib.Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv")}))
-    dependencies = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-    (site / "dependencies.pth").write_text("\n".join([*dependencies, WITHOUT_EXTRAS]))
+    (site,) = (folder / "venv").glob("lib/python*/site-packages")
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in pathlib.Path(place).iterdir():
+            name = re.split(r"[-.]", entry.name)[0]
+            is_checkout = name == "tf_metamixup" or entry.suffix == ".pth"
+            if name not in EXTRAS and not is_checkout and not (site / entry.name).exists():
+                (site / entry.name).symlink_to(entry)
     return folder / "venv"
 
 
