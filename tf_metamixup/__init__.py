@@ -13,7 +13,7 @@ from tf_metamixup.core import keras_backend
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
 _CLASSES = {"Trainer": "training.trainer", "MixUpModel": "training.keras_model"}
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "MixUpModel",
     "Trainer",
