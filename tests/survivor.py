@@ -3,8 +3,8 @@
     python -m tests.survivor RUN_DIR [FAULT]
 
 FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
-`evaluating=N`, which does so before the Nth evaluation, from 0; `clock`, whose time of day jumps by
-a day, forwards and back, from call to call; or `deterministic`, which is none.
+`evaluating=N`, which tells "evaluating" and waits in the Nth evaluation, from 0; `clock`, whose
+time of day jumps by a day, forwards and back, from call to call; or `deterministic`, which is none.
 """
 
 import itertools
@@ -19,18 +19,24 @@ import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.data import scale
 from tf_metamixup.runs import checkpoints
+from tf_metamixup.training.graphs import Graphs
 
 STEPS, EPOCH_STEPS = 60, 20
 # Checksums of four files, and six flushes to disk: places inside the writing of one checkpoint.
 PLACES = 10
 
 
-class Told(tmm.Trainer):
-    def train(self, iterator, first_step, count):
-        done = super().train(iterator, first_step, count)
+def tell_steps() -> None:
+    """Lets each call of a training graph print the steps taken so far."""
+    train = Graphs.train
+
+    def told(self, iterator, first_step, count):
+        done = train(self, iterator, first_step, count)
         print(first_step + count, flush=True)
         time.sleep(0.2)  # so that a signal meant for this epoch arrives in it
         return done
+
+    Graphs.train = told
 
 
 def model() -> keras.Model:
@@ -90,7 +96,8 @@ if __name__ == "__main__":
     elif fault:
         place, number = fault[0].split("=")
         {"writing": wait_in_writing, "evaluating": wait_in_evaluation}[place](int(number))
-    trainer = Told(model(), "pseudo_label(threshold=0.8)", "meta", 0.05, preprocess=scale)
+    tell_steps()
+    trainer = tmm.Trainer(model(), "pseudo_label(threshold=0.8)", "meta", 0.05, preprocess=scale)
     trainer.fit(
         **tiny.streams(),
         test=tiny.test_set(),

@@ -105,3 +105,12 @@ def test_modules_tell_their_own_name_when_started_by_it():
         [sys.executable, "-m", "tf_metamixup.main", "--help"], capture_output=True, text=True
     )
     assert done.stdout.startswith("`python -m tf_metamixup.main`: ")
+
+
+def test_another_backend_of_keras_is_told_in_one_line(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert started("--version")[0] == 0
+    code, out, err = started("train", "--dataset=digits")
+    assert (code, out) == (1, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: Keras's backend is 'jax'")

@@ -4,6 +4,7 @@ The public names load on first use, so that a mistyped flag is told before Tenso
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from tf_metamixup.core import keras_backend
 _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "policies")
 _CLASSES = {"Trainer": "training.trainer", "MixUpModel": "training.keras_model"}
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "MixUpModel",
     "Trainer",
@@ -25,8 +26,8 @@ __all__ = [
     "policies",
 ]
 
-# While `python -m tf_metamixup.main` is located: it reports this itself, without a traceback.
-if sys.argv[:1] != ["-m"]:
+# Commands (`-m` is while `python -m tf_metamixup.main` is located) report this without a traceback.
+if os.path.basename("".join(sys.argv[:1])) not in ("-m", "metamixup"):
     keras_backend.require_tensorflow()
 
 

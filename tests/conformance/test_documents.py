@@ -320,7 +320,7 @@ def test_an_architecture_is_added_by_one_function():
 @pytest.mark.slow
 def test_a_data_set_is_added_by_one_function(tmp_path):
     train = """
-from tf_metamixup import main
+from tf_metamixup import experiment, main
 flags = "--dataset=stripes --architecture=cnn3(width=4) --batch_size=20 --epochs=8 --run_dir=run"
 result = main.train(experiment.canonical(main.parse(["main", *flags.split()])))
 assert result["test_error"] < 10, result

@@ -29,11 +29,9 @@ def test_the_import_says_so(tmp_path, backend, words):
     assert f"Keras's backend is '{backend}'" in last and "KERAS_BACKEND=tensorflow" in last
 
 
-@pytest.mark.parametrize("command", ["main", "benchmark", "figures", "report"])
+@pytest.mark.parametrize("command", ["main", "benchmark", "figures"])
 def test_a_command_says_so_in_one_line(tmp_path, command):
     words = {"figures": ["--figure=6", f"--out={tmp_path}", str(tmp_path)]}.get(command, [])
-    if command == "report":
-        words = ["--against=none", str(tmp_path)]
     process = run("-m", f"tf_metamixup.{command}", *words, backend="jax", home=tmp_path)
     assert process.returncode == 1
     (line,) = process.stderr.splitlines()

@@ -242,3 +242,15 @@ def test_the_whole_of_a_user_data_set_is_one_pass_which_must_end_and_hold_someth
         DatasetStream(dataset.repeat()).whole()
     with pytest.raises(UserError, match="is empty"):
         DatasetStream(dataset.take(0)).whole()
+
+
+def test_a_look_at_the_beginning_of_a_shuffled_data_set_counts_as_one_pass():
+    def passes(look):
+        tf.random.set_seed(0)
+        stream = DatasetStream(tf.data.Dataset.range(24).shuffle(24, seed=1).batch(8))
+        if look:
+            next(iter(stream.beginning().pieces(0, range(1), 1)))
+        pieces = stream.pieces(0, range(1), 1).take(9).as_numpy_iterator()
+        return np.concatenate(list(pieces)).reshape(3, 24)
+
+    np.testing.assert_array_equal(passes(look=True)[:2], passes(look=False)[1:])

@@ -56,6 +56,13 @@ def called():
     return model
 
 
+def zeros():
+    """A gated model whose last kernel was initialised with zeros."""
+    model = wrapped(Subclass())
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    return model
+
+
 def two_inputs():
     images = [keras.Input([4]), keras.Input([4])]
     return keras.Model(images, layers.Dense(3)(layers.Add()(images)))
@@ -142,6 +149,8 @@ def test_a_model_that_the_step_cannot_train_is_refused_in_one_line(enter, build,
         lambda: graph(layers.Activation("tanh"), layers.Dense(3)),
         lambda: graph(layers.Activation("linear")),
         lambda: graph(layers.Lambda(lambda x: 2 * x)),
+        lambda: graph(layers.Lambda(lambda x: tf.clip_by_value(x, 0.1, 0.3))),
+        zeros,
         lambda: keras.Sequential([keras.Input([4]), layers.Softmax(), layers.Dense(3)]),
     ],
     ids=[
@@ -151,6 +160,8 @@ def test_a_model_that_the_step_cannot_train_is_refused_in_one_line(enter, build,
         "Dense after tanh",
         "linear",
         "Lambda",
+        "Lambda with values in [0, 1]",
+        "zeros",
         "Dense after softmax",
     ],
 )

@@ -47,8 +47,8 @@ class DatasetStream(Stream):
     def beginning(self) -> Stream:
         """See `Stream.beginning`.
 
-        A data set that is shuffled in another order in each pass counts the passes. Of an endless
-        one a pipeline would read ahead into later passes, how far is a matter of timing.
+        A data set that is shuffled anew in each pass counts the passes. To look at it counts as
+        one; of the endless stream a pipeline would read ahead into several.
         """
         return DatasetStream(self._dataset.take(1), repeat=False)
 

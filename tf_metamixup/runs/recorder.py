@@ -203,10 +203,13 @@ def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:
 
 def versions() -> dict[str, str]:
     """Returns what this run is made with."""
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    return {
+    found = {
         "tf_metamixup": __version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
-        **{package: importlib.metadata.version(package) for package in packages},
     }
+    for package in ("tensorflow", "keras", "tensorflow-datasets", "numpy"):
+        # What an extra installs may not be there.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
