@@ -117,6 +117,12 @@ def test_another_protocol_than_the_papers_is_told():
     assert line["paper"] == "21.35 (here epochs=2, train_examples=500)"
 
 
+@pytest.mark.parametrize("steps", [0, 100])
+def test_a_warm_up_is_no_other_protocol(steps):
+    (line,) = lines(by_protocol(20.0, warmup_steps=steps))
+    assert line["paper"] == "21.35"
+
+
 def test_a_table_of_the_paper_says_what_is_missing():
     runs = [by_protocol(20.0), by_protocol(22.0, seed=1), by_protocol(1.0, epochs=2)]
     text = report.paper_table(1, runs)
