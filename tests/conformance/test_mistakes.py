@@ -16,11 +16,11 @@ from tf_metamixup.methods.supervised import Supervised
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.models.network import Forward, Network
 from tf_metamixup.policies.meta import Meta
-from tf_metamixup.training import trainer
+from tf_metamixup.training import graphs
 
 
 def test_a_position_in_python_numbers_is_noticed(monkeypatch):
-    monkeypatch.setattr(trainer, "_position", lambda first, count: (first, count))
+    monkeypatch.setattr(graphs, "_position", lambda first, count: (first, count))
     with pytest.raises(AssertionError):
         properties.one_graph_serves_all_steps(Pair("supervised", "none"))
 
@@ -41,7 +41,7 @@ def test_an_average_that_is_not_saved_is_noticed(monkeypatch, tmp_path):
 
 def test_an_unsquashed_lambda_is_noticed(monkeypatch):
     def unsquashed(meta, task, draws):
-        z = meta.start(task, draws)
+        z = meta.initial_logits(task, draws)
         return Lambdas(z - meta.gradient(task, z), z, z)
 
     monkeypatch.setattr(Meta, "__call__", unsquashed)

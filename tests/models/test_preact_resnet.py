@@ -40,7 +40,7 @@ def model():
 def test_an_identity_shortcut_carries_the_raw_input(model):
     _, shortcut = model.get_layer("stage1_unit1_add").input
     assert shortcut is model.get_layer("stem_conv").output
-    _, shortcut = model.get_layer("top_add").input
+    _, shortcut = model.get_layer("stage4_unit2_add").input
     assert shortcut is model.get_layer("stage4_unit1_add").output
 
 
@@ -53,7 +53,7 @@ def test_a_projection_reads_the_activated_input(model):
 
 
 def test_nothing_stands_between_the_last_sum_and_the_pooling(model):
-    assert model.get_layer("features").input is model.get_layer("top_add").output
+    assert model.get_layer("features").input is model.get_layer("stage4_unit2_add").output
     assert isinstance(model.get_layer("features"), keras.layers.GlobalAveragePooling2D)
 
 

@@ -43,5 +43,5 @@ def test_the_stride_of_a_bottleneck_is_in_its_3x3_convolution(model):
 
 
 def test_a_unit_that_keeps_the_shape_adds_its_input(model):
-    _, shortcut = model.get_layer("top_add").input
+    _, shortcut = model.get_layer("stage4_unit3_add").input
     assert shortcut is model.get_layer("stage4_unit2_relu3").output

@@ -79,16 +79,15 @@ def test_an_identity_shortcut_carries_the_raw_input(style, request):
 @pytest.mark.parametrize("style", ["oliver", "zagoruyko"])
 def test_batch_norm_and_relu_stand_between_the_last_sum_and_the_pooling(style, request):
     model = request.getfixturevalue(style)
-    assert model.get_layer("top_bn").input is model.get_layer("top_add").output
-    assert model.get_layer("top_relu").input is model.get_layer("top_bn").output
-    assert model.get_layer("features").input is model.get_layer("top_relu").output
+    assert model.get_layer("final_bn").input is model.get_layer("stage3_unit4_add").output
+    assert model.get_layer("final_relu").input is model.get_layer("final_bn").output
+    assert model.get_layer("features").input is model.get_layer("final_relu").output
 
 
 def test_wrn_takes_a_depth_and_a_width_in_the_style_of_wrn_28_10():
     model = make("wrn(depth=10, width=3)", (8, 8, 1), 10)
-    # The single unit of the last stage is the top block.
-    assert projection_inputs(model) == ["stage1_unit1_relu1", "stage2_unit1_relu1", "top_relu1"]
-    assert model.get_layer("top_add").output.shape == (None, 2, 2, 192)
+    assert projection_inputs(model) == [f"stage{stage}_unit1_relu1" for stage in (1, 2, 3)]
+    assert model.get_layer("stage3_unit1_add").output.shape == (None, 2, 2, 192)
     assert model(tf.ones([2, 8, 8, 1])).shape == (2, 10)
 
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 import tf_metamixup as tmm
 from tests import tiny
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import scale
-from tf_metamixup.training.first_batch import scale_of, warn_of_scales
+from tf_metamixup.training.first_batch import reading, scale_of, warn_of_scales
 
 BYTES, LABELS = tiny.images(24)
 UNIT = (BYTES / 255).astype(np.float32)
@@ -148,3 +149,12 @@ def test_a_training_set_is_read_once(tmp_path):
     trainer = tiny.trainer("supervised", "none", preprocess=None)
     trainer.fit(data.dataset, steps=1, test=batches(), run_dir=tmp_path)
     assert data.begun == 1
+
+
+def test_a_lost_worker_is_no_fault_of_the_data():
+    lost = tf.errors.UnavailableError(None, None, "Error reported from /job:worker/task:1: gone")
+    with pytest.raises(tf.errors.UnavailableError), reading("test"):
+        raise lost
+    damaged = tf.errors.DataLossError(None, None, "truncated record")
+    with pytest.raises(UserError, match="the `test` data cannot be read"), reading("test"):
+        raise damaged

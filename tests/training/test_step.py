@@ -213,7 +213,7 @@ def test_cached_features_give_the_gradient_of_the_whole_meta_set_and_a_step_of_t
 ):
     x = image = keras.Input(tiny.SHAPE)
     x = keras.layers.Conv2D(3, 3, activation="tanh")(x)
-    x = keras.layers.Dense(4, activation="tanh", name="top_dense")(keras.layers.Flatten()(x))
+    x = keras.layers.Dense(4, activation="tanh", name="dense")(keras.layers.Flatten()(x))
     model = keras.Model(image, keras.layers.Dense(tiny.CLASSES, name="logits")(x))
     network = Network(model)
     pixels, labels = tiny.images(15)

@@ -17,7 +17,8 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import replicas
 
 _PIECE = 2**24  # words that one collective operation carries
-_LOST = (
+# What TensorFlow raises where another worker has gone.
+LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -135,7 +136,7 @@ class Workers:
         """
         try:
             yield
-        except _LOST as error:
+        except LOST as error:
             if self.count == 1:
                 raise
             raise LostWorkerError(

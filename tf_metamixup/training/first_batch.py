@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.distribution.workers import LOST
 from tf_metamixup.methods.batch import check_rows, finite, problems_told, targets
 
 # Times the span of the training images. Standardised ones span about 5, those in [0, 1] 1.
@@ -26,6 +27,8 @@ def reading(name: str) -> Iterator[None]:
         with problems_told():
             yield
     except tf.errors.OpError as error:
+        if isinstance(error, LOST) and "/job:worker" in error.message:
+            raise  # of the job, which `Workers.watched` reports
         raise UserError(f"the `{name}` data cannot be read: {reason(error)}") from error
 
 
