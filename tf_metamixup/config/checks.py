@@ -26,6 +26,13 @@ def check(config: Any) -> None:
         raise UserError(f"--weight_decay={config.weight_decay} must be a number from 0")
     if not 0 <= config.momentum < 1:
         raise UserError(f"--momentum={config.momentum} must lie in [0, 1)")
+    if not 0 <= config.trusted_share < 1:
+        raise UserError(f"--trusted_share={config.trusted_share} must lie in [0, 1)")
+    if config.trusted_share and config.meta_source == "train":
+        raise UserError(
+            f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
+            "out --meta_source=train"
+        )
     if config.mode == "sl" and config.num_labels is not None:
         raise UserError(
             f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "

@@ -149,6 +149,18 @@ class Config:
         "heldout (nobody trains on the meta images) or train",
         choices=("heldout", "train"),
     )
+    trusted_share: float = setting(
+        0.0,
+        "data",
+        "share of each batch that comes from the meta set, whose labels are trusted; 0 leaves it "
+        "to --meta_source",
+    )
+    label_noise: str = setting(
+        "none",
+        "data",
+        "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
+        "column='worse_label'); never in meta or test images",
+    )
     include_labelled: bool = setting(
         False, "data", "whether the unlabelled images contain the labelled ones"
     )

@@ -5,6 +5,7 @@ pieces that several replicas own add up to the batch that one device would see.
 """
 
 import abc
+import copy
 
 import numpy as np
 import tensorflow as tf
@@ -42,6 +43,22 @@ class Stream(abc.ABC):
     def beginning(self) -> "Stream":
         """A stream with the same first batch; reading it leaves later reads of this one alone."""
         return self
+
+    @property
+    def doubted(self) -> int:
+        """How many of `whole`, from the first on, have labels that an audit may doubt: all."""
+        return len(self.whole()[1])
+
+    def numbered(self, first: int = 0) -> "Stream":
+        """The same images, each with `first` + its position in `whole` in the place of its label.
+
+        Raises:
+            UserError: the stream does not know them.
+        """
+        raise UserError(
+            "an audit has to know which image is which, and this data set is read from files as "
+            "it goes: it needs images that fit into memory"
+        )
 
     @abc.abstractmethod
     def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -144,6 +161,13 @@ class ArrayStream(_Sampled):
             .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(4)
         )
+
+    def numbered(self, first=0):
+        """See `Stream.numbered`."""
+        same = copy.copy(self)
+        with tf.device("CPU:0"):
+            same._labels = tf.range(first, first + self._count, dtype=tf.int64)
+        return same
 
     def whole(self):
         """See `Stream.whole`."""

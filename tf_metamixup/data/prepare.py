@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import pipeline, splits
-from tf_metamixup.data.images import Source
+from tf_metamixup.data import label_noise, pipeline, splits
+from tf_metamixup.data.images import Audited, InMemory, Source
+from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.streamed import Streamed
 
@@ -17,6 +18,8 @@ TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
 # that is 2 GiB.
 KEPT = 20_000
+# Of the checked images, where some are trained on and some are audited.
+AUDITED_SHARE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Prepared:
         splits: which training images are labelled, unlabelled and meta.
         labelled, unlabelled, meta: endless streams; `unlabelled` is None where none are looked at.
         test: the images that are evaluated on, in order: all test images, or as many unused ones.
+        audited: checked images that are not trained on, for a method that audits labels.
+        wrong: positions in the training set whose label noise made wrong, int64 [n].
         evaluate_every: epochs between two evaluations by default: often, but without looking at
             more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
@@ -40,6 +45,8 @@ class Prepared:
     test: tf.data.Dataset
     epoch_steps: int
     evaluate_every: int
+    audited: Audited | None
+    wrong: np.ndarray
 
     def labels_used(self, reads_meta: bool) -> int:
         """How many training images have their labels read."""

@@ -6,8 +6,6 @@ the probability that each given label is right (`core.label_trust`). Until the n
 decides the targets, and how far each row is trusted.
 """
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,25 +13,8 @@ import tensorflow as tf
 from tf_metamixup.core import label_trust
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import fold, root
+from tf_metamixup.data.images import Audited
 from tf_metamixup.data.pipeline import Stream
-
-# Images of a pass per call.
-ROWS = 500
-
-
-class Audited(NamedTuple):
-    """Holds images whose labels were checked, and which are not trained on.
-
-    Attributes:
-        images: as the training images are stored, [M, H, W, C].
-        labels: checked, int [M].
-        given: the labels in doubt, int [M]; None where they never had one, which then is drawn
-            from an estimate of how labels go wrong.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    given: np.ndarray | None = None
 
 
 class Audit:
@@ -58,10 +39,10 @@ class Audit:
             raise UserError("an audit needs checked images, and there are none: raise --num_meta")
         self._trainer, self._method, self._audited = trainer, trainer.method, audited
         self._images, given = labelled.whole()
-        self._given = np.asarray(given)
+        self._given = tf.cast(given, tf.int64)
         self.stream = labelled.numbered()
         count, classes = len(self._given), trainer.classes
-        # Trusted images keep their checked labels, whatever the network says.
+        # Checked labels stay as they are, whatever the network says.
         self._doubted = np.arange(count) < labelled.doubted
         with trainer.strategy.scope():
             self._right = _variable("right", np.ones(count))
@@ -79,7 +60,7 @@ class Audit:
             given = label_trust.injected(checked, audited.labels, generator)
         weights = label_trust.fit(label_trust.features(checked, given), given == audited.labels)
         p = self._trainer.probabilities(self._images)
-        right = label_trust.sigmoid(label_trust.features(p, self._given) @ weights)
+        right = label_trust.sigmoid(label_trust.features(p, self._given.numpy()) @ weights)
         self._right.assign(np.where(self._doubted, right, 1.0))
         self._guess.assign(label_trust.sharpened(p, self._method.temperature))
 

@@ -6,11 +6,13 @@ import tensorflow as tf
 from tf_metamixup.core.divergence import all_finite
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
+from tf_metamixup.data.images import Audited
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.batch import prepare, problems_told
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
+from tf_metamixup.training.audit import Audit
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.step import Report, train_step
 
@@ -23,21 +25,35 @@ class Graphs:
         streams: by name, as `inputs.collect` gives them.
         epoch_steps: steps of an epoch, which thresholds depend on.
         steps: steps of the whole run, which ramps depend on.
+        audited: checked images, for a method that audits labels.
 
     Attributes:
+        audit_steps: the steps before which labels are audited: a call of `train` begins there.
         variables: everything that training changes, in a stable order: what a checkpoint holds.
         recipe: what stays the same from step to step.
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
     """
 
-    def __init__(self, trainer, streams: dict[str, Stream], epoch_steps: int, steps: int):
+    def __init__(
+        self,
+        trainer,
+        streams: dict[str, Stream],
+        epoch_steps: int,
+        steps: int,
+        audited: Audited | None = None,
+    ):
         self._trainer, self.strategy = trainer, trainer.strategy
         self._epoch_steps, self._steps = epoch_steps, steps
         self._sample: Sample | None = None
         self._metric_names: dict[str, None] = {}
         self.scales: dict[str, first_batch.Scale] = {}
         self._compared = False
+        self._audit, self.audit_steps = None, []
+        if trainer.method.audits:
+            self._audit = Audit(trainer, streams["labelled"], audited)
+            self.audit_steps = trainer.method.audit_steps(steps)
+            streams["labelled"] = self._audit.stream
         cache = None
         if trainer.policy.caches_features:
             images, labels = inputs.whole_meta_set(streams.pop("meta"), trainer.row_groups)
@@ -46,7 +62,8 @@ class Graphs:
                 cache = FeatureCache(trainer.network, images, labels, trainer.classes)
         self._streams = streams
         self.recipe = trainer.recipe._replace(feature_cache=cache)
-        self.variables = [*trainer.variables, *(cache.variables if cache else [])]
+        states = [state for state in (cache, self._audit) if state is not None]
+        self.variables = [*trainer.variables, *(v for state in states for v in state.variables)]
         # The data are read and checked outside of what is compiled: XLA drops assertions.
         step = self._replicated_step
         self._step = tf.function(step, jit_compile=True) if trainer.jit else step
@@ -74,6 +91,8 @@ class Graphs:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
+        if first_step in self.audit_steps:
+            self._audit.update(first_step)
         try:
             with problems_told():
                 metrics, rows, self._sample, ranges = self._train(
@@ -125,7 +144,12 @@ class Graphs:
 
     def prepare(self, raw):
         """Returns the `Batch` of this replica's elements of the streams."""
-        batch = prepare(raw, self._trainer.network, self._trainer.classes)
+        trust = None
+        if self._audit is not None:
+            images, positions = raw["labelled"]
+            y, trust = self._audit.targets(positions)
+            raw = {**raw, "labelled": (images, y)}
+        batch = prepare(raw, self._trainer.network, self._trainer.classes)._replace(trust=trust)
         if self.recipe.feature_cache is None:
             return batch
         x_meta, y_meta = self.recipe.feature_cache.rows()

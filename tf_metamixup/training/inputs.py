@@ -23,6 +23,11 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
         given["unlabelled"] = unlabelled
     if trainer.policy.reads_meta:
         given["meta"] = meta
+    if trainer.method.audits and not isinstance(labelled, Stream):
+        raise UserError(
+            "an audit has to know which image is which, and a tf.data.Dataset does not say: give "
+            "`labelled` as a stream of tf_metamixup.data"
+        )
     for name, data in given.items():
         if data is None:
             by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"

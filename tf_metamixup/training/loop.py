@@ -225,6 +225,7 @@ class _Run:
             self.plan.last,
             (self.step // self.plan.epoch_steps + 1) * self.plan.epoch_steps,
             (self.step // self.plan.log_every + 1) * self.plan.log_every,
+            *(step for step in self.graphs.audit_steps if step > self.step),
         )
         most = 1 if pace is None else max(1, int(SECONDS_A_CALL / pace))
         return min(most, min(ends) - self.step)

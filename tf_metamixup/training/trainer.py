@@ -91,7 +91,11 @@ class Trainer:
         self.workers = Workers(self.strategy)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
-        policies.check(self.policy, learned_elsewhere=self.method.learns_lambda)
+        policies.check(
+            self.policy,
+            learned_elsewhere=self.method.learns_lambda,
+            audited=self.method.audits,
+        )
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:
@@ -175,6 +179,7 @@ class Trainer:
         *,
         unlabelled=None,
         meta=None,
+        audited=None,
         test=None,
         steps: int,
         run_dir: str | os.PathLike,
@@ -196,6 +201,8 @@ class Trainer:
                 many as the method needs, optionally with true labels to watch, -1 where unknown.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
                 cache features (`meta` by default) take all into memory.
+            audited: an `Audited`, the checked images of a method that audits labels; the labelled
+                data then are one of our streams.
             test: finite batches (images, labels), evaluated at epoch ends; its first batch is
                 also read before the first step.
             steps: of the whole run.
@@ -218,7 +225,7 @@ class Trainer:
         self._run_dir = run_dir
         epoch_steps = epoch_steps or min(steps, 1000)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
-        graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
+        graphs = self.graphs(**data, audited=audited, epoch_steps=epoch_steps, steps=steps)
         if test is not None:
             graphs.scales["test"] = self._evaluator.check(test)
         if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
@@ -292,12 +299,21 @@ class Trainer:
         rate = self._learning_rate
         return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
 
-    def graphs(self, *, epoch_steps: int, steps: int, **data) -> Graphs:
+    def probabilities(self, images) -> np.ndarray:
+        """Predicts with the current weights, as they are evaluated; returns [N, classes].
+
+        Args:
+            images: as they are stored, [N, H, W, C].
+        """
+        return self._evaluator.probabilities(images)
+
+    def graphs(self, *, epoch_steps: int, steps: int, audited=None, **data) -> Graphs:
         """Makes what training needs, from the data and the length of the run.
 
         Args:
             epoch_steps: steps of an epoch.
             steps: steps of the whole run.
+            audited: an `Audited`, or None.
             **data: `labelled`, `unlabelled` and `meta`, as `fit` takes them.
 
         Raises:
@@ -308,7 +324,7 @@ class Trainer:
         if not self.steps_taken:
             # The model may have been given other weights since the averages were made.
             self.network.start_averages()
-        return Graphs(self, streams, epoch_steps, steps)
+        return Graphs(self, streams, epoch_steps, steps, audited)
 
 
 def _optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:
