@@ -139,7 +139,8 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
             allowed = ", ".join([*differ, "seed"])
             raise UserError(
                 f"this figure compares runs that differ in no more than {allowed}, but "
-                f"{differences} ({first.folder} and {run.folder}); give it runs that are alike in these"
+                f"{differences} ({first.folder} and {run.folder}); give it runs that are alike "
+                "in these"
             )
         same = seen.setdefault(results.run_key(run.result), run)
         if same is not run:
