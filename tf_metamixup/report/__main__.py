@@ -187,7 +187,7 @@ class Order(NamedTuple):
     keep: str | None
 
 
-def _text(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
+def _report(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
         start_tensorflow()
@@ -232,7 +232,7 @@ def run(order: Order) -> None:
             "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-    print(_text(found, order.table, order.against))
+    print(_report(found, order.table, order.against))
     if order.keep is not None:
         results.keep(found, order.keep)
 
