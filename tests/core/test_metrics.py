@@ -67,7 +67,7 @@ def test_a_certain_guess_lies_in_the_last_bin_and_ties_go_to_the_first_class():
     assert result.confusion.tolist() == [[1, 0], [1, 0]]
 
 
-def test_top_5_is_told_with_more_than_ten_classes():
+def test_top_5_is_reported_with_more_than_ten_classes():
     logits = np.repeat(np.arange(11.0, 0, -1)[None], 3, axis=0)
     result = evaluated(logits, [0, 4, 5]).numpy()
     assert result.scores == {

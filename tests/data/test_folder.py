@@ -56,7 +56,7 @@ def test_corrupt_images_are_named_and_counted(folder):
     assert "--corrupt_images=skip" in str(raised.value)
 
 
-def test_corrupt_images_are_skipped_on_request_and_still_told(folder):
+def test_corrupt_images_are_skipped_on_request_and_still_reported(folder):
     whole = load_folder(folder)
     paths, count = damage(folder)
     with pytest.warns(UserWarning, match=f"skipped 3 of {count} images: .*{paths[0]}"):
@@ -142,8 +142,8 @@ def test_the_contents_tell_files_that_are_added_moved_removed_or_replaced(folder
     assert changes(before, load_folder(folder).contents) == f"1 replaced ({split}/red/0.png)"
     put(folder / split / "red" / "8.png")
     (folder / split / "blue" / "0.png").rename(folder / split / "blue" / "9.png")
-    told = changes(before, load_folder(folder).contents)
-    assert f"moved ({split}/blue/0.png to {split}/blue/9.png)" in told
+    reported = changes(before, load_folder(folder).contents)
+    assert f"moved ({split}/blue/0.png to {split}/blue/9.png)" in reported
 
 
 def test_large_photos_are_refused_before_one_is_decoded(folder, monkeypatch):
@@ -158,7 +158,7 @@ def test_large_photos_are_refused_before_one_is_decoded(folder, monkeypatch):
         load_folder(folder, image_size=101)
 
 
-def test_one_class_alone_is_told(folder):
+def test_one_class_alone_is_reported(folder):
     for split in ("train", "test"):
         shutil.rmtree(folder / split / "blue")
     with pytest.raises(UserError, match=r"has one class only \(red\); a classifier needs two"):
@@ -166,7 +166,7 @@ def test_one_class_alone_is_told(folder):
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9/0.png", b"red/caf\xe9.png", b"red/caf\xe9/0.png"])
-def test_names_that_are_not_utf8_are_told(folder, name):
+def test_names_that_are_not_utf8_are_reported(folder, name):
     for split in ("train", "test"):
         put(folder / split / os.fsdecode(name))
     with pytest.raises(UserError, match=r"2 .* names are not UTF-8, such as .*caf\\xe9") as raised:
@@ -174,7 +174,7 @@ def test_names_that_are_not_utf8_are_told(folder, name):
     str(raised.value).encode()
 
 
-def test_a_class_name_with_a_line_break_is_told(folder):
+def test_a_class_name_with_a_line_break_is_reported(folder):
     for split in ("train", "test"):
         put(folder / split / "a\nb" / "0.png")
     with pytest.raises(UserError, match=r"the class name 'a\\nb' has a line break"):

@@ -19,7 +19,7 @@ def prepared(source, **settings):
 
 
 def first(stream):
-    return next(iter(stream.pieces(0, range(1), 1)))
+    return next(iter(stream.shards(0, range(1), 1)))
 
 
 def test_supervised_takes_everything_but_the_meta_set(digits):
@@ -81,7 +81,7 @@ def test_no_more_test_images_are_looked_at_than_trained_on_in_between(digits):
     assert made.evaluate_every == -(-len(digits.test) // 100)
 
 
-def test_a_batch_larger_than_the_data_is_told(digits):
+def test_a_batch_larger_than_the_data_is_reported(digits):
     with pytest.raises(UserError, match=r"--batch_size=50 .* 20 labelled .*--train_examples=20\)"):
         prepared(digits, batch_size=50, train_examples=20)
     with pytest.raises(UserError, match=r"--batch_size=50 .* 20 labelled .*--num_labels=20\)"):

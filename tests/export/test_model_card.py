@@ -81,7 +81,7 @@ def test_of_empty_bins_and_pairs_nothing_is_said():
     assert "No test image was classified wrongly." in written(RUN._replace(evaluation=perfect))
 
 
-def test_what_was_not_measured_is_not_told():
+def test_what_was_not_measured_is_not_reported():
     for run in (None, RUN._replace(evaluation=None)):
         text = written(run)
         assert "No evaluation" in text

@@ -19,7 +19,7 @@ def test_a_run_directory_is_made_with_its_parents(tmp_path):
     assert folder.read("config.json") is None
 
 
-def test_a_file_where_the_folder_should_be_is_told(tmp_path):
+def test_a_file_where_the_folder_should_be_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match=r"cannot write into the run directory .*file"):
@@ -51,7 +51,7 @@ def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
-def test_a_config_that_is_no_json_object_is_told(tmp_path, content):
+def test_a_config_that_is_no_json_object_is_reported(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*config\.json.*mend or remove it"):
         RunDirectory(tmp_path).claim(SETTINGS, {})
@@ -66,9 +66,9 @@ def test_a_run_of_another_length_is_refused_with_how_to_start_from_its_weights(
     RunDirectory(tmp_path).claim(SETTINGS | {length: 2}, {})
     with pytest.raises(UserError, match=rf"{length}: 2 there, 3 here.*{how.format(tmp_path)}"):
         RunDirectory(tmp_path).claim(SETTINGS | {length: 3}, {})
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         RunDirectory(tmp_path).claim({"seed": 9, length: 2}, {})
-    assert "keeps its length" not in str(told.value)
+    assert "keeps its length" not in str(reported.value)
 
 
 def test_only_a_checkpoint_or_a_finished_result_is_a_beginning(tmp_path):
@@ -120,7 +120,7 @@ def test_a_file_is_replaced_whole(tmp_path):
         np.testing.assert_array_equal(arrays["before"], np.arange(3))
 
 
-def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_the_older_file(tmp_path, monkeypatch):
     folder = RunDirectory(tmp_path)
     folder.write_json("result.json", {"status": "stopped"})
 
@@ -146,11 +146,11 @@ def damaged(content):
     yield b"no archive"
 
 
-def test_arrays_that_are_cut_short_or_damaged_are_told_in_one_line(tmp_path):
+def test_arrays_that_are_cut_short_or_damaged_are_reported_in_one_line(tmp_path):
     folder = RunDirectory(tmp_path)
     folder.write_arrays("lambdas.npz", {"before": np.arange(3000) % 7, "names": np.array(["a"])})
     path = tmp_path / "lambdas.npz"
-    told = 0
+    reported = 0
     for content in damaged(path.read_bytes()):
         path.write_bytes(content)
         try:
@@ -158,8 +158,8 @@ def test_arrays_that_are_cut_short_or_damaged_are_told_in_one_line(tmp_path):
         except UserError as error:
             assert str(error).startswith(f"cannot read {path}, which is cut short or damaged")
             assert "\n" not in str(error)
-            told += 1
-    assert told > 8
+            reported += 1
+    assert reported > 8
     np.save(tmp_path / "one.npy", np.arange(3))
     (tmp_path / "one.npy").rename(path)
     with pytest.raises(UserError, match="cannot read"):

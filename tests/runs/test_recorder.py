@@ -32,7 +32,7 @@ def test_the_same_data_are_the_same_run(claim, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         (DATA | {"train/cat/4": "4"}, r"1 added \(train/cat/4\)"),
         (DATA | {"test/cat/3": "0"}, r"1 replaced \(test/cat/3\)"),
@@ -47,15 +47,17 @@ def test_the_same_data_are_the_same_run(claim, tmp_path):
         ),
     ],
 )
-def test_other_data_are_refused_with_what_differs(claim, tmp_path, data, told):
-    # A number that follows from how many images there are is not what has to be told.
+def test_other_data_are_refused_with_what_differs(claim, tmp_path, data, reported):
+    # A number that follows from how many images there are is not what has to be reported.
     for settings in (SETTINGS, SETTINGS | {"num_meta": 31}):
-        with pytest.raises(UserError, match=rf"data are not those of .*{tmp_path}: {told}; choose"):
+        with pytest.raises(
+            UserError, match=rf"data are not those of .*{tmp_path}: {reported}; choose"
+        ):
             claim(settings, data=data)
     assert json.loads((tmp_path / "data.json").read_text()) == DATA
 
 
-def test_of_another_data_set_the_name_is_told(claim):
+def test_of_another_data_set_the_name_is_reported(claim):
     with pytest.raises(UserError, match=r"dataset: 'folder:photos' there, 'digits' here"):
         claim(SETTINGS | {"dataset": "digits"}, data={"digits": "1"})
 
@@ -84,12 +86,12 @@ def test_without_tensorboard_a_run_is_recorded_with_one_warning(tmp_path, monkey
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     record = ChiefRecord([], tmp_path)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as reported:
         record.begin({"policy": "beta"}, ["cat", "dog"])
         record.interval(1, {"losses/train": 1.0}, np.zeros((2, 6)))
         record.epoch(1, {"epoch": 1, "train_loss": 1.0})
         record.pictures(1, (np.zeros((2, 2)), np.zeros((2, 2))), None, None)
-    (message,) = [str(each.message) for each in told]
+    (message,) = [str(each.message) for each in reported]
     assert message.startswith("no events for TensorBoard are written: tensorboard is not installed")
     assert "pip install 'tf_metamixup[tensorboard]'" in message
     assert not (tmp_path / "tensorboard").exists()

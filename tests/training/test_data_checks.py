@@ -301,7 +301,7 @@ def test_keras_fit_takes_open_shapes(build):
     assert np.isfinite(model.fit(build(), verbose=0).history["loss"]).all()
 
 
-def test_a_later_batch_that_cannot_be_read_is_told(tmp_path):
+def test_a_later_batch_that_cannot_be_read_is_reported(tmp_path):
     images = untyped().concatenate(untyped(PIXELS[:, 1:])).unbatch()
     with pytest.raises(UserError, match="the training data cannot be read: Cannot batch") as raised:
         tiny.trainer("supervised", "none").fit(
@@ -310,7 +310,7 @@ def test_a_later_batch_that_cannot_be_read_is_told(tmp_path):
     assert "\n" not in str(raised.value)
 
 
-def test_a_generator_that_cannot_begin_anew_is_told(tmp_path):
+def test_a_generator_that_cannot_begin_anew_is_reported(tmp_path):
     once = iter([(PIXELS[:8], LABELS[:8])] * 9)
     signature = tf.TensorSpec([8, *tiny.SHAPE]), tf.TensorSpec([8], tf.int64)
     data = tf.data.Dataset.from_generator(lambda: once, output_signature=signature)

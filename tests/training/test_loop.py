@@ -44,7 +44,7 @@ class Device:
     def _reach(self, place, step):
         self._at.get(place, lambda _: None)(step)
 
-    def batches(self, first_step):
+    def batches(self, start_step):
         return np.random.default_rng(0)
 
     def trace(self, iterator):
@@ -53,17 +53,17 @@ class Device:
     def learning_rate(self, step):
         return 0.1
 
-    def train(self, iterator, first_step, count):
-        self.calls.append((first_step, count))
+    def train(self, iterator, start_step, count):
+        self.calls.append((start_step, count))
         losses, rows = [], []
-        for step in range(first_step, first_step + count):
+        for step in range(start_step, start_step + count):
             self._reach("step", step)
             generator = np.random.default_rng(step)
             drawn = generator.uniform(size=4)
             self.variables[0].assign(0.9 * self.variables[0].numpy() + drawn)
             losses.append([self.variables[0].numpy().mean(), 1.0])
             rows.append(np.column_stack([drawn, drawn, drawn, [0, 1, 2, 0], [1, 1, 1, 1], [1] * 4]))
-        self._reach("trained", first_step + count)
+        self._reach("trained", start_step + count)
         time.sleep(0.01 * count)
         losses = np.array(losses)
         return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
@@ -259,7 +259,7 @@ def diverge(device, step, at):
         device.variables[0].assign(np.full(4, np.inf))
 
 
-def test_a_loss_that_is_not_finite_is_told_and_the_checkpoint_before_is_kept(tmp_path):
+def test_a_loss_that_is_not_finite_is_reported_and_the_checkpoint_before_is_kept(tmp_path):
     device = Device(step=lambda step: diverge(device, step, 14))
     with pytest.raises(UserError, match="the loss is inf at step 15; the checkpoint of step 10 is"):
         fit(tmp_path, device=device)
@@ -300,7 +300,7 @@ def test_weights_that_are_not_finite_when_a_signal_comes_are_not_saved_either(tm
         fit(tmp_path, device=device)
 
 
-def test_weights_that_are_not_finite_are_told_as_often_as_losses_are_read(tmp_path):
+def test_weights_that_are_not_finite_are_reported_as_often_as_losses_are_read(tmp_path):
     """Long before an epoch ends, and though the losses are finite."""
     device = Device()
     train = device.train
@@ -320,8 +320,8 @@ class Guessing(Device):
 
     share = 1.0
 
-    def train(self, iterator, first_step, count):
-        _, losses, rows = super().train(iterator, first_step, count)
+    def train(self, iterator, start_step, count):
+        _, losses, rows = super().train(iterator, start_step, count)
         losses = np.full(count, self.share * np.log(self.classes))
         return {"train_loss": np.column_stack([losses, losses * 0 + 1])}, losses, rows
 
@@ -336,9 +336,11 @@ class Guessing(Device):
     ids=["at an epoch's end", "of short epochs together", "where max_steps stops"],
 )
 def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once(tmp_path, plan):
-    with pytest.warns(UserWarning, match=r"ln\(3\) = 1.099.*learning rate.*warmup_steps") as told:
+    with pytest.warns(
+        UserWarning, match=r"ln\(3\) = 1.099.*learning rate.*warmup_steps"
+    ) as reported:
         fit(tmp_path, device=Guessing(), log_every=50, **plan)
-    assert len([each for each in told if "does not learn" in str(each.message)]) == 1
+    assert len([each for each in reported if "does not learn" in str(each.message)]) == 1
 
 
 def test_a_loss_below_that_of_a_guess_is_not_warned_of(tmp_path, recwarn):

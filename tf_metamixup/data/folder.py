@@ -180,9 +180,9 @@ def _try(problems: list[str], read: Callable, *arguments):
 def _tell(problems: Sequence[str], count: int, *, skip: bool) -> None:
     """Raises or warns of files that cannot be read."""
     more = ", ..." if len(problems) > _NAMED else ""
-    told = f"{len(problems)} of {count} images: {', '.join(problems[:_NAMED])}{more}"
+    message = f"{len(problems)} of {count} images: {', '.join(problems[:_NAMED])}{more}"
     if not skip:
         raise UserError(
-            f"{told}; mend or remove them, or skip such images with --corrupt_images=skip"
+            f"{message}; mend or remove them, or skip such images with --corrupt_images=skip"
         )
-    warnings.warn(f"skipped {told}", stacklevel=2)
+    warnings.warn(f"skipped {message}", stacklevel=2)

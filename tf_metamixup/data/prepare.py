@@ -81,13 +81,13 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     semi = config.mode == "ssl"
     _require_batch(parts, config)
     augmented = {"flip": config.flip, "shift": config.shift}
-    pieces = config.row_groups or config.replicas or 1
+    groups = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
-    meta_batch = min(config.batch_size, len(parts.meta)) // pieces * pieces
+    meta_batch = min(config.batch_size, len(parts.meta)) // groups * groups
     if not meta_batch:
         raise UserError(
             f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
-            f"than the {pieces} row groups; raise it or lower --row_groups or --replicas"
+            f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
     labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
     unlabelled = None

@@ -114,8 +114,8 @@ def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
         named = (("labelled", "labelled training"), ("unlabelled", "unlabelled"), ("meta", "meta"))
         rows += [(f"{words} images", f"{len(run.splits[name]):,}") for name, words in named]
     if run.result["labels_used"] is not None:
-        told = "of labelled images, and of meta images where the policy reads them"
-        rows.append(("labels used", f"{run.result['labels_used']:,} ({told})"))
+        note = "of labelled images, and of meta images where the policy reads them"
+        rows.append(("labels used", f"{run.result['labels_used']:,} ({note})"))
     rows.append(("steps taken", f"{run.result['steps']:,} ({run.result['status']})"))
     return rows
 
@@ -187,8 +187,8 @@ def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
         for precision, check in checks.items()
     ]
     head = ("file", "bytes", "test images", "same class", "largest difference of a probability")
-    told = "Each model beside the SavedModel it was made of, on test images spread over the set:"
-    parts = ["## LiteRT", told, _table((*head, "error", "of the SavedModel"), rows)]
+    note = "Each model beside the SavedModel it was made of, on test images spread over the set:"
+    parts = ["## LiteRT", note, _table((*head, "error", "of the SavedModel"), rows)]
     if "int8" in checks:
         parts.append(
             "`int8.tflite` was quantised with representative data: "

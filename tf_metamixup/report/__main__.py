@@ -99,8 +99,8 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
             ours = f"{spread(errors)} ({len(errors)})" if errors else "missing"
             texts[cell.column] = f"{ours}; paper {stated(cell)}"
         lines.append([row, *texts.values()])
-    told = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
-    return f"{_markdown(lines)}\n\n{told}"
+    caption = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
+    return f"{_markdown(lines)}\n\n{caption}"
 
 
 def stated(cell: paper.Cell) -> str:
@@ -187,7 +187,7 @@ class Order(NamedTuple):
     keep: str | None
 
 
-def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
+def _report(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
         start_tensorflow()
@@ -228,11 +228,11 @@ def run(order: Order) -> None:
     rows = results.rows(found)
     if any("dataset" not in row.first["config"] and len(row.seeds) > 1 for row in rows):
         print(
-            "note: own data without a name is told apart by its test images alone; "
+            "note: own data without a name is identified by its test images alone; "
             "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-    print(_told(found, order.table, order.against))
+    print(_report(found, order.table, order.against))
     if order.keep is not None:
         results.keep(found, order.keep)
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation, evaluate
 from tf_metamixup.data.dataset_stream import DatasetStream
-from tf_metamixup.methods.batch import pixels, problems_told, targets
+from tf_metamixup.methods.batch import pixels, targets, translate_data_errors
 from tf_metamixup.models.network import Network
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.data_checks import labelled_dataset
@@ -61,7 +61,7 @@ class Evaluator:
         for batch in first_batch.read("test", self._batches):
             if between is not None:
                 between()
-            with problems_told():
+            with translate_data_errors():
                 batch_sums = self._evaluate(batch["test"])
             sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:

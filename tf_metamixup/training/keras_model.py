@@ -17,9 +17,9 @@ from tf_metamixup.data.pipeline import order
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import (
-    evenly_dealt,
+    evenly_sharded,
     prepare,
-    problems_told,
+    translate_data_errors,
 )
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
@@ -154,7 +154,7 @@ class MixUpModel(keras.Model):
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
         self._scales.compare(meta=self._meta, validation=given.get("validation_data"))
-        with problems_told():
+        with translate_data_errors():
             history = super().fit(**given)
         if history.epoch and "loss" not in history.history:
             raise UserError("the `labelled` data is empty: it gives no batch")
@@ -166,7 +166,7 @@ class MixUpModel(keras.Model):
         self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
-        raw = {"labelled": (evenly_dealt(x), y)}
+        raw = {"labelled": (evenly_sharded(x), y)}
         if self._meta is not None and self._feature_cache is None:
             raw["meta"] = self._meta_rows(step, tf.shape(x, tf.int64)[0])
         batch = prepare(raw, self._network, self._classes)

@@ -99,10 +99,10 @@ class Trainer:
                 f"row_groups={row_groups} must be a multiple of the "
                 f"{self.strategy.num_replicas_in_sync} replicas"
             )
-        twin = None
+        low_precision = None
         if mixed_bfloat16:
             methods.check_precision(self.method)
-            twin = mixed_precision.twin(model)
+            low_precision = mixed_precision.low_precision_copy(model)
         if jit:
             check_jit(self.strategy.num_replicas_in_sync)
         self.jit = jit
@@ -113,7 +113,7 @@ class Trainer:
                 self.method.parts(model),
                 self.method.average,
                 self.method.predicts_average,
-                twin,
+                low_precision,
             )
             self.optimizer = _optimizer(optimizer, learning_rate, momentum)
             self.optimizer.build(self.network.trainable)
