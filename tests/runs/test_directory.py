@@ -28,21 +28,21 @@ def test_a_file_where_the_folder_should_be_is_reported(tmp_path):
 
 def test_the_same_settings_claim_a_folder_again(tmp_path):
     folder = RunDirectory(tmp_path)
-    folder.claim(SETTINGS, {"versions": {"numpy": "2"}})
+    folder.write_or_verify_config(SETTINGS, {"versions": {"numpy": "2"}})
     written = json.loads((tmp_path / "config.json").read_text())
     assert written == {
         "settings": {"dataset": "digits", "seed": 0, "sizes": [1, 2]},
         "versions": {"numpy": "2"},
     }
-    folder.claim(SETTINGS, {"versions": {"numpy": "3"}})
+    folder.write_or_verify_config(SETTINGS, {"versions": {"numpy": "3"}})
     assert json.loads((tmp_path / "config.json").read_text()) == written
 
 
 def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
     folder = RunDirectory(tmp_path)
-    folder.claim(SETTINGS, {})
+    folder.write_or_verify_config(SETTINGS, {})
     with pytest.raises(UserError) as error:
-        folder.claim({"dataset": "digits", "seed": 1, "epochs": 5}, {})
+        folder.write_or_verify_config({"dataset": "digits", "seed": 1, "epochs": 5}, {})
     message = str(error.value)
     assert "epochs: None there, 5 here" in message
     assert "seed: 0 there, 1 here" in message
@@ -54,7 +54,7 @@ def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
 def test_a_config_that_is_no_json_object_is_reported(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*config\.json.*mend or remove it"):
-        RunDirectory(tmp_path).claim(SETTINGS, {})
+        RunDirectory(tmp_path).write_or_verify_config(SETTINGS, {})
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_a_config_that_is_no_json_object_is_reported(tmp_path, content):
 def test_a_run_of_another_length_is_refused_with_how_to_start_from_its_weights(
     tmp_path, length, how
 ):
-    RunDirectory(tmp_path).claim(SETTINGS | {length: 2}, {})
+    RunDirectory(tmp_path).write_or_verify_config(SETTINGS | {length: 2}, {})
     with pytest.raises(UserError, match=rf"{length}: 2 there, 3 here.*{how.format(tmp_path)}"):
-        RunDirectory(tmp_path).claim(SETTINGS | {length: 3}, {})
+        RunDirectory(tmp_path).write_or_verify_config(SETTINGS | {length: 3}, {})
     with pytest.raises(UserError) as reported:
-        RunDirectory(tmp_path).claim({"seed": 9, length: 2}, {})
+        RunDirectory(tmp_path).write_or_verify_config({"seed": 9, length: 2}, {})
     assert "keeps its length" not in str(reported.value)
 
 
@@ -88,7 +88,7 @@ def test_only_a_checkpoint_or_a_finished_result_is_a_beginning(tmp_path):
 def test_a_config_without_settings_is_of_another_run(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="other settings"):
-        RunDirectory(tmp_path).claim(SETTINGS, {})
+        RunDirectory(tmp_path).write_or_verify_config(SETTINGS, {})
 
 
 def test_a_second_holder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
@@ -103,10 +103,10 @@ def test_a_second_holder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
     command = [sys.executable, "-c", hold, str(tmp_path / ".lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="in use by another process"), folder.locked():
+        with pytest.raises(UserError, match="in use by another process"), folder.lock():
             pass
         other.kill()
-    with folder.locked():
+    with folder.lock():
         pass
 
 

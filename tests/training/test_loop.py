@@ -16,7 +16,7 @@ from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints
-from tf_metamixup.runs.recorder import ChiefRecord
+from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.runs.tensorboard import Summaries
 from tf_metamixup.training import loop
 
@@ -557,7 +557,7 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
     device.workers = Worker(says)
     with pytest.raises(Interrupted) as stopped:
         fit(tmp_path, device=device, splits={"meta": [1]})
-    # Also of what two sittings may differ in, such as where this one ends.
+    # Also of what two invocations may differ in, such as where this one ends.
     assert (
         device.workers.compared["settings"].items() >= {"method": "supervised", "steps": 25}.items()
     )
@@ -575,10 +575,10 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
 def test_a_worker_that_is_not_the_chief_goes_on_from_its_checkpoint_and_writes_nothing(tmp_path):
     fit(tmp_path / "chief", max_steps=13)
     chief = Device()
-    record = ChiefRecord(chief.variables, tmp_path / "chief")
+    record = Recorder(chief.workers, chief.variables, tmp_path / "chief")
     device = Device()
     device.workers = Worker(
-        lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.packed(13), b"null"]
+        lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.serialize(13), b"null"]
     )
     result = fit(tmp_path / "other", device=device)
     assert device.calls == [(step, 1) for step in range(13, 25)]
