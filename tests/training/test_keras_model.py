@@ -9,7 +9,7 @@ import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import ArrayStream
-from tf_metamixup.training.momentum import SGD
+from tf_metamixup.training.optimizer import SGD
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PIXELS, LABELS = tiny.images(48)
