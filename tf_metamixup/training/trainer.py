@@ -81,7 +81,7 @@ class Trainer(Learner):
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
-            **plan: see `loop.Plan`: `max_steps`, `log_every`, `evaluate_every`,
+            **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
                 `checkpoint_every`; and `settings`, `labels_used`, and `dataset`, a name of the data
                 for reports, which without it tell data apart by the test images alone.
 
