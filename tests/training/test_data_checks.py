@@ -12,6 +12,7 @@ from tf_metamixup.methods.batch import targets
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.keras_checks import check_tensors
 
 IMAGES, LABELS = tiny.images(24)
 PIXELS = (IMAGES / 255).astype(np.float32)
@@ -240,7 +241,8 @@ def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, evaluated):
     np.testing.assert_array_equal(batch.u_labels, LABELS[:8])
     assert trainer.evaluate(data) == scores
     mixed = tmm.MixUpModel(trainer.model, "meta", meta=(PIXELS, labels))
-    for _, y in (mixed._meta, mixed._pair(tf.constant(PIXELS), tf.constant(labels))):
+    _, here = check_tensors("labelled", mixed.model, tf.constant(PIXELS), tf.constant(labels))
+    for y in (mixed._meta.labels, here):
         np.testing.assert_array_equal(targets(y, 3, tf.float32), PROBABILITIES)
 
 

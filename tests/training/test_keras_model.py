@@ -9,7 +9,7 @@ import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import ArrayStream
-from tf_metamixup.training.momentum import SGD
+from tf_metamixup.training.optimizer import SGD
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PIXELS, LABELS = tiny.images(48)
@@ -152,9 +152,9 @@ def test_the_virtual_step_follows_the_learning_rate_of_the_moment():
 
 def test_a_whole_data_set_may_be_the_meta_set():
     given = tf.data.Dataset.from_tensor_slices(META).batch(10)
-    images, labels = mixing(meta=given)._meta
-    np.testing.assert_array_equal(images, META[0])
-    np.testing.assert_array_equal(labels, META[1])
+    meta = mixing(meta=given)._meta
+    np.testing.assert_array_equal(meta.images, META[0])
+    np.testing.assert_array_equal(meta.labels, META[1])
 
 
 def test_a_batch_that_cannot_be_split_evenly_is_reported():

@@ -6,7 +6,7 @@ from typing import Any
 from tf_metamixup.core.errors import UserError
 
 # The first version whose SGD keeps the learning rate outside of the velocity; see
-# `training.momentum`.
+# `training.optimizer`.
 RATE_OUTSIDE = (0, 3)
 
 
