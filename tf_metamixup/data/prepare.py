@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -121,6 +122,38 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
     )
+
+
+def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> dict[str, Any]:
+    """Makes what `Trainer.fit` takes of a data set: `fit(**streams(source, 50), steps=...)`.
+
+    Labelled and, where there are any, unlabelled images are shuffled and augmented; order and
+    augmentation are functions of the seed and the step. A run that is resumed is refused where the
+    images have changed.
+
+    Args:
+        source: the data set.
+        batch_size: rows of a global batch.
+        views: augmented views of each unlabelled image that the method takes: `method.views`.
+        **settings: of the command line: `seed`, `flip`, `shift`, `num_meta`, `meta_source`,
+            `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but so many.
+
+    Raises:
+        UserError: the data cannot be split as the settings say.
+    """
+    semi = len(source.unlabelled) or "num_labels" in settings
+    config = Config(
+        dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
+    ).resolve()
+    made = prepare(source, config.resolve(data=source.info), views)
+    names = ("labelled", "unlabelled", "meta", "validation", "test")
+    return {
+        **{name: getattr(made, name) for name in names},
+        "splits": made.splits.named(source.train.ids),
+        "contents": source.contents,
+        "dataset": source.name,
+        "data": lambda: source.fingerprint,
+    }
 
 
 def _split(source: Source, config: Config) -> splits.Splits:
