@@ -213,3 +213,15 @@ def test_streams_are_what_a_trainer_fits(own_folder, tmp_path):
 def flat(shape):
     layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(2)]
     return keras.Sequential(layers)
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_a_balanced_stream_shows_each_class_as_often(own_folder):
+    counts = {}
+    for balance in ("none", "sqrt", "equal"):
+        made, _ = own(own_folder, balance=balance)
+        batches = made.labelled.shards(0, range(1), 1).take(30).as_numpy_iterator()
+        counts[balance] = np.bincount(np.concatenate([y for _, y in batches])[:60]).tolist()
+        assert made.epoch_steps == 36 // 2
+    # Of 6 blue and 30 red images; a pass of "equal" is these 60.
+    assert counts["none"][0] < counts["sqrt"][0] < counts["equal"][0] == 30

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import pipeline, splits
+from tf_metamixup.data import balance, pipeline, splits
 from tf_metamixup.data.images import InMemory, Source
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.streamed import Streamed
@@ -97,7 +97,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
-    labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
+    drawn = _balanced(source, config, parts.labelled)
+    labelled = stream("labelled", drawn, config.batch_size, **augmented)
     unlabelled = None
     if semi and views:
         unlabelled = stream(
@@ -195,6 +196,19 @@ def _split(source: Source, config: Config) -> splits.Splits:
         more = parts.labelled if config.include_labelled else []
         found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
     return dataclasses.replace(parts, **found)
+
+
+def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarray:
+    """The labelled positions, those of rare classes repeated where the settings say so."""
+    if config.balance is None:
+        return labelled
+    if isinstance(source.train, Streamed):
+        raise UserError(
+            f"--balance={config.balance} does not go with {source.name}, which is read from its "
+            "TFDS files in their order; drop the flag"
+        )
+    labels = source.train.labels[labelled]
+    return labelled[balance.repeated(labels, config.balance, config.seed)]
 
 
 def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Streamed | None:
