@@ -92,6 +92,13 @@ class DataSettings:
     train_examples: int | None = setting(
         None, "data", "cap on what is left after the meta set is taken out", at_least=1
     )
+    balance: str | None = setting(
+        None,
+        "data",
+        "how often labelled images of classes that have few are repeated: none, equal (until all "
+        "classes are seen as often) or sqrt (half the way: by the square root of their numbers)",
+        choices=("none", "sqrt", "equal"),
+    )
     val_fraction: float | None = setting(
         None,
         "data",

@@ -110,9 +110,11 @@ class ArrayStream(_Sampled):
         super().__init__(indices, **options)
         # One tensor on the host, which the pipeline gathers whole batches from. On the CPU it
         # shares the memory of the array, so that all streams together hold one copy of their parts.
+        unique, places = np.unique(indices, return_inverse=True)
         with tf.device("CPU:0"):
-            self._images = tf.convert_to_tensor(images[indices])
-            self._labels = tf.convert_to_tensor(labels[indices], tf.int64)
+            self._images = tf.convert_to_tensor(images[unique])
+            self._labels = tf.convert_to_tensor(labels[unique], tf.int64)
+            self._places = tf.convert_to_tensor(places)
 
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         """See `Stream.shards`."""
@@ -128,7 +130,8 @@ class ArrayStream(_Sampled):
             kept = tf.gather(tf.reshape(batch, [num_shards, rows]), list(shard_ids))
             return tf.repeat(step, len(shard_ids)), tf.constant(list(shard_ids)), kept
 
-        def gather(step, shard, indices):
+        def gather(step, shard, positions):
+            indices = tf.gather(self._places, positions)
             images = [tf.gather(self._images, indices)] * max(self._views, 1)
             x = self._augmented(images, step, shard, num_shards)
             return x, tf.gather(self._labels, indices)
@@ -252,7 +255,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
 
     Args:
         images: where they lie.
-        indices: int [N], which of them.
+        indices: int [N], which of them; one that stands there twice is read twice in a pass.
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
