@@ -124,6 +124,6 @@ def test_the_devices_there_are_are_settings_of_the_run():
     assert Config(row_groups=8).resolve().resolve(replicas=4).row_groups == 8
 
 
-def test_a_batch_that_the_devices_cannot_share_is_told():
+def test_a_batch_that_the_devices_cannot_share_is_reported():
     with pytest.raises(UserError, match=r"--batch_size=128 .*--replicas=3"):
         Config().resolve().resolve(replicas=3)

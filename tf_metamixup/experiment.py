@@ -93,7 +93,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
-        UserError: the data are not there, or cannot be split or dealt as the settings say.
+        UserError: the data are not there, or cannot be split as the settings say.
     """
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():

@@ -17,8 +17,8 @@ def joined():
     return JoinedStream(part("labelled", np.arange(0, 60), 6), part("meta", np.arange(60, 96), 2))
 
 
-def rows(stream, owned=range(1), of=1, first_step=0):
-    return [part.numpy() for part in next(iter(stream.pieces(first_step, owned, of)))]
+def rows(stream, shard_ids=range(1), num_shards=1, start_step=0):
+    return [part.numpy() for part in next(iter(stream.shards(start_step, shard_ids, num_shards)))]
 
 
 def test_a_batch_holds_its_share_of_checked_images(joined):
@@ -31,13 +31,13 @@ def test_a_batch_holds_its_share_of_checked_images(joined):
 
 def test_every_shard_holds_the_same_share(joined):
     numbered = joined.numbered()
-    for piece in range(2):
-        numbers = rows(numbered, range(piece, piece + 1), 2)[1]
+    for shard in range(2):
+        numbers = rows(numbered, range(shard, shard + 1), 2)[1]
         assert (numbers >= joined.doubted).tolist() == [False] * 3 + [True]
 
 
 def test_a_number_is_the_position_of_the_image_in_the_whole(joined):
     images, labels = (part.numpy() for part in joined.whole())
-    shown, numbers = rows(joined.numbered(), first_step=5)
+    shown, numbers = rows(joined.numbered(), start_step=5)
     np.testing.assert_array_equal(images[numbers], shown)
-    np.testing.assert_array_equal(labels[numbers], rows(joined, first_step=5)[1])
+    np.testing.assert_array_equal(labels[numbers], rows(joined, start_step=5)[1])

@@ -1,4 +1,4 @@
-"""The errors that are told to a person without a stack trace."""
+"""Errors for the user: one message, no traceback."""
 
 
 class UserError(ValueError):

@@ -5,9 +5,9 @@ from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.label_noise import parse as parse_noise
 from tf_metamixup.data.pipeline import ArrayStream, FileStream, Stream
-from tf_metamixup.data.prepare import Prepared, prepare
+from tf_metamixup.data.prepare import Prepared, prepare, streams
 from tf_metamixup.data.scaling import scale
-from tf_metamixup.data.sources import load, register
+from tf_metamixup.data.sources import folder, load, register, table
 
 __all__ = [
     "ArrayStream",
@@ -19,9 +19,12 @@ __all__ = [
     "Prepared",
     "Source",
     "Stream",
+    "folder",
     "load",
     "parse_noise",
     "prepare",
     "register",
     "scale",
+    "streams",
+    "table",
 ]

@@ -78,11 +78,11 @@ def describe_left_out(left_out: Sequence[tuple[str, Path]]) -> str:
     kinds = collections.defaultdict(list)
     for why, path in left_out:
         kinds[why].append(path)
-    told = [
+    counts = [
         f"{len(paths)} {why} ({paths[0]}{', ...' * (len(paths) > 1)})"
         for why, paths in kinds.items()
     ]
-    return f"left out {len(left_out)} item{'s' * (len(left_out) != 1)}: {', '.join(told)}"
+    return f"left out {len(left_out)} item{'s' * (len(left_out) != 1)}: {', '.join(counts)}"
 
 
 def header(path: Path) -> tuple[tuple[int, int], int]:
@@ -185,7 +185,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow's decoders raise what they like
-        told = str(error) or type(error).__name__
+        problem = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # which shows the buffer, not the file
-            told = "it is no image, or none of a kind that is read"
-        raise UnreadableError(f"cannot read the image {path}: {told}") from error
+            problem = "it is no image, or none of a kind that is read"
+        raise UnreadableError(f"cannot read the image {path}: {problem}") from error

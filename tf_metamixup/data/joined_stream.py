@@ -22,9 +22,9 @@ class JoinedStream(Stream):
         """See `Stream.doubted`."""
         return self._parts[0].doubted
 
-    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
-        """See `Stream.pieces`."""
-        parts = tuple(part.pieces(first_step, owned, of) for part in self._parts)
+    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
+        """See `Stream.shards`."""
+        parts = tuple(part.shards(start_step, shard_ids, num_shards) for part in self._parts)
         return tf.data.Dataset.zip(parts).map(
             lambda *rows: tuple(tf.concat(each, axis=0) for each in zip(*rows, strict=True))
         )

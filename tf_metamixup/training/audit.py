@@ -52,14 +52,14 @@ class Audit:
     def update(self, step: int) -> None:
         """Audits the labels with the current weights, before `step` is taken."""
         audited = self._audited
-        checked = self._trainer.probabilities(audited.images)
+        checked = self._trainer.evaluator.probabilities(audited.images)
         given = audited.given
         if given is None:
             seed = fold(fold(root(self._trainer.seed), "audit"), step).numpy()
             generator = np.random.default_rng(seed % 2**64)
             given = label_trust.injected(checked, audited.labels, generator)
         weights = label_trust.fit(label_trust.features(checked, given), given == audited.labels)
-        p = self._trainer.probabilities(self._images)
+        p = self._trainer.evaluator.probabilities(self._images)
         right = label_trust.sigmoid(label_trust.features(p, self._given.numpy()) @ weights)
         self._right.assign(np.where(self._doubted, right, 1.0))
         self._guess.assign(label_trust.sharpened(p, self._method.temperature))

@@ -1,5 +1,7 @@
 """What training needs, made once from a trainer, its data and the length of the run."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ from tf_metamixup.core.schedules import Clock
 from tf_metamixup.data.images import Audited
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.batch import prepare, problems_told
+from tf_metamixup.methods.batch import prepare, translate_data_errors
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.audit import Audit
@@ -28,7 +30,6 @@ class Graphs:
         audited: checked images, for a method that audits labels.
 
     Attributes:
-        audit_steps: the steps before which labels are audited: a call of `train` begins there.
         variables: everything that training changes, in a stable order: what a checkpoint holds.
         recipe: what stays the same from step to step.
         scales: of the images that training does not read step by step; see `first_batch`.
@@ -49,10 +50,10 @@ class Graphs:
         self._metric_names: dict[str, None] = {}
         self.scales: dict[str, first_batch.Scale] = {}
         self._compared = False
-        self._audit, self.audit_steps = None, []
+        self._audit, self._audit_steps = None, []
         if trainer.method.audits:
             self._audit = Audit(trainer, streams["labelled"], audited)
-            self.audit_steps = trainer.method.audit_steps(steps)
+            self._audit_steps = trainer.method.audit_steps(steps)
             streams["labelled"] = self._audit.stream
         cache = None
         if trainer.policy.caches_features:
@@ -71,9 +72,9 @@ class Graphs:
         self._finite = tf.function(lambda: all_finite(self.variables))
         self._predict_sample = tf.function(self._probabilities, reduce_retracing=True)
 
-    def batches(self, first_step: int):
-        """Returns an iterator over the global batches from `first_step` on, sharded to replicas."""
-        return iter(inputs.distribute(self.strategy, self._streams, first_step))
+    def batches(self, start_step: int):
+        """Returns an iterator over the global batches from `start_step` on, sharded to replicas."""
+        return iter(inputs.distribute(self.strategy, self._streams, start_step))
 
     def beginning(self):
         """Returns an iterator over the first global batch; see `Stream.beginning`."""
@@ -84,19 +85,19 @@ class Graphs:
         """Builds the graph of `train`, which may take minutes, and changes nothing."""
         self._train.get_concrete_function(iterator, *_position(0, 1))
 
-    def train(self, iterator, first_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
+    def train(self, iterator, start_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
         """Takes `count` steps in one call.
 
         Returns:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        if first_step in self.audit_steps:
+        if first_step in self._audit_steps:
             self._audit.update(first_step)
         try:
-            with problems_told():
+            with translate_data_errors():
                 metrics, rows, self._sample, ranges = self._train(
-                    iterator, *_position(first_step, count)
+                    iterator, *_position(start_step, count)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
         except tf.errors.OpError as error:
@@ -105,6 +106,10 @@ class Graphs:
         self._compare_scales(ranges)
         loss = metrics["train_loss"]
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def steps_until_audit(self, step: int) -> float:
+        """Returns how many steps may be taken at once from `step`: labels are audited between."""
+        return min([each - step for each in self._audit_steps if each > step], default=math.inf)
 
     def is_finite(self) -> bool:
         """Returns whether no variable is NaN or infinite."""
@@ -169,7 +174,7 @@ class Graphs:
         """Runs `function` on all replicas and returns what this worker's first one gives."""
         return self._first(self.strategy.run(function, arguments))
 
-    def _train_steps(self, iterator, first_step, count):
+    def _train_steps(self, iterator, start_step, count):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
@@ -182,7 +187,7 @@ class Graphs:
             tf.autograph.experimental.set_loop_options(
                 shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
             )
-            step = first_step + tf.cast(number, tf.int64)
+            step = start_step + tf.cast(number, tf.int64)
             self.refresh_features(step)
             raw = next(iterator)
             ranges = self._ranges(raw)
@@ -239,9 +244,9 @@ class Graphs:
         return self.strategy.experimental_local_results(values)[0]
 
 
-def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _position(start_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns both as tensors: a Python number would make a graph of its own."""
-    return tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
+    return tf.constant(start_step, tf.int64), tf.constant(count, tf.int32)
 
 
 def _stack(metrics: dict) -> tf.Tensor:
