@@ -66,9 +66,7 @@ class Prepared:
         return len(np.union1d(self.splits.labelled, meta))
 
 
-def prepare(
-    source: Source, config: Config, views: int = 1, *, audits: bool = False
-) -> Prepared:
+def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = False) -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 
     Args:

@@ -11,7 +11,6 @@ from tf_metamixup.models.network import Network
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.data_checks import labelled_dataset
 
-
 # Images of a batch of `Evaluator.probabilities`.
 ROWS = 500
 

@@ -92,8 +92,8 @@ class Graphs:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        if first_step in self._audit_steps:
-            self._audit.update(first_step)
+        if start_step in self._audit_steps:
+            self._audit.update(start_step)
         try:
             with translate_data_errors():
                 metrics, rows, self._sample, ranges = self._train(
