@@ -65,6 +65,14 @@ class DataSettings:
         "of your own files: stop at images that cannot be read, or skip them",
         choices=("stop", "skip"),
     )
+    in_memory: str = setting(
+        "auto",
+        "data",
+        "of your own files: hold all images in memory, read a file whenever its image is needed "
+        "(no), or as memory allows (auto); the results are the same",
+        choices=("auto", "yes", "no"),
+        recorded_only=True,
+    )
     num_labels: int | None = setting(
         None,
         "data",

@@ -6,6 +6,7 @@ shards that several replicas own add up to the batch that one device would see.
 
 import abc
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
 from tf_metamixup.data.images import InMemory
+from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
 
 _ENDLESS = tf.int64.max
@@ -128,8 +130,8 @@ class ArrayStream(_Sampled):
         # One tensor on the host, which the pipeline gathers whole batches from. On the CPU it
         # shares the memory of the array, so that all streams together hold one copy of their parts.
         unique, places = np.unique(indices, return_inverse=True)
+        self._read = _reader(images[unique])
         with tf.device("CPU:0"):
-            self._images = tf.convert_to_tensor(images[unique])
             self._labels = tf.convert_to_tensor(labels[unique], tf.int64)
             self._places = tf.convert_to_tensor(places)
 
@@ -149,7 +151,7 @@ class ArrayStream(_Sampled):
 
         def gather(step, shard, positions):
             indices = tf.gather(self._places, positions)
-            images = [tf.gather(self._images, indices)] * max(self._views, 1)
+            images = [self._read(indices)] * max(self._views, 1)
             x = self._augmented(images, step, shard, num_shards)
             return x, tf.gather(self._labels, indices)
 
@@ -176,7 +178,7 @@ class ArrayStream(_Sampled):
 
     def whole(self):
         """See `Stream.whole`."""
-        return self._images, self._labels
+        return self._read(tf.range(len(self._labels))), self._labels
 
 
 class FileStream(_Sampled):
@@ -302,10 +304,15 @@ def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Datase
             .batch(batch_size)
             .prefetch(4)
         )
+    read, labels = _reader(images.images), _reader(images.labels)
+    batches = tf.data.Dataset.range(len(images)).batch(batch_size)
+    return batches.map(lambda each: (read(each), labels(each))).prefetch(1)
+
+
+def _reader(values: np.ndarray | StoredFiles) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from positions [n] to what stands there."""
+    if isinstance(values, StoredFiles):
+        return values.gather
     with tf.device("CPU:0"):
-        x, y = tf.convert_to_tensor(images.images), tf.convert_to_tensor(images.labels)
-    return (
-        tf.data.Dataset.range(0, len(images), batch_size)
-        .map(lambda first: (x[first : first + batch_size], y[first : first + batch_size]))
-        .prefetch(4)
-    )
+        kept = tf.convert_to_tensor(values)
+    return lambda positions: tf.gather(kept, positions)

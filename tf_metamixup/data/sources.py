@@ -21,6 +21,7 @@ def load(
     data_dir: str | None = None,
     image_size: int | None = None,
     corrupt_images: str = "stop",
+    in_memory: str = "auto",
 ) -> Source:
     """Loads a data set: registered, `folder:DIR`, `table:FILE`, or of TFDS.
 
@@ -31,12 +32,19 @@ def load(
             or get 64 x 64 where they differ in size, or 100 x 100 for imagenet2012.
         corrupt_images: of a folder or a table: "stop" at files that cannot be read, or "skip"
             them; both name and count them.
+        in_memory: of a folder or a table: "yes"; "no": a file is read whenever its image is needed;
+            or "auto", as memory allows. The images are the same.
 
     Raises:
         UserError: for an unknown name, data that is missing and cannot be fetched, damaged data, or
             data of one class only.
     """
-    source = _load(name, data_dir, image_size, corrupt_images)
+    kind, colon, path = name.partition(":")
+    if colon and kind in _OF_FILES:
+        options = {"skip": corrupt_images == "skip", "in_memory": in_memory}
+        source = _OF_FILES[kind](name, Path(path).expanduser(), image_size, **options)
+    else:
+        source = _load(name, data_dir, image_size)
     if len(source.classes) < 2:
         raise UserError(
             f"the data set {name!r} has one class only ({', '.join(source.classes)}); a classifier "
@@ -51,7 +59,7 @@ def folder(path: str | os.PathLike, **options) -> Source:
     Args:
         path: holds `train/CLASS/**` and, where there are such images, `unlabelled/**`,
             `trusted/CLASS/**` (the meta set), `val/CLASS/**` and `test/CLASS/**`.
-        **options: `image_size` and `corrupt_images` of `load`.
+        **options: `image_size`, `corrupt_images` and `in_memory` of `load`.
 
     Raises:
         UserError: see `load`.
@@ -73,13 +81,9 @@ def table(path: str | os.PathLike, **options) -> Source:
     return load(f"table:{os.fspath(path)}", **options)
 
 
-def _load(name: str, data_dir: str | None, image_size: int | None, corrupt_images: str) -> Source:
+def _load(name: str, data_dir: str | None, image_size: int | None) -> Source:
     if name in DATASETS.names():
         return DATASETS.make(name, image_size)
-    kind, colon, path = name.partition(":")
-    if colon and kind in _OF_FILES:
-        skip = corrupt_images == "skip"
-        return _OF_FILES[kind](name, Path(path).expanduser(), image_size, skip=skip)
     with extras.needed("data"):
         from tf_metamixup.data import tfds_source  # here, since TFDS takes seconds to import
 

@@ -35,7 +35,7 @@ class Row(NamedTuple):
     label: str
 
 
-def load(name: str, path: Path, size: int | None, *, skip: bool) -> Source:
+def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
     """Reads the images that a table names, relative to its folder.
 
     An image without a label is unlabelled. One with a `trusted_label` is of that class, and in
@@ -46,6 +46,7 @@ def load(name: str, path: Path, size: int | None, *, skip: bool) -> Source:
         path: of the table, .csv or .parquet.
         size: see `sources.load`.
         skip: whether images that cannot be read are skipped.
+        in_memory: see `sources.load`.
 
     Raises:
         UserError: no such table, columns, splits or files; labels that are no classes; a file
@@ -62,7 +63,9 @@ def load(name: str, path: Path, size: int | None, *, skip: bool) -> Source:
         label = UNLABELLED if row.part == "unlabelled" else number[row.label]
         parts[row.part].append(Listed(path.parent / row.file, label, row.file))
     contents = {path.name: checksum(content)}
-    return file_source.read(name, classes, parts, size, skip=skip, contents=contents)
+    return file_source.read(
+        name, classes, parts, size, skip=skip, in_memory=in_memory, contents=contents
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -45,8 +45,9 @@ class Audit:
         # Checked labels stay as they are, whatever the network says.
         self._doubted = np.arange(count) < labelled.doubted
         with trainer.strategy.scope():
-            self._right = _variable("right", np.ones(count))
-            self._guess = _variable("guess", np.zeros((count, classes)))
+            dtype = trainer.model.variable_dtype
+            self._right = _variable("right", np.ones(count), dtype)
+            self._guess = _variable("guess", np.zeros((count, classes)), dtype)
         self.variables = [self._right, self._guess]
 
     def update(self, step: int) -> None:
@@ -66,14 +67,17 @@ class Audit:
 
     def targets(self, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the targets [n, classes] and the trust [n] of the images at `positions`."""
-        given = tf.one_hot(tf.gather(self._given, positions), self._trainer.classes)
+        given = tf.one_hot(
+            tf.gather(self._given, positions), self._trainer.classes, dtype=self._right.dtype
+        )
         right, guess = (tf.gather(tf.convert_to_tensor(v), positions) for v in self.variables)
         return self._method.corrected(given, right, guess)
 
 
-def _variable(name: str, value: np.ndarray) -> keras.Variable:
+def _variable(name: str, value: np.ndarray, dtype: str) -> keras.Variable:
     return keras.Variable(
-        value.astype(np.float32),
+        value,
+        dtype=dtype,
         trainable=False,
         # Every replica holds all of them.
         aggregation="only_first_replica",

@@ -74,7 +74,7 @@ class Evaluator:
         return sums.numpy()
 
     def probabilities(self, images) -> np.ndarray:
-        """Predicts on all replicas; returns float32 [N, classes].
+        """Predicts on all replicas; returns [N, classes] in the precision of the weights.
 
         Args:
             images: as they are stored, [N, H, W, C].
@@ -102,7 +102,7 @@ class Evaluator:
         def on_replica(batch):
             images, _, real = batch
             logits = self._network.infer(pixels(images, self._network))
-            return tf.nn.softmax(tf.cast(logits, tf.float32)), real
+            return tf.nn.softmax(tf.cast(logits, self._network.model.variable_dtype)), real
 
         rows, real = self._strategy.run(on_replica, (batch,))
         return self._strategy.gather(rows, axis=0), self._strategy.gather(real, axis=0)
