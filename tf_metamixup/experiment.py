@@ -17,7 +17,7 @@ from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.schedules import warm_up
 from tf_metamixup.data.contents import changes
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.models.layers import is_normalized
 from tf_metamixup.runs.checkpoints import Checkpoints

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 
 
 class JoinedStream(Stream):

@@ -14,7 +14,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
 
 TEST_BATCH = 500

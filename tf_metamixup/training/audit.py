@@ -14,7 +14,7 @@ from tf_metamixup.core import label_trust
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import fold, root
 from tf_metamixup.data.images import Audited
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 
 
 class Audit:
@@ -25,8 +25,10 @@ class Audit:
         labelled: the training images with the labels that they were given. A stream of ours: the
             audit has to know which image is which.
         audited: the checked images.
+        steps: of the whole run.
 
     Attributes:
+        steps: before which labels are audited: a call of `Graphs.train` begins there.
         variables: what a checkpoint holds.
         stream: the images, with their positions in the place of labels.
 
@@ -34,10 +36,11 @@ class Audit:
         UserError: the data set is a user's own, or has no audited image.
     """
 
-    def __init__(self, trainer, labelled: Stream, audited: Audited):
-        if not len(audited.labels):
+    def __init__(self, trainer, labelled: Stream, audited: Audited | None, steps: int):
+        if audited is None or not len(audited.labels):
             raise UserError("an audit needs checked images, and there are none: raise --num_meta")
         self._trainer, self._method, self._audited = trainer, trainer.method, audited
+        self.steps = self._method.audit_steps(steps)
         self._images, given = labelled.whole()
         self._given = tf.cast(given, tf.int64)
         self.stream = labelled.numbered()
@@ -65,13 +68,14 @@ class Audit:
         self._right.assign(np.where(self._doubted, right, 1.0))
         self._guess.assign(label_trust.sharpened(p, self._method.temperature))
 
-    def targets(self, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the targets [n, classes] and the trust [n] of the images at `positions`."""
+    def relabelled(self, images: tf.Tensor, positions: tf.Tensor):
+        """Returns (images, targets [n, classes]) and the trust [n] of the images at `positions`."""
         given = tf.one_hot(
             tf.gather(self._given, positions), self._trainer.classes, dtype=self._right.dtype
         )
         right, guess = (tf.gather(tf.convert_to_tensor(v), positions) for v in self.variables)
-        return self._method.corrected(given, right, guess)
+        targets, trust = self._method.corrected(given, right, guess)
+        return (images, targets), trust
 
 
 def _variable(name: str, value: np.ndarray, dtype: str) -> keras.Variable:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.data.dataset_stream import DatasetStream
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.first_batch import first_batch, reading
 
