@@ -17,7 +17,7 @@ begin() {
 usage: bash launch/$study.sh [--seeds=N] [--FLAG=VALUE...]
 
 Prints one command for each cell and seed (default: $seeds seeds, from 0) and runs nothing. Other
-flags are added to every command. Runs that lie finished in runs/$study are left out, and told on
+flags are added to every command. Runs that lie finished in runs/$study are left out, and named on
 stderr. To run all, one after the other, and see what came out:
 
   bash launch/$study.sh | bash

@@ -2,7 +2,7 @@
 # The faults that a run has to survive, more of them than launch/test.sh tries: 20 kills at random
 # moments, and all that is tried with real processes, as root also a disk that is really full.
 #   bash launch/endurance.sh [PYTEST ARGUMENTS]
-# KILLS=100 asks for more; KILL_SEED=n repeats the kills of a run that told this number.
+# KILLS=100 asks for more; KILL_SEED=n repeats the kills of a run that printed this number.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/setup.sh requirements.txt tests/requirements.txt

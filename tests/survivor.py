@@ -30,13 +30,13 @@ def tell_steps() -> None:
     """Lets each call of a training graph print the steps taken so far."""
     train = Graphs.train
 
-    def told(self, iterator, first_step, count):
-        done = train(self, iterator, first_step, count)
-        print(first_step + count, flush=True)
+    def reported(self, iterator, start_step, count):
+        done = train(self, iterator, start_step, count)
+        print(start_step + count, flush=True)
         time.sleep(0.2)  # so that a signal meant for this epoch arrives in it
         return done
 
-    Graphs.train = told
+    Graphs.train = reported
 
 
 def model() -> keras.Model:

@@ -46,12 +46,12 @@ def test_without_a_command_the_usage_is_an_error(run):
     assert code == 2 and out.startswith("usage: metamixup COMMAND")
 
 
-def test_the_version_is_told(run):
+def test_the_version_is_reported(run):
     assert run("--version") == (0, f"tf_metamixup {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "reported"),
     [
         ("trian", "unknown command 'trian'; did you mean 'train'?"),
         ("figure", "did you mean 'figures'?"),
@@ -59,10 +59,10 @@ def test_the_version_is_told(run):
         ("--dataset=digits", "a command comes first: metamixup train --dataset=digits"),
     ],
 )
-def test_an_unknown_command_is_refused_with_a_hint(run, word, told):
+def test_an_unknown_command_is_refused_with_a_hint(run, word, reported):
     code, out, err = run(word)
     assert (code, out) == (2, "")
-    assert err.startswith("error: ") and told in err and "usage: metamixup COMMAND" in err
+    assert err.startswith("error: ") and reported in err and "usage: metamixup COMMAND" in err
 
 
 def test_help_and_version_load_neither_tensorflow_nor_absl():
@@ -76,21 +76,21 @@ def test_help_and_version_load_neither_tensorflow_nor_absl():
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
+    ("program", "reported"),
     [
         ("/usr/bin/metamixup", "metamixup"),
         ("/here/tf_metamixup/__main__.py", "python -m tf_metamixup"),
     ],
 )
-def test_usage_says_what_was_typed(program, told):
+def test_usage_says_what_was_typed(program, reported):
     for name in ("train", "predict", "report", "figures", "benchmark"):
         code, out, err = started(name, "--help", program=program)
         assert code == 0, err
-        assert out.startswith(f"`{told} {name}")
+        assert out.startswith(f"`{reported} {name}")
     _, _, err = started("report", program=program)
-    assert f"usage: {told} report RUNS_DIR..." in err
+    assert f"usage: {reported} report RUNS_DIR..." in err
     _, _, err = started("predict", program=program)
-    assert f": {told} predict SAVED_MODEL IMAGES..." in err
+    assert f": {reported} predict SAVED_MODEL IMAGES..." in err
 
 
 def test_flags_and_exit_code_pass_through():
@@ -107,7 +107,7 @@ def test_modules_tell_their_own_name_when_started_by_it():
     assert done.stdout.startswith("`python -m tf_metamixup.main`: ")
 
 
-def test_another_backend_of_keras_is_told_in_one_line(monkeypatch):
+def test_another_backend_of_keras_is_reported_in_one_line(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert started("--version")[0] == 0
     code, out, err = started("train", "--dataset=digits")

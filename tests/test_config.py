@@ -102,7 +102,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_nine_make_two_runs_the_same():
+def test_all_settings_but_ten_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
@@ -113,6 +113,7 @@ def test_all_settings_but_nine_make_two_runs_the_same():
         "export",
         "litert",
         "data_dir",
+        "in_memory",
     }
     names = {field.name for field in dataclasses.fields(Config)}
     assert config().identity().keys() == names - free
@@ -124,6 +125,6 @@ def test_the_devices_there_are_are_settings_of_the_run():
     assert Config(row_groups=8).resolve().resolve(replicas=4).row_groups == 8
 
 
-def test_a_batch_that_the_devices_cannot_share_is_told():
+def test_a_batch_that_the_devices_cannot_share_is_reported():
     with pytest.raises(UserError, match=r"--batch_size=128 .*--replicas=3"):
         Config().resolve().resolve(replicas=3)

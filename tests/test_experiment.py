@@ -122,13 +122,13 @@ def test_a_run_of_two_replicas_is_rebuilt_on_one_device_with_their_row_groups(ru
     assert (assembly.config.replicas, assembly.config.row_groups) == (1, 2)
 
 
-def test_a_run_without_its_last_checkpoint_is_told(copy):
+def test_a_run_without_its_last_checkpoint_is_reported(copy):
     shutil.rmtree(copy / "checkpoints" / "step-0000000006")
     with pytest.raises(UserError, match=r"checkpoints does not hold the end of the run, step 6"):
         rebuild(copy, result_of(copy))
 
 
-def test_other_data_than_the_run_was_trained_on_are_told(copy):
+def test_other_data_than_the_run_was_trained_on_are_reported(copy):
     splits = json.loads((copy / "splits.json").read_text())
     splits["labelled"].reverse()
     (copy / "splits.json").write_text(json.dumps(splits))
@@ -136,13 +136,13 @@ def test_other_data_than_the_run_was_trained_on_are_told(copy):
         rebuild(copy, result_of(copy))
 
 
-def test_a_run_without_its_splits_is_told(copy):
+def test_a_run_without_its_splits_is_reported(copy):
     (copy / "splits.json").unlink()
     with pytest.raises(UserError, match=r"cannot read .*splits\.json"):
         rebuild(copy, result_of(copy))
 
 
-def test_a_run_of_a_users_own_model_is_told(run):
+def test_a_run_of_a_users_own_model_is_reported(run):
     with pytest.raises(UserError, match=r"parameters.*of a model of your own"):
         rebuild(run, {"config": {"method": "supervised", "policy": "meta", "parameters": 3}})
 

@@ -36,7 +36,7 @@ def run(capsys):
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """Runs a command line that is an error; its one message, and nothing else is told."""
+    """Runs a command line that is an error; its one message, and nothing else is reported."""
 
     def call(code, *arguments):
         actual, out, err = run(f"--run_dir={tmp_path}/run", *arguments)
@@ -55,7 +55,7 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["--nosuch=1"], ["nosuch"]),
         (["--polcy=beta"], ["polcy", "policy"]),  # did you mean
@@ -98,14 +98,14 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],
 )
-def test_bad_flags_and_names_are_told_with_what_is_known(refused, arguments, told):
+def test_bad_flags_and_names_are_reported_with_what_is_known(refused, arguments, reported):
     message = refused(2, *arguments)
-    for part in told:
+    for part in reported:
         assert part in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["--dataset=folder:/nowhere"], ["/nowhere/train is not a folder", "CLASS"]),
         (
@@ -124,13 +124,13 @@ def test_bad_flags_and_names_are_told_with_what_is_known(refused, arguments, tol
         (["--num_meta=10", "--row_groups=20", "--batch_size=20"], ["num_meta"]),
     ],
 )
-def test_what_the_data_do_not_allow_is_told(refused, arguments, told):
+def test_what_the_data_do_not_allow_is_reported(refused, arguments, reported):
     message = refused(1, *arguments)
-    for part in told:
+    for part in reported:
         assert part in message
 
 
-def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path, monkeypatch):
+def test_data_that_are_not_there_and_have_no_network_are_reported(refused, tmp_path, monkeypatch):
     from tf_metamixup.data import tfds_source
 
     monkeypatch.setattr(tfds_source, "unreachable", lambda url: f"{url} cannot be reached")
@@ -139,14 +139,14 @@ def test_data_that_are_not_there_and_have_no_network_are_told(refused, tmp_path,
         assert part in message
 
 
-def test_a_file_where_the_run_directory_should_be_is_told(run, tmp_path):
+def test_a_file_where_the_run_directory_should_be_is_reported(run, tmp_path):
     (tmp_path / "file").write_text("")
     code, out, err = run(*TINY, f"--run_dir={tmp_path}/file")
     assert (code, out) == (1, "")
     assert err.startswith(f"error: cannot write into the run directory {tmp_path}/file")
 
 
-def test_a_loss_that_is_not_finite_is_told_with_its_step(run, tmp_path):
+def test_a_loss_that_is_not_finite_is_reported_with_its_step(run, tmp_path):
     flags = ("--learning_rate=1e6", "--epochs=1", "--batch_size=100", f"--run_dir={tmp_path}/run")
     code, out, err = run(*TINY, *flags)
     assert (code, out) == (1, "")
@@ -158,7 +158,9 @@ def test_a_loss_that_is_not_finite_is_told_with_its_step(run, tmp_path):
     assert (result["status"], result["test_error"]) == ("failed", None)
 
 
-def test_a_network_that_litert_cannot_convert_is_told_before_it_is_trained(refused, monkeypatch):
+def test_a_network_that_litert_cannot_convert_is_reported_before_it_is_trained(
+    refused, monkeypatch
+):
     def refuse(saved_model):
         os.write(2, b"what the converter says")
         raise UserError("LiteRT cannot convert this network")
@@ -189,7 +191,7 @@ def test_every_command_tells_its_version(command, capsys):
 @pytest.mark.parametrize(
     "name", [name for rows in paper.ROWS.values() for name in rows if "=" not in name]
 )
-def test_the_papers_names_of_rows_are_told_what_to_write(name):
+def test_the_papers_names_of_rows_are_reported_what_to_write(name):
     try:
         methods.parse(name)
     except UserError as error:
@@ -259,6 +261,8 @@ def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["parameters"] == 554
     assert result["labels_used"] == 1337
+    assert result["class_errors"].keys() == {*"0123456789"}
+    assert result["test_error_macro"] == pytest.approx(sum(result["class_errors"].values()) / 10)
     assert [entry["epoch"] for entry in result["history"]] == [1, 2]
     assert result["history"][0]["lambda_move_mean"] == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -267,6 +271,14 @@ def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     assert "tensorflow" in config["versions"]
     parts = json.loads(splits)
     assert [len(parts[name]) for name in ("labelled", "unlabelled", "meta")] == [1337, 0, 100]
+
+
+def test_the_end_names_the_worst_classes_and_what_the_error_is_of():
+    errors = {"a": 1.0, "b": 30.0, "c": None, "d": 2.0, "e": 7.0}
+    result = {"status": "finished", "steps": 9, "test_error": None, "val_error": 4.0}
+    told = main.describe(result | {"class_errors": errors}, "runs/pets")
+    assert told.startswith("finished: 9 steps, validation error 4.00 % (last epoch)")
+    assert "worst: b 30.00 %, e 7.00 %, d 2.00 %; mean of all 10.00 %" in told
 
 
 def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):
@@ -290,9 +302,9 @@ def test_a_run_whose_folder_has_changed_is_refused_even_when_it_is_finished(run,
     command = (*TINY, f"--dataset=folder:{tmp_path}", "--batch_size=4", "--epochs=1")
     command = (*command, f"--run_dir={tmp_path}/run")
     moved, back = tmp_path / "train" / "red" / "0.png", tmp_path / "train" / "blue" / "9.png"
-    for steps, told in (("--max_steps=1", "stopped"), ("--max_steps=100", "finished")):
+    for steps, reported in (("--max_steps=1", "stopped"), ("--max_steps=100", "finished")):
         code, out, err = run(*command, steps)
-        assert (code, out.split(":")[0]) == (0, told), err
+        assert (code, out.split(":")[0]) == (0, reported), err
         moved.rename(back)
         code, out, err = run(*command)
         assert (code, out) == (1, "")

@@ -60,10 +60,10 @@ def test_a_batch_without_accepted_rows_pairs_each_with_itself():
 
 def test_each_row_group_pairs_as_the_replica_that_owns_it():
     whole = mixing.pairs(examples(np.ones(12), np.zeros(12), groups=2), DRAWS).numpy()
-    for piece in (0, 1):
-        draws = Draws.at(0, tf.constant(0), piece, 2)
+    for shard in (0, 1):
+        draws = Draws.at(0, tf.constant(0), shard, 2)
         own = mixing.pairs(examples(np.ones(6), np.zeros(6)), draws).numpy()
-        np.testing.assert_array_equal(own + 6 * piece, whole[6 * piece : 6 * piece + 6])
+        np.testing.assert_array_equal(own + 6 * shard, whole[6 * shard : 6 * shard + 6])
 
 
 def test_join_lays_rows_out_group_by_group():

@@ -55,7 +55,7 @@ def run(capsys):
     return call
 
 
-def test_images_of_a_folder_are_predicted_and_those_that_cannot_be_read_are_told(
+def test_images_of_a_folder_are_predicted_and_those_that_cannot_be_read_are_reported(
     run, model, photos, monkeypatch
 ):
     monkeypatch.setattr(predict, "BATCH", 3)
@@ -112,19 +112,19 @@ def test_files_that_are_not_there_and_folders_without_images_do_not_stop_the_res
 
 
 @pytest.mark.parametrize("arguments", [[], ["saved_model"], ["--nosuch"], ["a", "b", "--top=0"]])
-def test_bad_command_lines_are_told(run, arguments):
+def test_bad_command_lines_are_reported(run, arguments):
     code, lines, err = run(*arguments)
     assert (code, lines) == (2, [])
     assert err.startswith("error: ")
 
 
-def test_a_folder_that_is_no_saved_model_is_told(run, photos):
+def test_a_folder_that_is_no_saved_model_is_reported(run, photos):
     code, lines, err = run(photos, photos)
     assert (code, lines) == (1, [])
     assert err.startswith(f"error: {photos} is not a SavedModel")
 
 
-def test_a_damaged_saved_model_is_told(run, photos, tmp_path):
+def test_a_damaged_saved_model_is_reported(run, photos, tmp_path):
     exported(tmp_path / "model")
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"\xff" * 40)
     code, _, err = run(tmp_path / "model", photos)
@@ -132,7 +132,7 @@ def test_a_damaged_saved_model_is_told(run, photos, tmp_path):
     assert err.startswith("error: cannot load the SavedModel")
 
 
-def test_a_saved_model_of_somebody_else_is_told(run, photos, tmp_path):
+def test_a_saved_model_of_somebody_else_is_reported(run, photos, tmp_path):
     other = tf.Module()
     other.serve = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
     for name, signatures in (("none", None), ("other", {"serving_default": other.serve})):
@@ -142,7 +142,7 @@ def test_a_saved_model_of_somebody_else_is_told(run, photos, tmp_path):
         assert "has no signature 'serving_default' from `image`" in err
 
 
-def test_images_that_were_no_uint8_and_names_that_do_not_fit_are_told(run, photos, tmp_path):
+def test_images_that_were_no_uint8_and_names_that_do_not_fit_are_reported(run, photos, tmp_path):
     exported(tmp_path / "float", dtype=tf.float32)
     code, _, err = run(tmp_path / "float", photos)
     assert code == 1

@@ -1,6 +1,6 @@
 """MetaMixUp (Mai et al. 2019): mixup with learned coefficients, in TensorFlow and Keras 3.
 
-The public names load on first use, so that a mistyped flag is told before TensorFlow starts.
+The public names load on first use, so that a mistyped flag is reported before TensorFlow starts.
 """
 
 import importlib

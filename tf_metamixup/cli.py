@@ -201,7 +201,7 @@ def _illegal(values: flags.FlagValues, error: flags.IllegalFlagValueError) -> st
         return f"--{name}={value} must be true or false: write --{name} or --no{name}"
     if kind == "string enum":
         allowed = parser.enum_values
-        told = f"must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
+        expected = f"must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
     else:  # such as "a positive integer"
-        told = f"must be {parser.syntactic_help}"
-    return f"--{name}={value} {told}"
+        expected = f"must be {parser.syntactic_help}"
+    return f"--{name}={value} {expected}"

@@ -90,12 +90,16 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     """Makes the run of `config` on the devices of `strategy`.
 
     Raises:
-        UserError: the data are not there, or cannot be split or dealt as the settings say.
+        UserError: the data are not there, or cannot be split as the settings say.
     """
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
         source = data.load(
-            config.dataset, config.data_dir, config.image_size, config.corrupt_images
+            config.dataset,
+            config.data_dir,
+            config.image_size,
+            config.corrupt_images,
+            config.in_memory,
         )
         config = config.resolve(data=source.info)
         method = methods.make(config.method)

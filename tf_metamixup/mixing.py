@@ -133,8 +133,8 @@ class Sample(NamedTuple):
 
 def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
     """Concatenates batches [n_k, ...] within each row group: [sum of n_k, ...]."""
-    dealt = [tf.reshape(p, tf.concat([[groups, -1], tf.shape(p)[1:]], 0)) for p in parts]
-    joined = tf.concat(dealt, axis=1)
+    grouped = [tf.reshape(p, tf.concat([[groups, -1], tf.shape(p)[1:]], 0)) for p in parts]
+    joined = tf.concat(grouped, axis=1)
     return tf.reshape(joined, tf.concat([[-1], tf.shape(joined)[2:]], 0))
 
 

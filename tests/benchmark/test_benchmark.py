@@ -75,13 +75,15 @@ def test_the_table_has_a_line_for_each_step(measured):
 @pytest.mark.parametrize(
     "flag", ["--rounds=2", "--nonsense=1", "--epochs=3", "--batch_size=0", "--architecture=cnn4"]
 )
-def test_a_bad_flag_is_told_in_one_message(flag, capsys):
+def test_a_bad_flag_is_reported_in_one_message(flag, capsys):
     assert benchmark.main(["benchmark", flag]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 2
+    reported = capsys.readouterr().err
+    assert reported.startswith("error: ") and reported.count("\n") == 2
 
 
-def test_a_json_path_that_cannot_be_written_is_told_before_measuring(tmp_path, capsys, monkeypatch):
+def test_a_json_path_that_cannot_be_written_is_reported_before_measuring(
+    tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(benchmark, "run", lambda *_: pytest.fail("measured"))
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "out.json"):

@@ -44,11 +44,11 @@ class Pair:
     def train(self, first: int, count: int, *, calls: int = 1):
         """Losses and rows of `count` steps, taken in `calls` calls."""
         batches = self.graphs.batches(first)
-        told = []
+        reported = []
         for number in range(calls):
             at, until = (first + count * n // calls for n in (number, number + 1))
-            told.append(self.graphs.train(batches, at, until - at)[1:])
-        losses, rows = zip(*told, strict=True)
+            reported.append(self.graphs.train(batches, at, until - at)[1:])
+        losses, rows = zip(*reported, strict=True)
         return np.concatenate(losses), np.concatenate(rows)
 
     def weights(self):
@@ -84,7 +84,7 @@ def two_replicas_equal_one_device(one: Pair, two: Pair) -> None:
     """In float64, after five steps, to 1e-10."""
     (losses, rows), (losses_two, rows_two) = one.train(0, 5), two.train(0, 5)
     np.testing.assert_allclose(losses_two, losses, rtol=1e-10)
-    np.testing.assert_allclose(rows_two, rows, atol=1e-6)  # told in float32
+    np.testing.assert_allclose(rows_two, rows, atol=1e-6)  # reported in float32
     for number, (expected, actual) in enumerate(zip(one.weights(), two.weights(), strict=True)):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10, err_msg=str(number))
 

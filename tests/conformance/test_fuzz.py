@@ -73,7 +73,7 @@ def test_a_command_line_is_a_config_or_one_clear_error(argv):
 
 @quick
 @given(st.one_of(set_one, st.tuples(st.sampled_from(sorted(REGISTRIES)), values)))
-def test_a_name_with_options_is_parsed_or_told(pair):
+def test_a_name_with_options_is_parsed_or_reported(pair):
     registry, text = REGISTRIES[pair[0]], pair[1]
     try:
         spec = registry.parse(text)
@@ -97,7 +97,7 @@ nested = st.recursive(
 
 @quick
 @given(st.text() | nested.map(json.dumps))
-def test_tf_config_is_a_job_or_told(text):
+def test_tf_config_is_a_job_or_reported(text):
     try:
         addresses, own = strategy._job(text)
     except UserError as error:

@@ -113,6 +113,15 @@ def test_the_top_of_the_package_has_at_most_22_entries():
     assert len(entries) <= 22
 
 
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_have_at_most_300_lines_and_classes_200(path):
+    text = path.read_text()
+    assert text.count("\n") <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef):
+            assert node.end_lineno - node.lineno < 200, node.name
+
+
 def test_only_commands_read_flags():
     for path in files():
         if room_of(path) not in COMMANDS:

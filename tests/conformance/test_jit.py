@@ -23,7 +23,7 @@ COMPARED = [
 
 @pytest.mark.parametrize(("method", "policy"), EACH)
 def test_every_method_and_policy_compiles(method, policy):
-    """To XLA's own language, where what it does not know would be told."""
+    """To XLA's own language, where what it does not know would be reported."""
     pair = Pair(method, policy, norm="plain", jit=True)
     graphs = pair.graphs
     batch = graphs.prepare(next(graphs.batches(0)))
@@ -35,10 +35,10 @@ def test_every_method_and_policy_compiles(method, policy):
 def test_a_compiled_step_is_the_plain_one_to_rounding(float64, method, policy):
     """Weights, statistics and momentum after three steps, in float64 to 1e-10."""
     plain, compiled = (Pair(method, policy, norm="plain", jit=jit) for jit in (False, True))
-    told = [plain.step(at=at) for at in range(STEPS)]
+    reported = [plain.step(at=at) for at in range(STEPS)]
     _, rows = compiled.train(0, STEPS)
-    lambdas = np.concatenate([report.lambdas.value for report in told])
-    np.testing.assert_allclose(rows[:, 0], lambdas, atol=1e-6)  # told in float32
+    lambdas = np.concatenate([report.lambdas.value for report in reported])
+    np.testing.assert_allclose(rows[:, 0], lambdas, atol=1e-6)  # reported in float32
     for number, (expected, actual) in enumerate(
         zip(plain.weights(), compiled.weights(), strict=True)
     ):
@@ -60,7 +60,7 @@ def test_data_are_checked_and_a_short_batch_is_trained_on(tmp_path):
         graphs.train(trainer.graphs(labelled=broken, epoch_steps=EPOCH, steps=RUN).batches(0), 0, 3)
 
 
-def test_a_model_that_xla_does_not_know_is_told():
+def test_a_model_that_xla_does_not_know_is_reported():
     class Shuffled(keras.layers.Layer):
         def call(self, x):
             return tf.random.experimental.stateless_shuffle(x, [0, 1])

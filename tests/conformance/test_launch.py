@@ -79,12 +79,12 @@ def test_every_command_has_a_run_directory_and_a_seed_of_its_own(table, monkeypa
 @pytest.mark.parametrize("table", TABLES)
 def test_help_says_how_many_steps_a_run_has(table, monkeypatch):
     monkeypatch.chdir(ROOT)
-    told = launch(table, "--help").stdout
-    assert "usage" in told and "GPU-hours" in told
+    reported = launch(table, "--help").stdout
+    assert "usage" in reported and "GPU-hours" in reported
     for config in configs(table, "--seeds=1"):
         left = SIZES[config.dataset][0] - config.num_meta - (config.num_labels or 0)
         steps = left // config.batch_size * config.epochs
-        assert f"{steps:,}" in told, (config.dataset, config.num_labels, steps)
+        assert f"{steps:,}" in reported, (config.dataset, config.num_labels, steps)
 
 
 def test_the_fashion_study_has_nine_rows_of_2000_steps_and_falls_a_sixth_of_the_run(monkeypatch):
@@ -150,7 +150,7 @@ def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
 
 def test_the_full_study_is_by_the_papers_protocol_and_says_how_many_steps_it_takes(monkeypatch):
     monkeypatch.chdir(ROOT)
-    told = launch("study_full", "--help").stdout
+    reported = launch("study_full", "--help").stdout
     made = list(configs("study_full", "--seeds=1"))
     assert {(c.dataset, c.architecture) for c in made} == {
         ("fashion_mnist", "cnn3"),
@@ -159,19 +159,19 @@ def test_the_full_study_is_by_the_papers_protocol_and_says_how_many_steps_it_tak
     for config in made:
         assert departures(settings(config)).keys() <= {"meta_source"}
         left = SIZES[config.dataset][0] - (config.num_meta if config.meta_source != "train" else 0)
-        assert f"{left // config.batch_size * config.epochs:,}" in told
+        assert f"{left // config.batch_size * config.epochs:,}" in reported
 
 
-def test_a_run_that_has_finished_is_told_and_not_printed_again(tmp_path, monkeypatch):
+def test_a_run_that_has_finished_is_reported_and_not_printed_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, *others = launch("study").stdout.splitlines()
     folder = tmp_path / re.search(r"--run_dir=(\S+)", first)[1]
     folder.mkdir(parents=True)
     for status, printed in (("stopped", [first, *others]), ("finished", others)):
         (folder / "result.json").write_text(json.dumps({"status": status}, indent=1))
-        told = launch("study")
-        assert told.stdout.splitlines() == printed
-    assert told.stderr == f"finished: {folder.relative_to(tmp_path)}\n"
+        reported = launch("study")
+        assert reported.stdout.splitlines() == printed
+    assert reported.stderr == f"finished: {folder.relative_to(tmp_path)}\n"
 
 
 FIGURES = ("figure2", "figure3", "figure4", "figure5", "figure6", "figure7", "proposition1")
@@ -198,13 +198,13 @@ def test_the_runs_of_a_figure_are_by_the_papers_protocol_and_can_be_compared(nam
 @pytest.mark.parametrize("name", FIGURES)
 def test_help_says_how_a_figure_is_drawn_and_what_its_runs_cost(name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    told = launch(name, "--help").stdout
-    assert f"--figure={name.removeprefix('figure')} " in told
-    assert told.count(f"runs/{name}\n") == 2 and "GPU-hours" in told
+    reported = launch(name, "--help").stdout
+    assert f"--figure={name.removeprefix('figure')} " in reported
+    assert reported.count(f"runs/{name}\n") == 2 and "GPU-hours" in reported
     for config in configs(name, "--seeds=1"):
         left = config.train_examples or SIZES[config.dataset][0] - config.num_meta
         steps = left // config.batch_size * config.epochs
-        assert f"{steps:,}" in told, (config.dataset, steps)
+        assert f"{steps:,}" in reported, (config.dataset, steps)
 
 
 def test_the_small_figures_have_runs_for_every_figure(monkeypatch):
@@ -223,7 +223,7 @@ def test_further_flags_reach_every_command_with_spaces_and_all(monkeypatch):
 
 
 @pytest.mark.parametrize("argument", ["--seeds=0", "--seeds=two", "runs"])
-def test_a_wrong_argument_is_told(argument):
+def test_a_wrong_argument_is_reported(argument):
     done = launch(1, argument)
     assert done.returncode == 2 and argument.removeprefix("--") in done.stderr
     assert not done.stdout
@@ -239,7 +239,7 @@ def test_rows_sh_names_every_row_of_tables_1_3_and_4():
     assert wanted <= set(named)
 
 
-def told_by_workers(tmp_path, script, commands, **environment):
+def from_workers(tmp_path, script, commands, **environment):
     """TF_CONFIG and the flags of each worker that `script` starts, with stand-ins for programs."""
     for name, content in commands.items():
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{content}\n")
@@ -268,7 +268,7 @@ def test_the_slurm_script_gives_each_node_its_place(tmp_path):
             "$@"
         done"""
     scontrol = '[ "$*" = "show hostnames n[9-10]" ] && printf "n9\\nn10\\n"'
-    told = told_by_workers(
+    reported = from_workers(
         tmp_path,
         ["bash", "launch/slurm.sbatch", "--policy=beta(0.5, per_sample=True)"],
         {"srun": srun, "scontrol": scontrol, "python": TELL},
@@ -277,7 +277,7 @@ def test_the_slurm_script_gives_each_node_its_place(tmp_path):
     )
     cluster = {"worker": ["n9:20007", "n10:20007"]}
     flags = "-m tf_metamixup.main --policy=beta(0.5, per_sample=True)"
-    assert told == [
+    assert reported == [
         ({"cluster": cluster, "task": {"type": "worker", "index": index}}, flags)
         for index in range(2)
     ]
@@ -313,7 +313,7 @@ def test_the_kubernetes_manifest_gives_each_pod_its_place(tmp_path):
     claims = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == claims
     for index in range(count):
-        ((config, flags),) = told_by_workers(
+        ((config, flags),) = from_workers(
             tmp_path,
             [*container["command"], *container["args"]],
             {"python": TELL},
@@ -329,15 +329,15 @@ def test_the_kubernetes_manifest_gives_each_pod_its_place(tmp_path):
 
 
 def test_the_local_launcher_gives_each_worker_its_place_and_its_own_port(tmp_path):
-    told = told_by_workers(
+    reported = from_workers(
         tmp_path,
         ["bash", "launch/multiworker.sh", "3", "python", "a b"],
         {"python": TELL},
         LOGS=str(tmp_path),
     )
-    assert told[0][1] == "a b"
+    assert reported[0][1] == "a b"
     logged = [(tmp_path / f"worker{n}.log").read_text().splitlines()[-1] for n in (1, 2)]
-    configs = [told[0][0], *(json.loads(line.split("|")[0]) for line in logged)]
+    configs = [reported[0][0], *(json.loads(line.split("|")[0]) for line in logged)]
     assert [config["task"]["index"] for config in configs] == [0, 1, 2]
     (cluster,) = {tuple(config["cluster"]["worker"]) for config in configs}
     assert len(set(cluster)) == 3

@@ -21,10 +21,10 @@ def test_advice_names_the_range_of_images_that_nobody_has_scaled(images):
 
 @pytest.mark.parametrize("images", [(-1, 1), (0, 1), (-2.1, 2.6)])
 def test_advice_on_scaled_images_names_rate_warm_up_and_normalization(images):
-    told = advice(*images)
-    assert "scale them" not in told
+    reported = advice(*images)
+    assert "scale them" not in reported
     for remedy in ("lower learning rate", "warmup_steps", "batch_norm"):
-        assert remedy in told
+        assert remedy in reported
 
 
 @pytest.mark.parametrize("classes", [2, 10, 1000])

@@ -6,7 +6,7 @@ from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 
 
-def test_a_missing_module_is_told_in_one_line_with_the_extra(monkeypatch):
+def test_a_missing_module_is_reported_in_one_line_with_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(UserError) as raised, extras.needed("figures"):
         from scipy import stats  # noqa: F401

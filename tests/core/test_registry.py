@@ -44,7 +44,7 @@ def test_equal_things_have_one_spelling(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("plane", "(did you mean 'plain'?); known: built, plain"),
         ("Plain", "unknown thing 'Plain' (did you mean 'plain'?)"),
@@ -70,10 +70,10 @@ def test_equal_things_have_one_spelling(text):
         ("(" * 5000, "cannot read"),
     ],
 )
-def test_mistakes_are_told_with_what_is_known(text, told):
+def test_mistakes_are_reported_with_what_is_known(text, reported):
     with pytest.raises(UserError, match="thing") as error:
         THINGS.parse(text)
-    assert told in str(error.value)
+    assert reported in str(error.value)
 
 
 def test_a_name_is_registered_once():

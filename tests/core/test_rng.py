@@ -18,8 +18,8 @@ from tf_metamixup.core.rng import Draws, fold, permutation, root
 )
 def test_pieces_add_up_to_what_one_device_draws(draw):
     whole = draw(Draws.at(1, tf.constant(5)), 6)
-    pieces = [draw(Draws.at(1, tf.constant(5), piece, 3), 2) for piece in range(3)]
-    np.testing.assert_array_equal(whole, tf.concat(pieces, 0))
+    shards = [draw(Draws.at(1, tf.constant(5), shard, 3), 2) for shard in range(3)]
+    np.testing.assert_array_equal(whole, tf.concat(shards, 0))
     assert len(np.unique(whole)) > 1
 
 
@@ -35,7 +35,7 @@ def test_seed_purpose_and_step_each_change_the_numbers():
 
 def test_shared_draws_are_equal_in_all_pieces():
     first, second = (
-        Draws.at(0, tf.constant(3), piece, 2).shared().uniform("lambda", 1) for piece in (0, 1)
+        Draws.at(0, tf.constant(3), shard, 2).shared().uniform("lambda", 1) for shard in (0, 1)
     )
     np.testing.assert_array_equal(first, second)
 

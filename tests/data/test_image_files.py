@@ -153,12 +153,12 @@ def test_one_bit_and_cmyk_are_read(tmp_path):
         assert np.abs(image_files.read(path, (8, 8, 3)).astype(int) - RED).max() < 3
 
 
-def test_what_is_no_image_is_told_by_its_path(tmp_path):
+def test_what_is_no_image_is_reported_by_its_path(tmp_path):
     path = tmp_path / "text.png"
     path.write_text("not an image")
     for read in (image_files.header, lambda path: image_files.read(path, (4, 4, 1))):
-        told = f"cannot read the image {path}: it is no image"
-        with pytest.raises(image_files.UnreadableError, match=told):
+        reported = f"cannot read the image {path}: it is no image"
+        with pytest.raises(image_files.UnreadableError, match=reported):
             read(path)
 
 
@@ -216,6 +216,6 @@ def test_a_pipe_is_no_image_to_wait_for(tree):
     assert ("not a regular file", tree / "pipe.png") in left_out
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_folder_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(UserError, match=f"cannot list {tmp_path}/none: No such file"):
         image_files.find(tmp_path / "none")

@@ -79,7 +79,7 @@ pipeline._SHUFFLE_BUFFER = 8
 images = sources.load("imagenet2012", sys.argv[1], 32).train
 options = {"batch_size": 4, "seed": 0, "purpose": "labelled", "flip": True}
 stream = pipeline.stream(images, np.arange(len(images)), **options)
-batches = iter(stream.pieces(0, range(1), 1))
+batches = iter(stream.shards(0, range(1), 1))
 for step in range(2 * len(images) // 4):
     next(batches)
     if step in (10, 2 * len(images) // 4 - 1):

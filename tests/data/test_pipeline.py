@@ -40,10 +40,10 @@ def make(images, indices=None, **options):
     )
 
 
-def take(stream, steps, first=0, owned=range(1), of=1):
-    """The pieces of `steps` steps: (images, labels)."""
-    pieces = stream.pieces(first, owned, of).as_numpy_iterator()
-    return list(itertools.islice(pieces, steps * len(owned)))
+def take(stream, steps, first=0, shard_ids=range(1), num_shards=1):
+    """The shards of `steps` steps: (images, labels)."""
+    shards = stream.shards(first, shard_ids, num_shards).as_numpy_iterator()
+    return list(itertools.islice(shards, steps * len(shard_ids)))
 
 
 def assert_equal(some, others):
@@ -53,9 +53,9 @@ def assert_equal(some, others):
             np.testing.assert_array_equal(array, other_array)
 
 
-def joined(pieces):
+def joined(shards):
     """Two by two."""
-    pairs = zip(pieces[::2], pieces[1::2], strict=True)
+    pairs = zip(shards[::2], shards[1::2], strict=True)
     return [tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in pairs]
 
 
@@ -78,7 +78,7 @@ def test_the_kind_of_image_set_decides_the_stream(in_memory, streamed):
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_batches_have_known_shapes_and_types(images, options):
-    x, y = make(images, **options).pieces(0, range(2), 2).element_spec
+    x, y = make(images, **options).shards(0, range(2), 2).element_spec
     views = (options["views"],) if "views" in options else ()
     shape = (6, 5, 3) if isinstance(images, InMemory) else (16, 16, 3)
     assert (x.shape, x.dtype) == ((2, *views, *shape), tf.uint8)
@@ -99,10 +99,10 @@ def test_a_resumed_stream_repeats_the_batches_of_an_uninterrupted_one(images, op
 def test_pieces_add_up_to_the_batch_of_one_device(images, options):
     stream = make(images, **options)
     whole = take(stream, 5, first=1)
-    halves = take(stream, 5, first=1, owned=range(2), of=2)
+    halves = take(stream, 5, first=1, shard_ids=range(2), num_shards=2)
     assert_equal(joined(halves), whole)
-    assert_equal(take(stream, 5, first=1, owned=range(1, 2), of=2), halves[1::2])
-    middle = take(stream, 5, first=1, owned=range(1, 3), of=4)
+    assert_equal(take(stream, 5, first=1, shard_ids=range(1, 2), num_shards=2), halves[1::2])
+    middle = take(stream, 5, first=1, shard_ids=range(1, 3), num_shards=4)
     assert_equal(joined(middle), [tuple(a[1:3] for a in batch) for batch in whole])
 
 
@@ -189,8 +189,8 @@ def test_a_stream_of_files_without_augmentation_makes_centre_crops(streamed):
 def test_a_batch_larger_than_the_data_names_both_numbers(images):
     with pytest.raises(UserError, match="a batch of 4 labelled images is larger than the 3 there"):
         make(images, np.arange(3))
-    with pytest.raises(UserError, match="a batch of 4 cannot be dealt in 3 equal pieces"):
-        make(images).pieces(0, range(3), 3)
+    with pytest.raises(UserError, match="a batch of 4 cannot be split into 3 equal shards"):
+        make(images).shards(0, range(3), 3)
 
 
 def test_test_batches_hold_every_image_in_order(images):
@@ -205,9 +205,9 @@ def test_a_user_data_set_is_repeated_resumed_and_dealt():
     dataset = tf.data.Dataset.range(12).map(lambda i: {"x": i, "y": (-i, i * i)}).batch(4)
     stream = DatasetStream(dataset)
     assert stream.batch_size is None
-    pieces = stream.pieces(2, range(2), 2).as_numpy_iterator()
-    seen = list(itertools.islice(pieces, 6))
-    assert [piece["x"].tolist() for piece in seen] == [
+    shards = stream.shards(2, range(2), 2).as_numpy_iterator()
+    seen = list(itertools.islice(shards, 6))
+    assert [shard["x"].tolist() for shard in seen] == [
         [8, 9],
         [10, 11],
         [0, 1],
@@ -222,16 +222,16 @@ def test_a_user_data_set_keeps_its_known_shapes():
     dataset = tf.data.Dataset.from_tensor_slices((np.zeros((8, 3)), np.zeros(8)))
     stream = DatasetStream(dataset.batch(4, drop_remainder=True))
     assert stream.batch_size == 4
-    x, y = stream.pieces(0, range(1, 2), 2).element_spec
+    x, y = stream.shards(0, range(1, 2), 2).element_spec
     assert (x.shape, y.shape) == ((2, 3), (2,))
-    with pytest.raises(UserError, match="in 3 equal pieces: it has 4 rows"):
-        stream.pieces(0, range(3), 3)
+    with pytest.raises(UserError, match="into 3 equal shards: it has 4 rows"):
+        stream.shards(0, range(3), 3)
 
 
 def test_a_user_batch_that_cannot_be_dealt_says_so():
     stream = DatasetStream(tf.data.Dataset.range(5).batch(3))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be dealt in 3 equal pieces"):
-        take(stream, 2, owned=range(3), of=3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be split into 3 equal shards"):
+        take(stream, 2, shard_ids=range(3), num_shards=3)
 
 
 def test_the_whole_of_a_user_data_set_is_one_pass_which_must_end_and_hold_something():
@@ -249,8 +249,8 @@ def test_a_look_at_the_beginning_of_a_shuffled_data_set_counts_as_one_pass():
         tf.random.set_seed(0)
         stream = DatasetStream(tf.data.Dataset.range(24).shuffle(24, seed=1).batch(8))
         if look:
-            next(iter(stream.beginning().pieces(0, range(1), 1)))
-        pieces = stream.pieces(0, range(1), 1).take(9).as_numpy_iterator()
-        return np.concatenate(list(pieces)).reshape(3, 24)
+            next(iter(stream.beginning().shards(0, range(1), 1)))
+        shards = stream.shards(0, range(1), 1).take(9).as_numpy_iterator()
+        return np.concatenate(list(shards)).reshape(3, 24)
 
     np.testing.assert_array_equal(passes(look=True)[:2], passes(look=False)[1:])

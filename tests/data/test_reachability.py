@@ -39,19 +39,19 @@ def test_what_answers_is_reachable(host, status):
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_an_answer_of_failure_is_told(host, status):
+def test_an_answer_of_failure_is_reported(host, status):
     assert reachability.unreachable(f"{host}/{status}") == f"{host}/{status} answers {status}"
 
 
-def test_a_host_that_refuses_is_told_with_the_reason():
-    told = reachability.unreachable("http://127.0.0.1:9/x")
-    assert told.startswith("http://127.0.0.1:9/x cannot be reached (")
-    assert "refused" in told and "\n" not in told
+def test_a_host_that_refuses_is_reported_with_the_reason():
+    reported = reachability.unreachable("http://127.0.0.1:9/x")
+    assert reported.startswith("http://127.0.0.1:9/x cannot be reached (")
+    assert "refused" in reported and "\n" not in reported
 
 
-def test_a_host_that_does_not_exist_is_told():
-    told = reachability.unreachable("http://no-such-host.invalid/x")
-    assert told.startswith("http://no-such-host.invalid/x cannot be reached (")
+def test_a_host_that_does_not_exist_is_reported():
+    reported = reachability.unreachable("http://no-such-host.invalid/x")
+    assert reported.startswith("http://no-such-host.invalid/x cannot be reached (")
 
 
 def test_a_host_that_never_answers_is_given_up(host, monkeypatch):

@@ -199,7 +199,7 @@ def test_a_data_directory_one_level_off_is_seen(write_tfds, tmp_path, monkeypatc
         sources.load(name, given)
 
 
-def test_a_set_of_one_class_is_told(write_tfds):
+def test_a_set_of_one_class_is_reported(write_tfds):
     features = {**SMALL, "label": tfds.features.ClassLabel(names=["cat"])}
     cats = [{**example, "label": 0} for example in small(3)]
     root = write_tfds("cats", "1.0.0", features, train=cats, test=cats)
@@ -213,6 +213,6 @@ def test_another_version_or_other_labels_are_other_contents(write_tfds, tmp_path
     assert changes(first, sources.load("pets:1.0.0", root).contents) == ""
     swapped = [{**example, "label": 1 - example["label"]} for example in small(2)]
     write_tfds("pets", "1.0.1", SMALL, train=small(3), test=swapped)
-    told = changes(first, sources.load("pets", root).contents)
-    assert "moved (pets/1.0.0 train, 3 images to pets/1.0.1 train, 3 images)" in told
-    assert "added (pets/1.0.1 test, 2 images)" in told
+    reported = changes(first, sources.load("pets", root).contents)
+    assert "moved (pets/1.0.0 train, 3 images to pets/1.0.1 train, 3 images)" in reported
+    assert "added (pets/1.0.1 test, 2 images)" in reported

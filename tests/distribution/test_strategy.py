@@ -15,7 +15,7 @@ def config(**changes):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("{", "JSONDecodeError"),
         ("[1, 2]", "AttributeError"),
@@ -27,11 +27,13 @@ def config(**changes):
         (config(cluster={"worker": [1, 2]}), "AttributeError"),
     ],
 )
-def test_a_tf_config_that_makes_no_sense_is_told_with_one_that_does(monkeypatch, text, told):
+def test_a_tf_config_that_makes_no_sense_is_reported_with_one_that_does(
+    monkeypatch, text, reported
+):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match="must look like") as raised:
         strategy.make_strategy()
-    assert text in str(raised.value).replace("\\'", "'") and told in str(raised.value)
+    assert text in str(raised.value).replace("\\'", "'") and reported in str(raised.value)
 
 
 def test_a_worker_without_a_gpu_has_one_replica(monkeypatch):

@@ -57,12 +57,12 @@ def test_a_block_that_fails_on_another_worker_fails_here():
 
 
 def test_a_block_that_fails_here_tells_the_others_and_its_own_error():
-    told = []
+    reported = []
     workers = TwoWorkers([0])
-    workers.exchange = told.append
+    workers.exchange = reported.append
     with pytest.raises(UserError, match="no such data"), workers.together():
         raise UserError("no such data")
-    assert told == [[1]]
+    assert reported == [[1]]
 
 
 def test_workers_that_were_started_otherwise_are_named():
@@ -79,7 +79,7 @@ def test_workers_that_were_started_otherwise_are_named():
         TwoWorkers(asked.said).check_same(settings={"seed": 1}, splits=[1, 3])
 
 
-def test_a_lost_worker_is_told_and_other_errors_are_not_taken_for_one():
+def test_a_lost_worker_is_reported_and_other_errors_are_not_taken_for_one():
     lost = tf.errors.UnavailableError(None, None, "Connection reset by peer")
     with pytest.raises(UserError, match="worker 0 of 2 has lost another"), TwoWorkers([]).watched():
         raise lost

@@ -69,7 +69,7 @@ def test_a_model_that_is_another_one_is_noticed(saved_model, batches, tmp_path):
     assert check["error"] > check["saved_model_error"]
 
 
-def test_a_network_that_cannot_be_converted_is_told_before_it_is_trained():
+def test_a_network_that_cannot_be_converted_is_reported_before_it_is_trained():
     image = keras.Input(tiny.SHAPE)
     x = keras.layers.Lambda(lambda x: tf.math.erf(x))(image)
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
@@ -84,7 +84,7 @@ def test_a_residual_network_converts():
     litert.require_convertible(Network(model, scale), tf.TensorSpec([None, 16, 16, 3], tf.uint8))
 
 
-def test_a_conversion_to_something_else_is_told(monkeypatch, saved_model):
+def test_a_conversion_to_something_else_is_reported(monkeypatch, saved_model):
     litert.require_convertible(by_brightness(1), IMAGE)
     model = litert.convert(saved_model)
     monkeypatch.setattr(litert, "convert", lambda _: model)
@@ -98,7 +98,7 @@ def test_positions_are_spread_over_all_of_them():
     assert litert.spread(positions, 1000).tolist() == positions.tolist()
 
 
-def test_models_are_written_whole_over_older_ones_or_told(tmp_path):
+def test_models_are_written_whole_over_older_ones_or_reported(tmp_path):
     folder = tmp_path / "litert"
     litert.write(folder, {"float32": b"old"}, ["a", "b"], "# card")
     litert.write(folder, {"int8": b"new"}, ["a", "b"], "# card")

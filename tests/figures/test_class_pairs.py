@@ -54,12 +54,12 @@ def test_by_default_the_quarters_of_the_run_are_shown():
     assert {f"epochs {n} to {n + 1}" for n in (1, 3, 5, 7)} <= set(titles)
 
 
-def test_an_epoch_that_the_run_has_not_is_told():
+def test_an_epoch_that_the_run_has_not_is_reported():
     with pytest.raises(UserError, match=r"--epochs=5: .* epochs 1 to 4"):
         class_pairs.figure([learned()], [(1, 1), (4, 5)])
 
 
-def test_a_lambda_that_is_always_the_same_is_told():
+def test_a_lambda_that_is_always_the_same_is_reported():
     fixed = learned()
     fixed.result["history"] = [{"lambda_std": 0.0}] * 4
     with pytest.raises(UserError, match="the same for all pairs"):

@@ -57,8 +57,8 @@ def test_the_same_runs_give_the_same_bytes(run, finished_pair, tmp_path):
 
 
 def test_figure_3_of_one_size_says_how_to_make_more(refused, finished_pair, tmp_path):
-    told = refused(1, "--figure=3", f"--out={tmp_path}", finished_pair)
-    assert "num_meta=20" in told and "launch/figure3.sh" in told
+    reported = refused(1, "--figure=3", f"--out={tmp_path}", finished_pair)
+    assert "num_meta=20" in reported and "launch/figure3.sh" in reported
 
 
 def test_figure_4_of_other_than_two_features_says_how_to_make_it(
@@ -66,13 +66,13 @@ def test_figure_4_of_other_than_two_features_says_how_to_make_it(
 ):
     extract = features.of
     monkeypatch.setattr(features, "of", lambda *a: [extract(*a)[0][:, :1], extract(*a)[1]])
-    told = refused(1, "--figure=4", f"--out={tmp_path}", finished_pair)
-    assert "has 1 features" in told and "launch/figure4.sh" in told
+    reported = refused(1, "--figure=4", f"--out={tmp_path}", finished_pair)
+    assert "has 1 features" in reported and "launch/figure4.sh" in reported
 
 
-def test_figure_7_of_two_rows_is_told(refused, finished_pair, tmp_path):
-    told = refused(1, "--figure=7", f"--out={tmp_path}", finished_pair)
-    assert "policy: 'beta' and 'meta'" in told or "policy: 'meta' and 'beta'" in told
+def test_figure_7_of_two_rows_is_reported(refused, finished_pair, tmp_path):
+    reported = refused(1, "--figure=7", f"--out={tmp_path}", finished_pair)
+    assert "policy: 'beta' and 'meta'" in reported or "policy: 'meta' and 'beta'" in reported
 
 
 def test_a_run_without_checkpoints_still_has_its_curves(run, refused, finished_pair, tmp_path):
@@ -82,7 +82,7 @@ def test_a_run_without_checkpoints_still_has_its_curves(run, refused, finished_p
     assert "does not hold the end" in refused(1, "--figure=5", f"--out={tmp_path}", copy)
 
 
-def test_a_folder_that_cannot_be_written_is_told(refused, finished_pair, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(refused, finished_pair, tmp_path):
     (tmp_path / "file").write_text("")
     assert "--out=" in refused(1, "--figure=6", f"--out={tmp_path}/file", finished_pair)
 
@@ -102,11 +102,11 @@ def test_a_folder_that_cannot_be_written_is_told(refused, finished_pair, tmp_pat
         (["--figure=7", "--out=o", "--epochs=5-2", "runs"], "--epochs=5-2"),
     ],
 )
-def test_a_wrong_flag_is_told(refused, arguments, part):
+def test_a_wrong_flag_is_reported(refused, arguments, part):
     assert part in refused(2, *arguments)
 
 
-def test_a_path_without_runs_is_told(refused, tmp_path):
+def test_a_path_without_runs_is_reported(refused, tmp_path):
     assert "no run directory" in refused(1, "--figure=2", f"--out={tmp_path}", tmp_path / "none")
 
 

@@ -32,6 +32,6 @@ def test_bars_are_means_over_seeds_and_beside_them_in_units_of_real_images():
 
 
 @pytest.mark.parametrize("settings", [{"mode": "ssl"}, {"method": "manifold_mixup"}])
-def test_runs_that_train_on_more_than_mixed_labelled_images_are_told(settings):
+def test_runs_that_train_on_more_than_mixed_labelled_images_are_reported(settings):
     with pytest.raises(UserError, match="figure 5 is of runs with --mode=sl"):
         intrusion.figure([run(**settings)])

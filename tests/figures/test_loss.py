@@ -16,7 +16,7 @@ def test_the_floor_is_the_recorded_entropy_of_the_mixed_targets():
     assert right.lines[0].get_ydata() == pytest.approx([0.5653, 0.2653])
 
 
-def test_a_run_that_did_not_record_it_has_one_panel_and_is_told():
+def test_a_run_that_did_not_record_it_has_one_panel_and_is_reported():
     new = run(seed=1, history=history(0.7, mixing_entropy=0.5))
     with pytest.warns(UserWarning, match="seed=0.* did not record the entropy"):
         (axes,) = loss.figure([new, run(history=history(0.7))]).axes

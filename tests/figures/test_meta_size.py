@@ -27,16 +27,16 @@ def test_data_sets_have_curves_of_their_own():
     assert len(axes.containers) == 2
 
 
-def test_one_size_is_told():
+def test_one_size_is_reported():
     with pytest.raises(UserError, match=r"all runs have num_meta=10.*figure3\.sh"):
         meta_size.figure([run(num_meta=10)])
 
 
-def test_other_settings_than_the_size_are_told():
+def test_other_settings_than_the_size_are_reported():
     with pytest.raises(UserError, match=r"num_meta.*epochs: 2 and 3"):
         meta_size.figure([run(num_meta=10), run(num_meta=20, epochs=3)])
 
 
-def test_a_run_without_a_meta_set_is_told():
+def test_a_run_without_a_meta_set_is_reported():
     with pytest.raises(UserError, match="records no num_meta"):
         meta_size.figure([run()])

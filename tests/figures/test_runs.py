@@ -30,32 +30,32 @@ def test_runs_are_found_at_and_below_a_path_once(write, tmp_path):
     assert found[0].result == result
 
 
-def test_a_path_without_runs_is_told(tmp_path):
+def test_a_path_without_runs_is_reported(tmp_path):
     with pytest.raises(UserError, match="is no run directory and none lies below it"):
         read([str(tmp_path)])
 
 
-def test_a_run_that_is_under_way_is_told(write, tmp_path):
+def test_a_run_that_is_under_way_is_reported(write, tmp_path):
     write("one")
     with pytest.raises(UserError, match="not finished; its command goes on"):
         read([str(tmp_path)])
 
 
 @pytest.mark.parametrize("status", ["stopped", "failed"])
-def test_a_run_that_stopped_or_failed_is_told(write, tmp_path, status):
+def test_a_run_that_stopped_or_failed_is_reported(write, tmp_path, status):
     write("one", run().result | {"status": status})
     with pytest.raises(UserError, match=f"is {status} after 6 steps"):
         read([str(tmp_path)])
 
 
 @pytest.mark.parametrize("content", ["[", "[]", "{}"])
-def test_a_damaged_result_is_told(write, tmp_path, content):
+def test_a_damaged_result_is_reported(write, tmp_path, content):
     (write("one") / "result.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*result\.json"):
         read([str(tmp_path)])
 
 
-def test_missing_or_damaged_lambdas_are_told(write, tmp_path):
+def test_missing_or_damaged_lambdas_are_reported(write, tmp_path):
     folder = write("one", run().result)
     for spoil in (lambda: None, lambda: (folder / "lambdas.npz").write_bytes(b"no zip")):
         spoil()
@@ -67,7 +67,7 @@ def test_runs_may_differ_in_seed_folder_and_what_the_figure_compares():
     check_alike([run(seed=0), run(seed=1, run_dir="here"), run(policy="beta")], ["policy"])
 
 
-def test_other_settings_are_told_with_both_values():
+def test_other_settings_are_reported_with_both_values():
     with pytest.raises(UserError, match="no more than policy, seed, but epochs: 2 and 3; flip"):
         check_alike([run(), run(policy="beta", epochs=3, flip=True)], ["policy"])
 

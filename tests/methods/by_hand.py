@@ -44,6 +44,6 @@ def unmixed(examples):
     return Mixture(examples, tf.range(rows), tf.ones(rows))
 
 
-def told(metrics):
+def reported(metrics):
     """Metrics as numbers, those that were counted."""
     return {name: float(top) / float(bottom) for name, (top, bottom) in metrics.items() if bottom}

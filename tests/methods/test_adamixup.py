@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.methods.by_hand import Logits, batch, clock, told
+from tests.methods.by_hand import Logits, batch, clock, reported
 from tf_metamixup import methods
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.mixing import Mixture
@@ -45,7 +45,7 @@ def test_lambda_is_alpha_plus_delta_times_u():
     u = forward.draws.uniform("lambda", 4)
     np.testing.assert_allclose(lambdas.value[:2], 0.5 + 0.25 * u[:2], rtol=1e-6)
     np.testing.assert_array_equal(lambdas.value[2:], [1, 1])
-    assert told(region) == pytest.approx({"alpha": 0.5, "delta": 0.25})
+    assert reported(region) == pytest.approx({"alpha": 0.5, "delta": 0.25})
 
 
 def mixture(lam):
@@ -66,7 +66,7 @@ def test_the_losses_by_hand():
     real = np.log1p(np.exp(-np.array([5, 0, LN3, 0])))
     intrusion = (fake.sum() + real.sum()) / 6
     expected = {"classification_loss": classification, "intrusion_loss": intrusion}
-    assert told(watched) == pytest.approx(expected, rel=1e-5)
+    assert reported(watched) == pytest.approx(expected, rel=1e-5)
     assert float(value) == pytest.approx(classification + intrusion, rel=1e-5)
 
 
@@ -74,7 +74,7 @@ def test_without_a_discriminator_only_classification_is_left():
     method = methods.make("adamixup(discriminator=False)")
     value, watched = method.loss(Parts(), mixture(tf.constant(0.75)), DATA, clock())
     assert watched.keys() == {"classification_loss"}
-    assert float(value) == pytest.approx(told(watched)["classification_loss"])
+    assert float(value) == pytest.approx(reported(watched)["classification_loss"])
 
 
 def test_lambda_has_a_gradient_through_the_images_and_none_through_the_targets():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.by_hand import Logits, batch, clock, told, unmixed
+from tests.methods.by_hand import Logits, batch, clock, reported, unmixed
 from tf_metamixup import methods
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.mixing import Mixture
@@ -22,7 +22,7 @@ def loss(text, progress=1.0):
     method = methods.make(text)
     made = method.examples(Logits(), DATA, clock(), 1)
     value, watched = method.loss(Logits(), unmixed(made), DATA, clock(progress=progress))
-    return float(value), told(watched)
+    return float(value), reported(watched)
 
 
 def test_pi_model_by_hand():
@@ -61,7 +61,7 @@ def test_mixed_by_half_images_and_guesses_meet_in_the_middle():
     halved = Mixture(made, tf.constant([1, 0, 3, 2]), tf.fill([4], 0.5))
     _, watched = method.loss(Logits(), halved, DATA, clock(progress=1.0))
     # Both guesses become (1/2, 1/2), which is what the network answers.
-    assert told(watched)["consistency_loss"] == pytest.approx(0, abs=1e-12)
+    assert reported(watched)["consistency_loss"] == pytest.approx(0, abs=1e-12)
 
 
 def test_guesses_of_known_truth_are_counted():
@@ -73,6 +73,6 @@ def test_guesses_of_known_truth_are_counted():
     "text",
     ["pi_model(coefficient=-1.0)", "pi_model(ramp=1.5)", "mean_teacher(decay=1.0)"],
 )
-def test_values_out_of_range_are_told(text):
+def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):
         methods.make(text)

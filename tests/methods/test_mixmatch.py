@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.by_hand import Logits, batch, clock, told, unmixed
+from tests.methods.by_hand import Logits, batch, clock, reported, unmixed
 from tf_metamixup import methods, policies
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
@@ -43,8 +43,8 @@ def test_labelled_rows_have_cross_entropy_and_guessed_ones_squared_error():
     cross_entropy = (np.log(4 / 3) + np.log(4)) / 2
     # Against (1/2, 1/2): 1/16 twice; against (9/10, 1/10): 0.15^2 twice; mean of the four.
     squared = (2 / 16 + 2 * 0.15**2) / 4
-    assert told(watched)["labelled_loss"] == pytest.approx(cross_entropy)
-    assert told(watched)["consistency_loss"] == pytest.approx(squared)
+    assert reported(watched)["labelled_loss"] == pytest.approx(cross_entropy)
+    assert reported(watched)["consistency_loss"] == pytest.approx(squared)
     assert float(value) == pytest.approx(cross_entropy + 75 * squared)
 
 
@@ -56,7 +56,7 @@ def test_a_mixed_row_keeps_the_loss_of_its_first_image():
     mixture = Mixture(made, tf.constant([2, 1, 0, 3, 4, 5]), lam)
     _, watched = method.loss(Logits(), mixture, DATA, clock(progress=1.0))
     expected = (7 / 8 * np.log(4 / 3) + 1 / 8 * np.log(4) + np.log(4)) / 2
-    assert told(watched)["labelled_loss"] == pytest.approx(expected)
+    assert reported(watched)["labelled_loss"] == pytest.approx(expected)
 
 
 def test_lambda_u_rises_linearly_over_the_ramp():
@@ -103,6 +103,6 @@ def test_learned_lambdas_start_above_half_and_stop_at_it():
 @pytest.mark.parametrize(
     "text", ["mixmatch(augmentations=0)", "mixmatch(temperature=0.0)", "mixmatch(decay=1.5)"]
 )
-def test_values_out_of_range_are_told(text):
+def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):
         methods.make(text)

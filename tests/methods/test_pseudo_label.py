@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.by_hand import clock, told, unmixed
+from tests.methods.by_hand import clock, reported, unmixed
 from tf_metamixup import methods
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.batch import Batch
@@ -14,7 +14,7 @@ LABELLED = [[0.0, 1.0]]
 
 def batch(truth=(0, 0, 1)):
     u = tf.constant([CONFIDENT, WRONG, UNSURE])
-    # As many labelled rows as unlabelled ones, as the streams deal them.
+    # As many labelled rows as unlabelled ones, as the streams give them.
     return Batch(
         x=tf.constant(LABELLED * 3),
         y=tf.constant([[0.0, 1.0]] * 3),
@@ -73,7 +73,7 @@ def test_metrics_count_what_was_accepted_and_what_of_it_is_wrong():
     made = method.examples(forward, batch(), clock(), 1)
     _, metrics = method.loss(forward, unmixed(made), batch(), clock())
     expected = {"threshold": 0.9, "accepted": 2 / 3, "pseudo_label_error": 50}
-    assert told(metrics) == pytest.approx(expected)
+    assert reported(metrics) == pytest.approx(expected)
 
 
 def test_images_of_unknown_truth_are_not_counted_as_wrong():
@@ -98,6 +98,6 @@ def test_pool_lets_labelled_and_unlabelled_mix():
         "pseudo_label(weight=0.0)",
     ],
 )
-def test_values_out_of_range_are_told(text):
+def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):
         methods.make(text)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods.by_hand import Logits, batch, clock, told, unmixed
+from tests.methods.by_hand import Logits, batch, clock, reported, unmixed
 from tf_metamixup import methods
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.vat import adversarial_direction
@@ -53,7 +53,7 @@ def loss(text, progress=1.0):
     made = method.examples(Logits(), DATA, clock(), 1)
     made = made._replace(aside=tf.constant([[LN3, 0.0], [0.0, 0.0]], tf.float32))
     value, watched = method.loss(Logits(), unmixed(made), DATA, clock(progress=progress))
-    return float(value), told(watched)
+    return float(value), reported(watched)
 
 
 def test_loss_by_hand():
@@ -89,6 +89,6 @@ def test_no_gradient_flows_into_the_answer_or_the_direction():
 @pytest.mark.parametrize(
     "text", ["vat(epsilon=0.0)", "vat(xi=-1.0)", "vat(entropy=-0.1)", "vat(ramp=2.0)"]
 )
-def test_values_out_of_range_are_told(text):
+def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):
         methods.make(text)

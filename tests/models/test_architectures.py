@@ -29,7 +29,7 @@ def test_every_architecture_is_found():
     } <= set(models.names())
 
 
-def test_an_unknown_architecture_is_told_the_known_ones():
+def test_an_unknown_architecture_is_reported_the_known_ones():
     with pytest.raises(UserError, match="wrn_28_2"):
         models.make("vgg", (8, 8, 1), 10)
 

@@ -8,8 +8,8 @@ from tf_metamixup.models.dropout import RowDropout
 from tf_metamixup.models.network import Network
 
 
-def draws(step=0, piece=0, pieces=1):
-    return Draws.at(0, tf.constant(step), piece, pieces)
+def draws(step=0, shard=0, num_shards=1):
+    return Draws.at(0, tf.constant(step), shard, num_shards)
 
 
 def images(rows=4):

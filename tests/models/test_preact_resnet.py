@@ -27,7 +27,7 @@ def test_a_depth_names_the_same_network(depth):
     assert layers == same
 
 
-def test_an_unknown_depth_is_told_the_known_ones():
+def test_an_unknown_depth_is_reported_the_known_ones():
     with pytest.raises(UserError, match="18 or 34"):
         make("preact_resnet(50)", (32, 32, 3), 10)
 

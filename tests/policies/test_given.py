@@ -21,8 +21,8 @@ def test_beta_is_one_lambda_a_batch_unless_asked():
 
 def test_beta_of_a_batch_is_the_same_on_every_replica():
     first, second = (
-        policies.make("beta(0.4)")(task(), Draws.at(0, tf.constant(1), piece, 2)).value[0]
-        for piece in (0, 1)
+        policies.make("beta(0.4)")(task(), Draws.at(0, tf.constant(1), shard, 2)).value[0]
+        for shard in (0, 1)
     )
     assert first == second
 

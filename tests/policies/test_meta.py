@@ -127,7 +127,7 @@ def test_a_shuffle_keeps_the_learned_lambdas_but_not_their_rows():
         "meta(refresh=0)",
     ],
 )
-def test_values_out_of_range_are_told(text):
+def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):
         policies.make(text)
 

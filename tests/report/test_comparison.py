@@ -25,31 +25,33 @@ def row(policy, errors, **config):
 
 
 def test_a_difference_is_that_of_the_same_seeds_with_students_interval():
-    told = comparison.against(BETA, row(BETA, [10.0, 12.0, 20.0]) + row("meta", [9.0, 10.5, 19.5]))
+    reported = comparison.against(
+        BETA, row(BETA, [10.0, 12.0, 20.0]) + row("meta", [9.0, 10.5, 19.5])
+    )
     differences = np.array([-1.0, -1.5, -0.5])
     half = stats.t.ppf(0.975, 2) * differences.std(ddof=1) / np.sqrt(3)
     assert (
         f"| `meta` | 100 | 1 | 3 | 13.00 | -1.00 | {-1 - half:+.2f} to {-1 + half:+.2f} | no |"
-        in told
+        in reported
     )
-    assert f"| `{BETA}` | 100 | 1 | 3 | 14.00 | reference |  |  |" in told
-    assert "1 intervals were drawn" in told
+    assert f"| `{BETA}` | 100 | 1 | 3 | 14.00 | reference |  |  |" in reported
+    assert "Comparisons: 1, each at 95 %, uncorrected." in reported
 
 
-def test_rows_are_told_apart_where_the_interval_excludes_zero():
+def test_rows_are_distinguished_where_the_interval_excludes_zero():
     apart = row("meta", [9.0, 11.1, 18.9]) + row("none", [11.0, 13.1, 20.9])
-    told = comparison.against(BETA, row(BETA, [10.0, 12.0, 20.0]) + apart)
+    reported = comparison.against(BETA, row(BETA, [10.0, 12.0, 20.0]) + apart)
     verdicts = {
         line.split("|")[1].strip(): line.split("|")[-2].strip()
-        for line in told.split("\n")
+        for line in reported.split("\n")
         if line.startswith("| `")
     }
     assert verdicts == {"`meta`": "lower", f"`{BETA}`": "", "`none`": "higher"}
 
 
 def test_only_common_seeds_are_paired():
-    told = comparison.against(BETA, row(BETA, [10.0, 12.0]) + row("meta", [9.0, 10.0, 50.0]))
-    assert "-1.50 (2 common seeds)" in told
+    reported = comparison.against(BETA, row(BETA, [10.0, 12.0]) + row("meta", [9.0, 10.0, 50.0]))
+    assert "-1.50 (2 common seeds)" in reported
     assert "fewer than 2 common seeds" in comparison.against(
         BETA, row(BETA, [10.0]) + row("meta", [9.0, 10.0])
     )
@@ -57,16 +59,16 @@ def test_only_common_seeds_are_paired():
 
 def test_rows_say_what_else_they_differ_in_and_the_shortest_is_the_reference():
     runs = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)
-    told = comparison.against(BETA, runs)
-    assert f"| `{BETA}`, epochs 1 | 100 | 1 | 2 | 12.75 | reference |" in told
-    assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | -2.25 |" in told
+    reported = comparison.against(BETA, runs)
+    assert f"| `{BETA}`, epochs 1 | 100 | 1 | 2 | 12.75 | reference |" in reported
+    assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | -2.25 |" in reported
 
 
 def test_a_row_can_be_named_as_the_table_names_it():
     runs = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)
-    told = comparison.against(f"{BETA}, epochs 4", runs)
-    assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | reference |" in told
-    assert "| 12.75 | +2.25 |" in told
+    reported = comparison.against(f"{BETA}, epochs 4", runs)
+    assert f"| `{BETA}`, epochs 4 | 100 | 4 | 2 | 10.50 | reference |" in reported
+    assert "| 12.75 | +2.25 |" in reported
 
 
 def test_of_several_rows_of_a_policy_the_one_of_fewer_labels_is_the_reference():
@@ -79,19 +81,21 @@ def test_of_several_rows_of_a_policy_the_one_of_fewer_labels_is_the_reference():
 
 def test_choices_and_test_images_are_apart():
     runs = row(BETA, [10.0, 11.0]) + row(BETA, [20.0, 21.0], evaluate_on="unused")
-    told = comparison.against(BETA, runs)
-    assert "**digits, test images**" in told and "**digits, unused training images**" in told
+    reported = comparison.against(BETA, runs)
+    assert (
+        "**digits, test images**" in reported and "**digits, unused training images**" in reported
+    )
 
 
 def test_a_policy_that_is_the_whole_name_of_a_row_elsewhere_is_still_found_by_policy():
     lone = row(BETA, [30.0, 31.0], dataset="cifar10")
     pair = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)
-    told = comparison.against(BETA, lone + pair)
-    assert "**cifar10, test images**" in told
-    assert f"| `{BETA}`, epochs 1 | 100 | 1 | 2 | 12.75 | reference |" in told
+    reported = comparison.against(BETA, lone + pair)
+    assert "**cifar10, test images**" in reported
+    assert f"| `{BETA}`, epochs 1 | 100 | 1 | 2 | 12.75 | reference |" in reported
 
 
-def test_unfinished_runs_are_left_out_and_a_policy_that_is_not_there_is_told():
+def test_unfinished_runs_are_left_out_and_a_policy_that_is_not_there_is_reported():
     runs = [r | {"status": "stopped"} for r in row("meta", [9.0, 9.0])]
     with pytest.raises(UserError, match="no finished run has the policy meta"):
         comparison.against("meta", runs + row(BETA, [10.0, 11.0]))

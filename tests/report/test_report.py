@@ -112,7 +112,7 @@ def test_the_papers_number_stands_beside_ours():
     assert (line["row"], line["paper"], line["top-5 %"]) == ("MixUp", "21.35", "5.25 ± 0.35")
 
 
-def test_another_protocol_than_the_papers_is_told():
+def test_another_protocol_than_the_papers_is_reported():
     (line,) = lines(by_protocol(20.0, epochs=2, train_examples=500))
     assert line["paper"] == "21.35 (here epochs=2, train_examples=500)"
 
@@ -161,9 +161,9 @@ def test_failed_runs_and_broken_files_are_left_out(tmp_path, capsys):
         (tmp_path / name).mkdir()
         (tmp_path / name / "result.json").write_text(text)
     assert report.main(["report", str(tmp_path)]) == 0
-    told = capsys.readouterr()
-    assert "4.00" in told.out and "90" not in told.out
-    assert "broken" in told.err
+    reported = capsys.readouterr()
+    assert "4.00" in reported.out and "90" not in reported.out
+    assert "broken" in reported.err
 
 
 def test_a_comparison_is_printed_without_what_tensorflow_says_as_it_starts(tmp_path):
@@ -181,18 +181,18 @@ def test_help_tells_the_usage(capsys):
     with pytest.raises(SystemExit) as ended:
         report.main(["report", "--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
-    assert "RUNS_DIR" in told and "--table" in told
+    reported = capsys.readouterr().out
+    assert "RUNS_DIR" in reported and "--table" in reported
 
 
-def test_an_empty_folder_and_a_missing_argument_are_told(tmp_path, capsys):
+def test_an_empty_folder_and_a_missing_argument_are_reported(tmp_path, capsys):
     assert report.main(["report", str(tmp_path)]) == 1
     assert report.main(["report"]) == 2
     assert report.main(["report", str(tmp_path), "--table=6"]) == 2
     assert "RUNS_DIR" in capsys.readouterr().err
 
 
-def test_seeds_of_data_without_a_name_are_told_to_name_it(tmp_path, capsys):
+def test_seeds_of_data_without_a_name_are_reported_to_name_it(tmp_path, capsys):
     for seed in (0, 1):
         own = result(4.0)
         own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed}
@@ -200,3 +200,11 @@ def test_seeds_of_data_without_a_name_are_told_to_name_it(tmp_path, capsys):
         (tmp_path / str(seed) / "result.json").write_text(json.dumps(own))
         assert report.main(["report", str(tmp_path)]) == 0
         assert ("dataset='NAME'" in capsys.readouterr().err) == (seed == 1)
+
+
+def test_a_validation_error_is_never_called_a_test_error():
+    told = report.table([result(None) | {"val_error": 12.25}])
+    assert "test error" not in told
+    assert "| error % |" in told
+    assert "12.25" in told
+    assert "digits, validation images" in told

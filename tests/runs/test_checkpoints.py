@@ -173,7 +173,7 @@ def test_a_second_model_of_the_same_kind_in_one_process_is_not_another_model(tmp
     ],
     ids=["of Python", "of TensorFlow"],
 )
-def test_a_full_disk_is_told_and_leaves_older_checkpoints_intact(run, monkeypatch, error):
+def test_a_full_disk_is_reported_and_leaves_older_checkpoints_intact(run, monkeypatch, error):
     save(run, 1)
     save(run, 2)
 

@@ -19,7 +19,7 @@ def test_a_run_directory_is_made_with_its_parents(tmp_path):
     assert folder.read("config.json") is None
 
 
-def test_a_file_where_the_folder_should_be_is_told(tmp_path):
+def test_a_file_where_the_folder_should_be_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match=r"cannot write into the run directory .*file"):
@@ -28,21 +28,21 @@ def test_a_file_where_the_folder_should_be_is_told(tmp_path):
 
 def test_the_same_settings_claim_a_folder_again(tmp_path):
     folder = RunDirectory(tmp_path)
-    folder.claim(SETTINGS, {"versions": {"numpy": "2"}})
+    folder.write_or_verify_config(SETTINGS, {"versions": {"numpy": "2"}})
     written = json.loads((tmp_path / "config.json").read_text())
     assert written == {
         "settings": {"dataset": "digits", "seed": 0, "sizes": [1, 2]},
         "versions": {"numpy": "2"},
     }
-    folder.claim(SETTINGS, {"versions": {"numpy": "3"}})
+    folder.write_or_verify_config(SETTINGS, {"versions": {"numpy": "3"}})
     assert json.loads((tmp_path / "config.json").read_text()) == written
 
 
 def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
     folder = RunDirectory(tmp_path)
-    folder.claim(SETTINGS, {})
+    folder.write_or_verify_config(SETTINGS, {})
     with pytest.raises(UserError) as error:
-        folder.claim({"dataset": "digits", "seed": 1, "epochs": 5}, {})
+        folder.write_or_verify_config({"dataset": "digits", "seed": 1, "epochs": 5}, {})
     message = str(error.value)
     assert "epochs: None there, 5 here" in message
     assert "seed: 0 there, 1 here" in message
@@ -51,10 +51,10 @@ def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
-def test_a_config_that_is_no_json_object_is_told(tmp_path, content):
+def test_a_config_that_is_no_json_object_is_reported(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*config\.json.*mend or remove it"):
-        RunDirectory(tmp_path).claim(SETTINGS, {})
+        RunDirectory(tmp_path).write_or_verify_config(SETTINGS, {})
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_a_config_that_is_no_json_object_is_told(tmp_path, content):
 def test_a_run_of_another_length_is_refused_with_how_to_start_from_its_weights(
     tmp_path, length, how
 ):
-    RunDirectory(tmp_path).claim(SETTINGS | {length: 2}, {})
+    RunDirectory(tmp_path).write_or_verify_config(SETTINGS | {length: 2}, {})
     with pytest.raises(UserError, match=rf"{length}: 2 there, 3 here.*{how.format(tmp_path)}"):
-        RunDirectory(tmp_path).claim(SETTINGS | {length: 3}, {})
-    with pytest.raises(UserError) as told:
-        RunDirectory(tmp_path).claim({"seed": 9, length: 2}, {})
-    assert "keeps its length" not in str(told.value)
+        RunDirectory(tmp_path).write_or_verify_config(SETTINGS | {length: 3}, {})
+    with pytest.raises(UserError) as reported:
+        RunDirectory(tmp_path).write_or_verify_config({"seed": 9, length: 2}, {})
+    assert "keeps its length" not in str(reported.value)
 
 
 def test_only_a_checkpoint_or_a_finished_result_is_a_beginning(tmp_path):
@@ -88,7 +88,7 @@ def test_only_a_checkpoint_or_a_finished_result_is_a_beginning(tmp_path):
 def test_a_config_without_settings_is_of_another_run(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="other settings"):
-        RunDirectory(tmp_path).claim(SETTINGS, {})
+        RunDirectory(tmp_path).write_or_verify_config(SETTINGS, {})
 
 
 def test_a_second_holder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
@@ -103,10 +103,10 @@ def test_a_second_holder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
     command = [sys.executable, "-c", hold, str(tmp_path / ".lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="in use by another process"), folder.locked():
+        with pytest.raises(UserError, match="in use by another process"), folder.lock():
             pass
         other.kill()
-    with folder.locked():
+    with folder.lock():
         pass
 
 
@@ -120,7 +120,7 @@ def test_a_file_is_replaced_whole(tmp_path):
         np.testing.assert_array_equal(arrays["before"], np.arange(3))
 
 
-def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_the_older_file(tmp_path, monkeypatch):
     folder = RunDirectory(tmp_path)
     folder.write_json("result.json", {"status": "stopped"})
 
@@ -146,11 +146,11 @@ def damaged(content):
     yield b"no archive"
 
 
-def test_arrays_that_are_cut_short_or_damaged_are_told_in_one_line(tmp_path):
+def test_arrays_that_are_cut_short_or_damaged_are_reported_in_one_line(tmp_path):
     folder = RunDirectory(tmp_path)
     folder.write_arrays("lambdas.npz", {"before": np.arange(3000) % 7, "names": np.array(["a"])})
     path = tmp_path / "lambdas.npz"
-    told = 0
+    reported = 0
     for content in damaged(path.read_bytes()):
         path.write_bytes(content)
         try:
@@ -158,8 +158,8 @@ def test_arrays_that_are_cut_short_or_damaged_are_told_in_one_line(tmp_path):
         except UserError as error:
             assert str(error).startswith(f"cannot read {path}, which is cut short or damaged")
             assert "\n" not in str(error)
-            told += 1
-    assert told > 8
+            reported += 1
+    assert reported > 8
     np.save(tmp_path / "one.npy", np.arange(3))
     (tmp_path / "one.npy").rename(path)
     with pytest.raises(UserError, match="cannot read"):

@@ -28,7 +28,7 @@ def test_what_is_kept_is_read_like_the_runs_it_came_from(tmp_path):
     assert "run_dir" not in kept[0]["config"]
 
 
-def test_a_run_that_lies_there_and_was_kept_is_told_once(tmp_path):
+def test_a_run_that_lies_there_and_was_kept_is_reported_once(tmp_path):
     run(tmp_path / "runs" / "a", result(4.0))
     run(tmp_path / "runs" / "b", result(6.0, seed=1))
     results.keep([result(4.0), result(8.0, seed=2)], str(tmp_path / "kept"))
@@ -43,7 +43,7 @@ def test_keeping_again_changes_nothing(tmp_path):
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*file"):
         results.keep([result(4.0)], str(tmp_path / "file"))
@@ -68,10 +68,10 @@ def test_copies_of_a_run_count_once_and_are_named(tmp_path, capsys):
     run(tmp_path / "c", result(6.0, seed=1))
     results.keep([result(4.0)], str(tmp_path / "kept"))
     assert [each["test_error"] for each in results.read([str(tmp_path)])] == [4.0, 6.0]
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and told.startswith("note: copies of a run count once: ")
+    reported = capsys.readouterr().err
+    assert reported.count("\n") == 1 and reported.startswith("note: copies of a run count once: ")
     for copy in (f"{tmp_path}/b/result.json", f"{tmp_path}/kept/results.jsonl line 1"):
-        assert f"{copy} of {tmp_path}/a/result.json" in told
+        assert f"{copy} of {tmp_path}/a/result.json" in reported
 
 
 def test_a_folder_that_is_named_twice_holds_no_copies(tmp_path, capsys):
@@ -80,24 +80,26 @@ def test_a_folder_that_is_named_twice_holds_no_copies(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_other_results_of_the_same_settings_and_seed_are_told_with_both_errors(tmp_path, capsys):
+def test_other_results_of_the_same_settings_and_seed_are_reported_with_both_errors(
+    tmp_path, capsys
+):
     run(tmp_path / "a", result(9.0, status="stopped"))
     run(tmp_path / "b", result(4.0))
     run(tmp_path / "c", result(5.0))
     (found,) = results.read([str(tmp_path)])
     assert found["test_error"] == 4.0  # what is finished goes before what is not
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"4.00 % in {tmp_path}/b/result.json, 9.00 % (stopped) in {tmp_path}/a/" in told
-    assert f"5.00 % (finished) in {tmp_path}/c/result.json" in told
+    reported = capsys.readouterr().err
+    assert reported.count("\n") == 1
+    assert f"4.00 % in {tmp_path}/b/result.json, 9.00 % (stopped) in {tmp_path}/a/" in reported
+    assert f"5.00 % (finished) in {tmp_path}/c/result.json" in reported
 
 
 def test_many_copies_are_one_line(tmp_path, capsys):
     for n in range(9):
         run(tmp_path / str(n), result(4.0))
     assert len(results.read([str(tmp_path)])) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and told.endswith("; and 5 more\n")
+    reported = capsys.readouterr().err
+    assert reported.count("\n") == 1 and reported.endswith("; and 5 more\n")
 
 
 @pytest.mark.parametrize("name", ["replicas", "row_groups", "deterministic", "log_every"])
@@ -135,8 +137,11 @@ def test_runs_on_other_data_of_the_same_name_are_rows_of_their_own(tmp_path):
             (f"{name} (a1)", [4.0, 6.0]),
             (f"{name} (b2)", [8.0]),
         ]
-        told = comparison.against(paper.META, [*runs, own(9.0, "a1", 2, **settings)])
-        assert f"**{name} (a1), test images**" in told and f"**{name} (b2), test images**" in told
+        reported = comparison.against(paper.META, [*runs, own(9.0, "a1", 2, **settings)])
+        assert (
+            f"**{name} (a1), test images**" in reported
+            and f"**{name} (b2), test images**" in reported
+        )
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"{", b"\xff", b'{"config": []}', b"null"])
@@ -145,9 +150,9 @@ def test_what_is_no_result_is_left_out_and_named(tmp_path, capsys, content):
     (tmp_path / "bad" / "result.json").write_bytes(content)
     run(tmp_path / "good", result(4.0))
     assert len(results.read([str(tmp_path)])) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"warning: {tmp_path}/bad/result.json is left out: ")
-    assert told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert reported.startswith(f"warning: {tmp_path}/bad/result.json is left out: ")
+    assert reported.count("\n") == 1
 
 
 def test_a_line_that_is_cut_short_costs_no_other_line(tmp_path, capsys):

@@ -83,8 +83,8 @@ def test_the_layout_asks_for_tags_that_are_written(events):
     asked = [tag for chart in charts for tag in chart.multiline.tag]
     assert "error/test$" in asked and "error/test_ece$" in asked
     own = {*TAGS.values(), "monitors/learning_rate", "monitors/images_per_second"}
-    told = {"monitors/threshold", "monitors/accepted", "monitors/pseudo_label_error"}
-    assert {tag.removesuffix("$") for tag in asked} <= own | told
+    reported = {"monitors/threshold", "monitors/accepted", "monitors/pseudo_label_error"}
+    assert {tag.removesuffix("$") for tag in asked} <= own | reported
 
 
 def custom_scalar_layouts(events):

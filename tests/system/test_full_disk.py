@@ -45,7 +45,7 @@ def fill(disk, left):
     (disk / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize - left))
 
 
-def test_a_full_disk_is_told_and_what_was_written_before_is_whole(small_disk, tmp_path):
+def test_a_full_disk_is_reported_and_what_was_written_before_is_whole(small_disk, tmp_path):
     assert run(tmp_path / "whole", "--epochs=2", "--noexport").returncode == 0
     stopped = run(small_disk / "run", "--epochs=2", "--noexport", "--max_steps=61")
     assert stopped.returncode == 0, stopped.stderr

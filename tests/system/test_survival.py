@@ -41,7 +41,7 @@ def survivor(run_dir, *fault):
 
 
 def finish(run_dir):
-    """Runs the rest; the steps after which it told something, none where all had been taken."""
+    """Runs the rest; the steps after which it reported something, none where all had been taken."""
     with survivor(run_dir) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -76,14 +76,14 @@ def kill_at_random(run_dir, moment):
     if moment.random() < 0.3:
         place = moment.randrange(PLACES)
         process, wanted = survivor(run_dir, f"writing={place}"), "writing\n"
-        told = f"in writing, place {place} of {PLACES}"
+        reported = f"in writing, place {place} of {PLACES}"
     else:
         process, wanted = survivor(run_dir), None
         lines, seconds = moment.randrange(20), moment.uniform(0, 0.25)
-        told = f"{seconds:.2f} s after {lines} calls"
+        reported = f"{seconds:.2f} s after {lines} calls"
     with process:
         if wanted:
-            told += "" if wanted in process.stdout else ", which it did not come to"
+            reported += "" if wanted in process.stdout else ", which it did not come to"
         else:
             for _ in range(lines):
                 process.stdout.readline()
@@ -91,7 +91,7 @@ def kill_at_random(run_dir, moment):
             time.sleep(seconds if lines else 40 * seconds)
         process.kill()
     assert process.returncode in (-signal.SIGKILL, 0), process.stderr.read()
-    return told
+    return reported
 
 
 def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
@@ -105,8 +105,8 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
     assert [path.name for path in (run_dir / "checkpoints").glob(".*")] == [".draft"]
     print(f"\nKILL_SEED={seed}\nkill 1: in writing the second checkpoint")
     for number in range(2, KILLS + 1):
-        told = kill_at_random(run_dir, moment)
-        print(f"kill {number}: {told}; checkpoints {checkpoints(run_dir)}")
+        reported = kill_at_random(run_dir, moment)
+        print(f"kill {number}: {reported}; checkpoints {checkpoints(run_dir)}")
         if (run_dir / "result.json").exists():
             assert outcome(run_dir) == whole
             run_dir = tmp_path / str(number)
@@ -210,18 +210,18 @@ MAIN = ("tf_metamixup.main", "--mode=ssl", "--architecture=cnn3(width=2)", "--ba
 )
 def test_a_signal_while_the_graph_is_built_ends_the_run_in_time(tmp_path, signum, replicas):
     with start(*MAIN, f"--run_dir={tmp_path}/run", f"--replicas={replicas}") as process:
-        told = ""
-        while "0/" not in told:  # the progress bar, which stands before the graph is built
+        reported = ""
+        while "0/" not in reported:  # the progress bar, which stands before the graph is built
             letter = process.stderr.read(1)
-            assert letter, told
-            told += letter
+            assert letter, reported
+            reported += letter
         time.sleep(1.5)
         begun = time.monotonic()
         os.kill(process.pid, signum)
         out, err = process.communicate(timeout=300)
     took = time.monotonic() - begun
     print(f"{signum.name} in building a graph for {replicas} replicas: {took:.1f} s")
-    assert process.returncode == 128 + signum, told + err
+    assert process.returncode == 128 + signum, reported + err
     assert took < SECONDS_TO_STOP
     assert f"stopped by {signum.name}" in err
     assert "Traceback" not in err

@@ -126,7 +126,7 @@ def test_a_run_is_trained_and_its_model_predicts_from_any_folder(run, tmp_path):
         (["report", "RUNS", "--against=beta"], "figures"),
     ],
 )
-def test_a_missing_extra_is_told_in_one_line(run, words, extra):
+def test_a_missing_extra_is_reported_in_one_line(run, words, extra):
     runs = str(ROOT / "docs" / "study")
     code, out, err = run(*(runs if word == "RUNS" else word for word in words))
     assert (code, out) == (1, "")

@@ -12,6 +12,7 @@ from tf_metamixup.methods.batch import targets
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.keras_checks import check_tensors
 
 IMAGES, LABELS = tiny.images(24)
 PIXELS = (IMAGES / 255).astype(np.float32)
@@ -240,7 +241,8 @@ def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, evaluated):
     np.testing.assert_array_equal(batch.u_labels, LABELS[:8])
     assert trainer.evaluate(data) == scores
     mixed = tmm.MixUpModel(trainer.model, "meta", meta=(PIXELS, labels))
-    for _, y in (mixed._meta, mixed._pair(tf.constant(PIXELS), tf.constant(labels))):
+    _, here = check_tensors("labelled", mixed.model, tf.constant(PIXELS), tf.constant(labels))
+    for y in (mixed._meta.labels, here):
         np.testing.assert_array_equal(targets(y, 3, tf.float32), PROBABILITIES)
 
 
@@ -301,7 +303,7 @@ def test_keras_fit_takes_open_shapes(build):
     assert np.isfinite(model.fit(build(), verbose=0).history["loss"]).all()
 
 
-def test_a_later_batch_that_cannot_be_read_is_told(tmp_path):
+def test_a_later_batch_that_cannot_be_read_is_reported(tmp_path):
     images = untyped().concatenate(untyped(PIXELS[:, 1:])).unbatch()
     with pytest.raises(UserError, match="the training data cannot be read: Cannot batch") as raised:
         tiny.trainer("supervised", "none").fit(
@@ -310,7 +312,7 @@ def test_a_later_batch_that_cannot_be_read_is_told(tmp_path):
     assert "\n" not in str(raised.value)
 
 
-def test_a_generator_that_cannot_begin_anew_is_told(tmp_path):
+def test_a_generator_that_cannot_begin_anew_is_reported(tmp_path):
     once = iter([(PIXELS[:8], LABELS[:8])] * 9)
     signature = tf.TensorSpec([8, *tiny.SHAPE]), tf.TensorSpec([8], tf.int64)
     data = tf.data.Dataset.from_generator(lambda: once, output_signature=signature)

@@ -103,7 +103,7 @@ def test_what_is_restored_keeps_its_labels_whatever_order_the_meta_set_is_read_i
         np.testing.assert_array_equal(restored, expected)
 
 
-def test_pixels_that_are_no_numbers_and_a_meta_set_too_small_are_told():
+def test_pixels_that_are_no_numbers_and_a_meta_set_too_small_are_reported():
     made = network()
     images, labels = tiny.images(4)
     images = images.astype(np.float32)

@@ -96,7 +96,7 @@ def test_a_fit_that_failed_before_its_first_checkpoint_is_not_repeated_from_its_
         fit(trainer, tmp_path / "run")
 
 
-def test_a_model_that_another_trainer_left_is_told(trained, tmp_path):
+def test_a_model_that_another_trainer_left_is_reported(trained, tmp_path):
     model = tiny.network()
     left = trained[0].model.get_weights()
     model.set_weights(left)
@@ -238,14 +238,14 @@ def remove_model(run):
         ),
     ],
 )
-def test_what_cannot_be_started_from_is_told_before_anything_is_written(
+def test_what_cannot_be_started_from_is_reported_before_anything_is_written(
     finished_mixup, tmp_path, spoil, flags, message
 ):
     other = shutil.copytree(finished_mixup, tmp_path / "other")
     spoil(other)
-    with pytest.raises(UserError, match=message) as told:
+    with pytest.raises(UserError, match=message) as reported:
         main.train(parse(other, tmp_path / "new", *flags))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
     assert not (tmp_path / "new").exists()
 
 

@@ -9,7 +9,7 @@ import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import ArrayStream
-from tf_metamixup.training.momentum import SGD
+from tf_metamixup.training.optimizer import SGD
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PIXELS, LABELS = tiny.images(48)
@@ -124,7 +124,7 @@ def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path, polic
         np.testing.assert_array_equal(one, other)
 
 
-def test_an_optimizer_from_outside_the_scope_is_told():
+def test_an_optimizer_from_outside_the_scope_is_reported():
     with pytest.raises(UserError, match="scope of the same"):
         mixing("none", replicas=2, model=tiny.unnamed).compile(keras.optimizers.SGD(), SPARSE)
 
@@ -152,14 +152,14 @@ def test_the_virtual_step_follows_the_learning_rate_of_the_moment():
 
 def test_a_whole_data_set_may_be_the_meta_set():
     given = tf.data.Dataset.from_tensor_slices(META).batch(10)
-    images, labels = mixing(meta=given)._meta
-    np.testing.assert_array_equal(images, META[0])
-    np.testing.assert_array_equal(labels, META[1])
+    meta = mixing(meta=given)._meta
+    np.testing.assert_array_equal(meta.images, META[0])
+    np.testing.assert_array_equal(meta.labels, META[1])
 
 
-def test_a_batch_that_cannot_be_dealt_evenly_is_told():
+def test_a_batch_that_cannot_be_split_evenly_is_reported():
     model = compiled("none", replicas=2, model=tiny.unnamed)
-    with pytest.raises(UserError, match="cannot be dealt evenly to 2 replicas"):
+    with pytest.raises(UserError, match="cannot be split evenly over 2 replicas"):
         model.fit(batches().unbatch().take(23).batch(8), verbose=0)
 
 
@@ -170,7 +170,7 @@ def softmax():
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "reported"),
     [
         ({"method": "pseudo_label"}, "takes unlabelled images .* tmm.Trainer"),
         ({"policy": "metta"}, "meta"),
@@ -181,13 +181,13 @@ def softmax():
         ({"model": softmax}, "softmax"),
     ],
 )
-def test_what_fit_cannot_serve_is_refused_at_once(made, told):
-    with pytest.raises(UserError, match=told):
+def test_what_fit_cannot_serve_is_refused_at_once(made, reported):
+    with pytest.raises(UserError, match=reported):
         mixing(**made)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"loss": "sparse_categorical_crossentropy"}, "from_logits=True"),
         ({"loss": keras.losses.CategoricalCrossentropy()}, "from_logits=True"),
@@ -207,13 +207,13 @@ def test_what_fit_cannot_serve_is_refused_at_once(made, told):
         ),
     ],
 )
-def test_what_the_step_does_not_do_is_refused_by_compile(options, told):
-    with pytest.raises(UserError, match=told):
+def test_what_the_step_does_not_do_is_refused_by_compile(options, reported):
+    with pytest.raises(UserError, match=reported):
         mixing("none", model=tiny.unnamed).compile(**options)
 
 
 @pytest.mark.parametrize(
-    ("data", "options", "told"),
+    ("data", "options", "reported"),
     [
         (TRAIN, {"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "weighs all rows alike"),
         ((TRAIN[0], TRAIN[1] + 1), {}, "a label is not one of the 3 classes"),
@@ -221,14 +221,14 @@ def test_what_the_step_does_not_do_is_refused_by_compile(options, told):
     ],
     ids=["weights", "labels", "NaN"],
 )
-def test_data_that_the_step_does_not_take_are_told(data, options, told):
-    with pytest.raises(UserError, match=told):
+def test_data_that_the_step_does_not_take_are_reported(data, options, reported):
+    with pytest.raises(UserError, match=reported):
         compiled("none", model=tiny.unnamed).fit(*data, verbose=0, **options)
 
 
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_what_diverges_is_told_at_once_and_raw_pixels_by_their_range(replicas, raw):
+def test_what_diverges_is_reported_at_once_and_raw_pixels_by_their_range(replicas, raw):
     images = 127.5 * (TRAIN[0] + 1) if raw else TRAIN[0]
     model = compiled(
         "none",
@@ -249,8 +249,8 @@ def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once():
         return model
 
     model = compiled("none", optimizer=keras.optimizers.SGD(1e-9), model=dead)
-    with pytest.warns(UserWarning, match=r"does not learn.*ln\(3\).*scale them") as told:
+    with pytest.warns(UserWarning, match=r"does not learn.*ln\(3\).*scale them") as reported:
         # Epochs of few steps are looked at together; arguments may go by their place.
         images, stop = 127.5 * (TRAIN[0] + 1), keras.callbacks.TerminateOnNaN()
         model.fit(images, TRAIN[1], 1, 7, 0, [stop], 0.0)
-    assert len([each for each in told if "does not learn" in str(each.message)]) == 1
+    assert len([each for each in reported if "does not learn" in str(each.message)]) == 1

@@ -16,7 +16,7 @@ from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints
-from tf_metamixup.runs.recorder import ChiefRecord
+from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.runs.tensorboard import Summaries
 from tf_metamixup.training import loop
 
@@ -44,7 +44,7 @@ class Device:
     def _reach(self, place, step):
         self._at.get(place, lambda _: None)(step)
 
-    def batches(self, first_step):
+    def batches(self, start_step):
         return np.random.default_rng(0)
 
     def trace(self, iterator):
@@ -53,17 +53,17 @@ class Device:
     def learning_rate(self, step):
         return 0.1
 
-    def train(self, iterator, first_step, count):
-        self.calls.append((first_step, count))
+    def train(self, iterator, start_step, count):
+        self.calls.append((start_step, count))
         losses, rows = [], []
-        for step in range(first_step, first_step + count):
+        for step in range(start_step, start_step + count):
             self._reach("step", step)
             generator = np.random.default_rng(step)
             drawn = generator.uniform(size=4)
             self.variables[0].assign(0.9 * self.variables[0].numpy() + drawn)
             losses.append([self.variables[0].numpy().mean(), 1.0])
             rows.append(np.column_stack([drawn, drawn, drawn, [0, 1, 2, 0], [1, 1, 1, 1], [1] * 4]))
-        self._reach("trained", first_step + count)
+        self._reach("trained", start_step + count)
         time.sleep(0.01 * count)
         losses = np.array(losses)
         return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
@@ -87,7 +87,7 @@ class Device:
 
 def fit(run_dir, *, device=None, **plan):
     device = device or Device()
-    return loop.fit(device, device, "test", run_dir, **(PLAN | plan))
+    return loop.fit(device, device, {"test": "test"}, run_dir, **(PLAN | plan))
 
 
 def outcome(folder):
@@ -259,7 +259,7 @@ def diverge(device, step, at):
         device.variables[0].assign(np.full(4, np.inf))
 
 
-def test_a_loss_that_is_not_finite_is_told_and_the_checkpoint_before_is_kept(tmp_path):
+def test_a_loss_that_is_not_finite_is_reported_and_the_checkpoint_before_is_kept(tmp_path):
     device = Device(step=lambda step: diverge(device, step, 14))
     with pytest.raises(UserError, match="the loss is inf at step 15; the checkpoint of step 10 is"):
         fit(tmp_path, device=device)
@@ -300,7 +300,7 @@ def test_weights_that_are_not_finite_when_a_signal_comes_are_not_saved_either(tm
         fit(tmp_path, device=device)
 
 
-def test_weights_that_are_not_finite_are_told_as_often_as_losses_are_read(tmp_path):
+def test_weights_that_are_not_finite_are_reported_as_often_as_losses_are_read(tmp_path):
     """Long before an epoch ends, and though the losses are finite."""
     device = Device()
     train = device.train
@@ -320,8 +320,8 @@ class Guessing(Device):
 
     share = 1.0
 
-    def train(self, iterator, first_step, count):
-        _, losses, rows = super().train(iterator, first_step, count)
+    def train(self, iterator, start_step, count):
+        _, losses, rows = super().train(iterator, start_step, count)
         losses = np.full(count, self.share * np.log(self.classes))
         return {"train_loss": np.column_stack([losses, losses * 0 + 1])}, losses, rows
 
@@ -336,9 +336,11 @@ class Guessing(Device):
     ids=["at an epoch's end", "of short epochs together", "where max_steps stops"],
 )
 def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once(tmp_path, plan):
-    with pytest.warns(UserWarning, match=r"ln\(3\) = 1.099.*learning rate.*warmup_steps") as told:
+    with pytest.warns(
+        UserWarning, match=r"ln\(3\) = 1.099.*learning rate.*warmup_steps"
+    ) as reported:
         fit(tmp_path, device=Guessing(), log_every=50, **plan)
-    assert len([each for each in told if "does not learn" in str(each.message)]) == 1
+    assert len([each for each in reported if "does not learn" in str(each.message)]) == 1
 
 
 def test_a_loss_below_that_of_a_guess_is_not_warned_of(tmp_path, recwarn):
@@ -459,13 +461,23 @@ def test_a_run_without_a_test_set_is_saved_and_resumed_alike(tmp_path):
         for max_steps in [*stops, None]:
             device = Device()
             settings = PLAN | {"max_steps": max_steps}
-            loop.fit(device, device, None, tmp_path / folder, **settings)
+            loop.fit(device, device, {}, tmp_path / folder, **settings)
     histories = [
         json.loads((tmp_path / folder / "result.json").read_text())["history"]
         for folder in ("whole", "run")
     ]
     assert histories[0] == histories[1]
     assert all(entry["test_error"] is None for entry in histories[0])
+
+
+def test_validation_and_test_images_are_both_evaluated_and_named(tmp_path):
+    for parts in (["val", "test"], ["val"]):
+        folder, device = tmp_path / "-".join(parts), Device()
+        result = loop.fit(device, device, dict.fromkeys(parts, "batches"), folder, **PLAN)
+        errors = {part: result[f"{part}_error"] for part in ("val", "test")}
+        assert [part for part, error in errors.items() if error is not None] == parts
+        assert all("val_error" in entry for entry in result["history"])
+        assert (folder / "evaluation.npz").exists()
 
 
 def pictured(folder, monkeypatch, **plan):
@@ -555,7 +567,7 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
     device.workers = Worker(says)
     with pytest.raises(Interrupted) as stopped:
         fit(tmp_path, device=device, splits={"meta": [1]})
-    # Also of what two sittings may differ in, such as where this one ends.
+    # Also of what two invocations may differ in, such as where this one ends.
     assert (
         device.workers.compared["settings"].items() >= {"method": "supervised", "steps": 25}.items()
     )
@@ -573,10 +585,10 @@ def test_a_signal_to_another_worker_stops_this_one_after_the_same_step(tmp_path,
 def test_a_worker_that_is_not_the_chief_goes_on_from_its_checkpoint_and_writes_nothing(tmp_path):
     fit(tmp_path / "chief", max_steps=13)
     chief = Device()
-    record = ChiefRecord(chief.variables, tmp_path / "chief")
+    record = Recorder(chief.workers, chief.variables, tmp_path / "chief")
     device = Device()
     device.workers = Worker(
-        lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.packed(13), b"null"]
+        lambda numbers: [1, 0] if len(numbers) == 2 else numbers, [record.serialize(13), b"null"]
     )
     result = fit(tmp_path / "other", device=device)
     assert device.calls == [(step, 1) for step in range(13, 25)]

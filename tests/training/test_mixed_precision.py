@@ -1,4 +1,4 @@
-"""`mixed_bfloat16`: a twin in half precision makes the passes that need not be exact."""
+"""`mixed_bfloat16`: a low-precision copy makes the passes that need not be exact."""
 
 import functools
 
@@ -24,33 +24,35 @@ def images(rows=4):
     return tf.random.stateless_normal([rows, *tiny.SHAPE], [0, 1])
 
 
-def twins(policy):
+def copies(policy):
     """A network with all kinds of layers, and an exact and a fast pass through it."""
     model = tiny.network(norm="plain", dropout=0.3)
-    network = Network(model, twin=mixed_precision.twin(model, policy))
+    network = Network(model, low_precision=mixed_precision.low_precision_copy(model, policy))
     draws = Draws.at(0, tf.constant(0))
-    return network, *(network.forward(network.theta, draws, exact=e) for e in (True, False))
+    return network, *(
+        network.forward(network.theta, draws, full_precision=e) for e in (True, False)
+    )
 
 
 def test_all_layers_but_the_last_compute_in_bfloat16_on_float32_weights():
-    twin = mixed_precision.twin(models.make("wrn(depth=10, width=1)", (8, 8, 3), 10))
-    *others, logits = twin.layers[1:]
+    copy = mixed_precision.low_precision_copy(models.make("wrn(depth=10, width=1)", (8, 8, 3), 10))
+    *others, logits = copy.layers[1:]
     assert {layer.compute_dtype for layer in others} == {"bfloat16"}
     assert (logits.name, logits.compute_dtype) == ("logits", "float32")
-    assert {variable.dtype for variable in twin.variables} == {"float32"}
+    assert {variable.dtype for variable in copy.variables} == {"float32"}
 
 
-def test_a_twin_at_full_precision_is_the_model():
+def test_a_copy_at_full_precision_is_the_model():
     """Its dropout masks and its BatchNorm statistics too."""
-    _, exact, fast = twins("float32")
+    _, exact, fast = copies("float32")
     np.testing.assert_array_equal(fast(images()), exact(images()))
     assert len(fast.state) == 3 and fast.state.keys() == exact.state.keys()
     for key, statistic in exact.state.items():
         np.testing.assert_array_equal(fast.state[key], statistic)
 
 
-def test_a_twin_in_bfloat16_rounds_and_drops_the_same():
-    _, exact, fast = twins("mixed_bfloat16")
+def test_a_copy_in_bfloat16_rounds_and_drops_the_same():
+    _, exact, fast = copies("mixed_bfloat16")
     expected, actual = exact(images()).numpy(), fast(images()).numpy()
     assert actual.dtype == np.float32
     assert 0 < np.abs(actual - expected).max() < 4 * RESOLUTION * np.abs(expected).max()
@@ -61,20 +63,20 @@ def test_a_twin_in_bfloat16_rounds_and_drops_the_same():
 
 def test_an_average_is_of_the_same_precision():
     model = tiny.network()
-    network = Network(model, average=0.5, twin=mixed_precision.twin(model))
+    network = Network(model, average=0.5, low_precision=mixed_precision.low_precision_copy(model))
     forward = network.forward(network.theta, Draws.at(0, tf.constant(0)))
     # The average begins as the weights.
     np.testing.assert_array_equal(forward.average()(images()), forward(images()))
 
 
-def test_what_the_twin_returns_has_the_type_of_the_weights():
+def test_what_the_copy_returns_has_the_type_of_the_weights():
     image = keras.Input([4])
     model = keras.Model(image, keras.layers.Dense(3)(image) + keras.layers.Dense(3)(image))
-    logits = mixed_precision.twin(model)(tf.ones([1, 4]))
+    logits = mixed_precision.low_precision_copy(model)(tf.ones([1, 4]))
     assert logits.dtype == tf.float32
     inside = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, name="inside")])
-    twin = mixed_precision.twin(keras.Sequential([keras.Input([4]), inside]))
-    assert twin.layers[0].layers[0].compute_dtype == "float32"
+    copy = mixed_precision.low_precision_copy(keras.Sequential([keras.Input([4]), inside]))
+    assert copy.layers[0].layers[0].compute_dtype == "float32"
 
 
 def test_a_model_that_cannot_be_copied_is_refused():
@@ -83,12 +85,12 @@ def test_a_model_that_cannot_be_copied_is_refused():
             return x
 
     with pytest.raises(UserError, match="'own' cannot be copied"):
-        mixed_precision.twin(Own(name="own"))
+        mixed_precision.low_precision_copy(Own(name="own"))
 
 
 def test_weights_of_another_type_are_refused(float64):
     with pytest.raises(UserError, match=r"float32 weights, and .* are float64"):
-        mixed_precision.twin(tiny.network())
+        mixed_precision.low_precision_copy(tiny.network())
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -115,12 +117,12 @@ def first_step(method, policy, **options):
     ("method", "policy"),
     [("supervised", tiny.EXACT), ("mean_teacher", "none")],
 )
-def test_with_a_twin_at_full_precision_a_step_is_the_plain_one(monkeypatch, method, policy):
+def test_with_a_copy_at_full_precision_a_step_is_the_plain_one(monkeypatch, method, policy):
     _, plain, _ = first_step(method, policy)
-    full = functools.partial(mixed_precision.twin, policy="float32")
-    monkeypatch.setattr(mixed_precision, "twin", full)
-    _, twinned, _ = first_step(method, policy, mixed_bfloat16=True)
-    for expected, actual in zip(plain, twinned, strict=True):
+    full = functools.partial(mixed_precision.low_precision_copy, policy="float32")
+    monkeypatch.setattr(mixed_precision, "low_precision_copy", full)
+    _, copied, _ = first_step(method, policy, mixed_bfloat16=True)
+    for expected, actual in zip(plain, copied, strict=True):
         np.testing.assert_array_equal(actual, expected)
 
 

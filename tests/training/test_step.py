@@ -196,8 +196,8 @@ def test_real_step_is_sgd_from_theta_on_the_better_mix(float64):
     gradients = tape.gradient(loss, theta)
     for weight, gradient, new in zip(theta, gradients, made.network.theta, strict=True):
         np.testing.assert_allclose(new, weight - ETA * (gradient + 0.01 * weight), atol=1e-12)
-    loss_told, count = report.metrics["train_loss"]
-    np.testing.assert_allclose(loss_told / count, loss)
+    loss_sum, count = report.metrics["train_loss"]
+    np.testing.assert_allclose(loss_sum / count, loss)
 
 
 def test_a_lambda_of_one_is_training_without_mixup(float64):

@@ -150,7 +150,7 @@ def test_adam_makes_the_real_step_on_request():
         np.testing.assert_allclose(np.abs(new - old).max(), 0.01, rtol=1e-2)
 
 
-def test_an_unknown_optimizer_is_told():
+def test_an_unknown_optimizer_is_reported():
     with pytest.raises(UserError, match="must be one of sgd, adam"):
         tiny.trainer("supervised", "none", optimizer="rmsprop")
 
@@ -210,7 +210,7 @@ GOOD = np.zeros([16, *tiny.SHAPE], np.float32), np.zeros(16, np.int64)
 
 
 @pytest.mark.parametrize(
-    ("images", "told"),
+    ("images", "reported"),
     [
         (
             np.zeros([16, 7, 6, 1], np.uint8),
@@ -225,20 +225,20 @@ GOOD = np.zeros([16, *tiny.SHAPE], np.float32), np.zeros(16, np.int64)
     ids=["another size", "other channels", "text"],
 )
 @pytest.mark.parametrize("stream", ["labelled", "unlabelled", "meta", "test"])
-def test_images_of_another_shape_or_kind_are_refused(tmp_path, stream, images, told):
+def test_images_of_another_shape_or_kind_are_refused(tmp_path, stream, images, reported):
     streams = dict.fromkeys(("labelled", "meta", "test"), own(*GOOD)) | {"unlabelled": own(*GOOD)}
     streams[stream] = own(images, GOOD[1])
     trainer = tiny.trainer("pi_model" if stream == "unlabelled" else "supervised")
     if stream == "unlabelled":
         streams["unlabelled"] = own(np.stack([images, images], axis=1), GOOD[1])
-    with pytest.raises(UserError, match=f"`{stream}` data must {told}"):
+    with pytest.raises(UserError, match=f"`{stream}` data must {reported}"):
         if stream == "test":
             trainer.evaluate(streams["test"])
         trainer.fit(**streams, steps=1, run_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "reported"),
     [
         (lambda x, y: x.__setitem__((3, 2, 2, 0), np.nan), "a pixel is NaN or infinite"),
         (
@@ -249,19 +249,19 @@ def test_images_of_another_shape_or_kind_are_refused(tmp_path, stream, images, t
     ],
     ids=["NaN", "too large", "negative"],
 )
-def test_pixels_and_labels_that_are_none_are_told(tmp_path, harm, told):
+def test_pixels_and_labels_that_are_none_are_reported(tmp_path, harm, reported):
     images, labels = (array.copy() for array in GOOD)
     harm(images, labels)
     trainer = tiny.trainer("supervised", "none", preprocess=None)
-    with pytest.raises(UserError, match=told) as raised:
+    with pytest.raises(UserError, match=reported) as raised:
         trainer.fit(own(images, labels), steps=2, run_dir=tmp_path)
     assert "\n" not in str(raised.value)
-    if "label" in told:
-        with pytest.raises(UserError, match=told):
+    if "label" in reported:
+        with pytest.raises(UserError, match=reported):
             trainer.evaluate(own(images, labels))
 
 
-def test_probabilities_that_are_none_are_told(tmp_path):
+def test_probabilities_that_are_none_are_reported(tmp_path):
     labels = np.full([16, 3], np.nan, np.float32)
     with pytest.raises(UserError, match="a label is NaN"):
         tiny.trainer("supervised", "none").fit(own(GOOD[0], labels), steps=1, run_dir=tmp_path)
@@ -327,7 +327,7 @@ def test_momentum_and_decay_by_hand_over_a_drop_of_the_rate(float64):
     np.testing.assert_allclose(trainer.model.get_weights()[0][0], weight, rtol=1e-6)
 
 
-def test_agreement_is_told_in_either_precision(float64):
+def test_agreement_is_reported_in_either_precision(float64):
     trainer = tiny.trainer("supervised", "meta")
     graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     assert -1 <= Diagnostics(graphs).agreement(0) <= 1
@@ -373,5 +373,5 @@ def test_what_diverges_on_raw_pixels_names_their_range(tmp_path, kind, preproces
     )
     with pytest.raises(UserError, match=r"step [12]; there is no.*lower learning rate") as raised:
         trainer.fit(own(images.astype(kind), labels, 16), steps=3, run_dir=tmp_path)
-    told = f"values from {images.min()} to {images.max()}: scale them"
-    assert (told in str(raised.value)) is named
+    reported = f"values from {images.min()} to {images.max()}: scale them"
+    assert (reported in str(raised.value)) is named

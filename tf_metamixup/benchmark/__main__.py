@@ -4,7 +4,7 @@ A few hundred steps of training come first. Then, on one device:
 
 - the steps are timed on one batch held in memory, in rounds: in each round the plain step and every
   meta step run in turn, in short slices, so that what else the machine does hits all of them; a
-  ratio is taken within a round, and the median over rounds is told with the smallest and largest;
+  ratio is taken within a round; the median over rounds is reported with the extremes;
 - the peak memory of a step is what TensorFlow's allocator held at most during it, with the weights
   and optimizer slots of all the steps compared, which stay (a copy of the momentum each). Buffers
   that libraries take past the allocator, the graph and the program itself are not in it. On the CPU

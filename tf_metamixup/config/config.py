@@ -4,13 +4,15 @@ import dataclasses
 import re
 from typing import Any, NamedTuple
 
-from tf_metamixup.config import checks
-from tf_metamixup.config.defaults import BY_MODE, MODES, NUM_LABELS, SMALL_IMAGES, dataset_name
-from tf_metamixup.config.setting import setting, validate
-
-OPTIMIZERS = ("sgd", "adam")
-# Precisions of LiteRT models by value of --litert.
-LITERT = {"none": (), "float32": ("float32",), "int8": ("int8",), "both": ("float32", "int8")}
+from tf_metamixup.config import checks, fields
+from tf_metamixup.config.defaults import (
+    BY_MODE,
+    NUM_LABELS,
+    SMALL_IMAGES,
+    VAL_FRACTION,
+    dataset_name,
+)
+from tf_metamixup.config.setting import validate
 
 
 class DataInfo(NamedTuple):
@@ -18,231 +20,31 @@ class DataInfo(NamedTuple):
 
     Attributes:
         classes: number of classes.
-        examples: number of training images.
+        examples: number of training images with labels, without those that are `trusted`.
         flip: whether a mirrored image keeps its class.
+        unlabelled: number of images without a label.
+        trusted: number of images that are the meta set, since someone has checked their labels.
+        val, test: whether there are validation and test images.
     """
 
     classes: int
     examples: int
     flip: bool
+    unlabelled: int = 0
+    trusted: int = 0
+    val: bool = False
+    test: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    fields.RowSettings,
+    fields.DataSettings,
+    fields.TrainingSettings,
+    fields.DeviceSettings,
+    fields.RunSettings,
+):
     """Holds all settings of a run; each field is explained by the help of its flag."""
-
-    dataset: str = setting(
-        "digits",
-        "data",
-        "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, any other "
-        "TFDS image-classification name, or folder:DIR (DIR/train/CLASS/**, DIR/test/CLASS/**)",
-    )
-    data_dir: str | None = setting(
-        None,
-        "data",
-        "where TFDS data is or goes; by default TFDS_DATA_DIR, else TFDS's own",
-        recorded_only=True,
-    )
-    image_size: int | None = setting(
-        None, "data", "side that images of varying size are resized to", at_least=1
-    )
-    corrupt_images: str = setting(
-        "stop",
-        "data",
-        "of folder:DIR: stop at image files that cannot be read, or skip them",
-        choices=("stop", "skip"),
-    )
-    mode: str = setting(
-        "sl", "row", "the paper's defaults (section IV.B) for all other flags", choices=MODES
-    )
-    method: str | None = setting(
-        None,
-        "row",
-        "name, name(value) or name(option=value, ...): supervised, adamixup, manifold_mixup, and "
-        "with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
-    )
-    policy: str | None = setting(
-        None,
-        "row",
-        "where lambda comes from: none, fixed(c), beta(a), meta; the paper's MetaMixUp is "
-        "meta(estimator='nested')",
-    )
-    architecture: str | None = setting(
-        None,
-        "row",
-        "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, or "
-        "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
-        "preact_resnet(depth=18)",
-    )
-    run_dir: str | None = setting(
-        None,
-        "run",
-        "everything of the run goes there, and the same command again resumes it; by default "
-        "runs/<dataset>-<mode>-<row>-seed<k>",
-        recorded_only=True,
-    )
-    initial_weights: str | None = setting(
-        None,
-        "run",
-        "run directory of another run: a new run starts from the weights that its newest "
-        "checkpoint holds (averaged ones where that run evaluates those), and with its BatchNorm "
-        "statistics",
-    )
-    epochs: int | None = setting(
-        None,
-        "training",
-        "passes over the training images; over the unlabelled ones in ssl",
-        at_least=1,
-    )
-    batch_size: int | None = setting(
-        None,
-        "training",
-        "global; in ssl as many labelled and unlabelled images per step",
-        at_least=1,
-    )
-    learning_rate: float = setting(0.1, "training", "initial learning rate")  # IV.B
-    schedule: str | None = setting(
-        None,
-        "training",
-        "cosine, steps (a tenth after 30, 60 and 90 % of the run, which is 60, 120 and 180 of 200 "
-        "epochs), late (a fifth after 80 %, Oliver et al. 2018) or constant",
-        choices=("cosine", "steps", "late", "constant"),
-    )
-    # IV.B names no warm-up: 0 is its letter.
-    warmup_steps: int | None = setting(
-        None,
-        "training",
-        "steps over which the learning rate rises linearly; by default 100 for networks without "
-        "normalization layers, else 0",
-        at_least=0,
-    )
-    optimizer: str = setting(
-        "sgd",
-        "training",
-        "of the real step; the virtual step is plain gradient descent",
-        choices=OPTIMIZERS,
-    )
-    momentum: float = setting(0.9, "training", "of SGD")  # IV.B
-    weight_decay: float = setting(
-        1e-4, "training", "coefficient of the coupled L2 gradient"
-    )  # IV.B
-    weight_decay_on: str = setting(
-        "all", "training", "all trainable variables, or kernels only", choices=("all", "kernels")
-    )
-    num_labels: int | None = setting(
-        None,
-        "data",
-        "labelled training images in --mode=ssl, class-balanced; by default 4000 for cifar10, "
-        "1000 for svhn_cropped, 100 for digits, else 100 per class",
-        at_least=1,
-    )
-    num_meta: int | None = setting(
-        None,
-        "data",
-        "images of the meta set, class-balanced; by default 1000 (sl) or 500 (ssl), a tenth of "
-        "the training set at most; 100 for digits",
-        at_least=1,
-    )
-    meta_source: str = setting(
-        "heldout",
-        "data",
-        "heldout (nobody trains on the meta images) or train",
-        choices=("heldout", "train"),
-    )
-    include_labelled: bool = setting(
-        False, "data", "whether the unlabelled images contain the labelled ones"
-    )
-    train_examples: int | None = setting(
-        None, "data", "cap on what is left after the meta set is taken out", at_least=1
-    )
-    flip: bool | None = setting(
-        None, "data", "random mirroring; by default where the data set allows it"
-    )
-    shift: int | None = setting(
-        None,
-        "data",
-        "random translation in pixels, with reflection; by default 0 (sl) or 2 (ssl)",
-        at_least=0,
-    )
-    seed: int = setting(
-        0, "training", "decides split, initial weights, order, augmentation and lambda"
-    )
-    replicas: int | None = setting(
-        None,
-        "devices",
-        "data-parallel replicas of this process; by default all GPUs, else 1. With no GPU, so "
-        "many logical CPU devices. TF_CONFIG in the environment makes this process one worker of "
-        "a job (docs/distributed.md)",
-        at_least=1,
-    )
-    deterministic: bool = setting(
-        False,
-        "devices",
-        "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at some "
-        "speed; an operation that has none is an error",
-    )
-    mixed_bfloat16: bool = setting(
-        False,
-        "devices",
-        "compute label guessing and the real step in bfloat16; weights and meta stage stay in "
-        "float32. Not with vat, adamixup and manifold_mixup",
-    )
-    jit: bool = setting(
-        False,
-        "devices",
-        "let TensorFlow's compiler XLA make one program of each step, on one replica; results "
-        "differ by rounding from those without. For GPUs, not measured there; a CPU takes about "
-        "twice as long",
-    )
-    row_groups: int | None = setting(
-        None,
-        "devices",
-        "pairs are drawn within so many row groups; by default one per replica",
-        at_least=1,
-    )
-    evaluate_on: str = setting(
-        "test",
-        "data",
-        "test images, or as many training images that no part of the run uses, to choose "
-        "settings by",
-        choices=("test", "unused"),
-    )
-    max_steps: int | None = setting(
-        None,
-        "run",
-        "stop after so many steps in all; can be resumed",
-        at_least=1,
-        recorded_only=True,
-    )
-    log_every: int = setting(
-        50, "run", "steps between two log entries", at_least=1, recorded_only=True
-    )
-    evaluate_every: int | None = setting(
-        None,
-        "run",
-        "epochs between two evaluations; by default as often as looks at no more test images than "
-        "were trained on in between. The last epoch always is evaluated",
-        at_least=1,
-        recorded_only=True,
-    )
-    checkpoint_every: int = setting(
-        1, "run", "epochs between two checkpoints", at_least=1, recorded_only=True
-    )
-    diagnostics: bool = setting(
-        False,
-        "run",
-        "log meta_gradient_cosine at each evaluation: how well lambda's gradients from two halves "
-        "of a meta batch agree",
-        recorded_only=True,
-    )
-    export: bool = setting(True, "run", "write a SavedModel at the end", recorded_only=True)
-    litert: str = setting(
-        "none",
-        "run",
-        "make LiteRT models (.tflite) of it and check them against it",
-        choices=tuple(LITERT),
-        recorded_only=True,
-    )
 
     def resolve(self, *, replicas: int | None = None, data: DataInfo | None = None) -> "Config":
         """Fills in what is None as far as it can be known, and validates.
@@ -254,8 +56,8 @@ class Config:
         Raises:
             UserError: naming the setting, its value and what is allowed.
         """
-        fields = {field.name: field for field in dataclasses.fields(self)}
-        validate("mode", self.mode, fields["mode"].metadata)
+        metadata = {field.name: field.metadata for field in dataclasses.fields(self)}
+        validate("mode", self.mode, metadata["mode"])
         filled = dict(BY_MODE[self.mode])
         del filled["num_meta"]  # it depends on the data too
         if dataset_name(self.dataset) in SMALL_IMAGES:
@@ -268,9 +70,11 @@ class Config:
         if replicas is not None:
             filled["replicas"] = replicas
         config = dataclasses.replace(self, **filled)
-        for name, field in fields.items():
-            validate(name, getattr(config, name), field.metadata)
+        for name in metadata:
+            validate(name, getattr(config, name), metadata[name])
         checks.check(config)
+        if config.balance == "none":  # as results of older versions have it
+            config = dataclasses.replace(config, balance=None)
         if config.run_dir is None:
             config = dataclasses.replace(config, run_dir=config._default_run_dir())
         return checks.with_initial_weights(config)
@@ -280,14 +84,16 @@ class Config:
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in RECORDED_ONLY}
 
     def _data_defaults(self, data: DataInfo) -> dict[str, Any]:
+        checks.check_data(self, data)
         name = dataset_name(self.dataset)
         usual = 100 if name == "digits" else BY_MODE[self.mode]["num_meta"]
-        defaults = {
-            "num_meta": max(data.classes, min(usual, data.examples // 10)),
-            "flip": data.flip,
-        }
-        if self.mode == "ssl":
+        defaults: dict[str, Any] = {"flip": data.flip}
+        if not data.trusted:
+            defaults["num_meta"] = max(data.classes, min(usual, data.examples // 10))
+        if self.mode == "ssl" and not data.unlabelled:
             defaults["num_labels"] = NUM_LABELS.get(name, 100 * data.classes)
+        if not (data.val or data.test or self.test_fraction):
+            defaults["val_fraction"] = VAL_FRACTION
         return defaults
 
     def _default_run_dir(self) -> str:

@@ -70,8 +70,8 @@ def assert_finite(values: Iterable[tf.Tensor], step: tf.Tensor, images: tf.Tenso
         step: the step, from 1.
         images: what the model was given, [N, ...].
     """
-    told = [_DIVERGED, step, tf.reduce_min(images), tf.reduce_max(images)]
-    return tf.debugging.Assert(all_finite(values), told)
+    details = [_DIVERGED, step, tf.reduce_min(images), tf.reduce_max(images)]
+    return tf.debugging.Assert(all_finite(values), details)
 
 
 def divergence_in(error: tf.errors.InvalidArgumentError) -> str | None:

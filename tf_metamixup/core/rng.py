@@ -54,22 +54,22 @@ class Draws:
 
     Attributes:
         seed: int64 [2], of this run and step.
-        piece: which of the `pieces` equal, contiguous parts of the global batch the rows are.
-        pieces: into how many parts the global batch is dealt.
+        shard: which of the `num_shards` equal, contiguous parts of the global batch the rows are.
+        num_shards: into how many parts the global batch is split.
     """
 
     seed: tf.Tensor
-    piece: int | tf.Tensor = 0
-    pieces: int = 1
+    shard: int | tf.Tensor = 0
+    num_shards: int = 1
 
     @classmethod
-    def at(cls, run_seed: int, step: tf.Tensor, piece=0, pieces: int = 1) -> "Draws":
+    def at(cls, run_seed: int, step: tf.Tensor, shard=0, num_shards: int = 1) -> "Draws":
         """Returns the draws of step `step` of the run with seed `run_seed`."""
-        return cls(fold(root(run_seed), step), piece, pieces)
+        return cls(fold(root(run_seed), step), shard, num_shards)
 
     def shared(self) -> "Draws":
-        """Draws that are the same in every piece: of the step, not of its rows."""
-        return dataclasses.replace(self, piece=0, pieces=1)
+        """Draws that are the same in every shard: of the step, not of its rows."""
+        return dataclasses.replace(self, shard=0, num_shards=1)
 
     def uniform(self, purpose: str, rows, shape=(), dtype=tf.float32) -> tf.Tensor:
         """Draws U[0, 1), [rows, *shape], multiples of 2^-d; `rows` counts the local rows."""
@@ -118,8 +118,8 @@ class Draws:
         return tf.cast(tf.where(c < 0, smaller, 1 - smaller), dtype)
 
     def _all(self, rows, shape) -> tf.Tensor:
-        return tf.concat([[tf.cast(rows, tf.int32) * self.pieces], tf.cast(shape, tf.int32)], 0)
+        return tf.concat([[tf.cast(rows, tf.int32) * self.num_shards], tf.cast(shape, tf.int32)], 0)
 
     def _own(self, rows, values: tf.Tensor) -> tf.Tensor:
-        first = tf.cast(self.piece, tf.int32) * rows
+        first = tf.cast(self.shard, tf.int32) * rows
         return values[first : first + rows]

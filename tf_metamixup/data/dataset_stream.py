@@ -18,31 +18,35 @@ class DatasetStream(Stream):
         self._repeat = repeat
         self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
 
-    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
-        """See `Stream.pieces`.
+    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
+        """See `Stream.shards`.
 
         Raises:
             UserError: for a batch size that `of` does not divide; where it is known only when the
                 batch is there, `tf.errors.InvalidArgumentError` says the same.
         """
-        problem = f"a batch of the data set cannot be dealt in {of} equal pieces"
-        if self.batch_size is not None and self.batch_size % of:
+        problem = f"a batch of the data set cannot be split into {num_shards} equal shards"
+        if self.batch_size is not None and self.batch_size % num_shards:
             raise UserError(f"{problem}: it has {self.batch_size} rows")
 
         def block(tensor):
             rows = tf.shape(tensor)[0]
-            with tf.control_dependencies([tf.debugging.assert_equal(rows % of, 0, problem)]):
-                dealt = tf.reshape(tensor, tf.concat([[of, rows // of], tf.shape(tensor)[1:]], 0))
+            with tf.control_dependencies(
+                [tf.debugging.assert_equal(rows % num_shards, 0, problem)]
+            ):
+                sharded = tf.reshape(
+                    tensor, tf.concat([[num_shards, rows // num_shards], tf.shape(tensor)[1:]], 0)
+                )
             whole = tensor.shape[0]
-            dealt.set_shape([of, whole and whole // of, *tensor.shape[1:]])
-            return tf.gather(dealt, list(owned))
+            sharded.set_shape([num_shards, whole and whole // num_shards, *tensor.shape[1:]])
+            return tf.gather(sharded, list(shard_ids))
 
-        def deal(*element):
+        def split(*element):
             unpacked = isinstance(self._dataset.element_spec, tuple)
             return tf.nest.map_structure(block, element if unpacked else element[0])
 
         batches = self._dataset.repeat() if self._repeat else self._dataset
-        return batches.skip(first_step).map(deal).unbatch().prefetch(4)
+        return batches.skip(start_step).map(split).unbatch().prefetch(4)
 
     def beginning(self) -> Stream:
         """See `Stream.beginning`.

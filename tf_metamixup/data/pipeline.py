@@ -1,10 +1,11 @@
 """Endless streams of training batches, each a function of (seed, purpose, step, global row).
 
-Nothing here has a state to checkpoint: `Stream.pieces(step, ...)` begins at any step, and the
-pieces that several replicas own add up to the batch that one device would see.
+Nothing here has a state to checkpoint: `Stream.shards(step, ...)` begins at any step, and the
+shards that several replicas own add up to the batch that one device would see.
 """
 
 import abc
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
 from tf_metamixup.data.images import InMemory
+from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
 
 _ENDLESS = tf.int64.max
@@ -20,7 +22,7 @@ _SHUFFLE_BUFFER = 16_384  # encoded images
 
 
 class Stream(abc.ABC):
-    """Global batches, dealt in equal pieces.
+    """Global batches, split into equal shards.
 
     Attributes:
         batch_size: rows of a global batch; None where a user's data set does not tell.
@@ -29,14 +31,14 @@ class Stream(abc.ABC):
     batch_size: int | None
 
     @abc.abstractmethod
-    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
-        """For each step from `first_step` on, the pieces in `owned`, one element each, in order.
+    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
+        """For each step from `start_step` on, the shards `shard_ids`, an element each, in order.
 
         Args:
-            first_step: where a resumed run goes on; 0 is the beginning.
-            owned: which of the pieces, ascending.
-            of: how many pieces a global batch of b rows is dealt in; piece p holds its rows
-                [p * b / of, (p + 1) * b / of).
+            start_step: where a resumed run goes on; 0 is the beginning.
+            shard_ids: which of the shards, ascending.
+            num_shards: how many shards a global batch of b rows is split into; shard p holds its
+                rows [p * b / num_shards, (p + 1) * b / num_shards).
         """
 
     def beginning(self) -> "Stream":
@@ -83,14 +85,16 @@ class _Sampled(Stream):
     def _key(self, number) -> tf.Tensor:
         return _key(self._seed, self._purpose, number)
 
-    def _rows(self, of: int) -> int:
-        if self.batch_size % of:
-            raise UserError(f"a batch of {self.batch_size} cannot be dealt in {of} equal pieces")
-        return self.batch_size // of
+    def _rows(self, num_shards: int) -> int:
+        if self.batch_size % num_shards:
+            raise UserError(
+                f"a batch of {self.batch_size} cannot be split into {num_shards} equal shards"
+            )
+        return self.batch_size // num_shards
 
-    def _augmented(self, images: list[tf.Tensor], step, piece, of: int) -> tf.Tensor:
+    def _augmented(self, images: list[tf.Tensor], step, shard, num_shards: int) -> tf.Tensor:
         """One image tensor [n, H, W, C] a view -> [n, H, W, C], or [n, V, H, W, C] with views."""
-        draws = Draws.at(self._seed, step, piece, of)
+        draws = Draws.at(self._seed, step, shard, num_shards)
         views = [
             augment.augment(
                 x, draws, f"augment/{self._purpose}/{view}", flip=self._flip, shift=self._shift
@@ -108,27 +112,30 @@ class ArrayStream(_Sampled):
         super().__init__(indices, **options)
         # One tensor on the host, which the pipeline gathers whole batches from. On the CPU it
         # shares the memory of the array, so that all streams together hold one copy of their parts.
+        unique, places = np.unique(indices, return_inverse=True)
+        self._read = _reader(images[unique])
         with tf.device("CPU:0"):
-            self._images = tf.convert_to_tensor(images[indices])
-            self._labels = tf.convert_to_tensor(labels[indices], tf.int64)
+            self._labels = tf.convert_to_tensor(labels[unique], tf.int64)
+            self._places = tf.convert_to_tensor(places)
 
-    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
-        """See `Stream.pieces`."""
-        rows = self._rows(of)
-        first_pass, offset = divmod(first_step * self.batch_size, self._count)
+    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
+        """See `Stream.shards`."""
+        rows = self._rows(num_shards)
+        first_pass, offset = divmod(start_step * self.batch_size, self._count)
 
         def order(number):
             # The pass in which a resumed run begins is cut short, which costs nothing.
             begun = tf.where(number == first_pass, tf.constant(offset, tf.int64), 0)
             return permutation(self._count, self._key(number))[begun:]
 
-        def deal(step, batch):
-            dealt = tf.gather(tf.reshape(batch, [of, rows]), list(owned))
-            return tf.repeat(step, len(owned)), tf.constant(list(owned)), dealt
+        def split(step, batch):
+            kept = tf.gather(tf.reshape(batch, [num_shards, rows]), list(shard_ids))
+            return tf.repeat(step, len(shard_ids)), tf.constant(list(shard_ids)), kept
 
-        def gather(step, piece, indices):
-            images = [tf.gather(self._images, indices)] * max(self._views, 1)
-            x = self._augmented(images, step, piece, of)
+        def gather(step, shard, positions):
+            indices = tf.gather(self._places, positions)
+            images = [self._read(indices)] * max(self._views, 1)
+            x = self._augmented(images, step, shard, num_shards)
             return x, tf.gather(self._labels, indices)
 
         batches = (
@@ -138,8 +145,8 @@ class ArrayStream(_Sampled):
             .rebatch(self.batch_size, drop_remainder=True)
         )
         return (
-            tf.data.Dataset.zip(tf.data.Dataset.range(first_step, _ENDLESS), batches)
-            .map(deal)
+            tf.data.Dataset.zip(tf.data.Dataset.range(start_step, _ENDLESS), batches)
+            .map(split)
             .unbatch()
             .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(4)
@@ -147,7 +154,7 @@ class ArrayStream(_Sampled):
 
     def whole(self):
         """See `Stream.whole`."""
-        return self._images, self._labels
+        return self._read(tf.range(len(self._labels))), self._labels
 
 
 class FileStream(_Sampled):
@@ -165,10 +172,10 @@ class FileStream(_Sampled):
         self._place = np.full(len(images), -1)  # among `indices`
         self._place[indices] = np.arange(len(indices))
 
-    def pieces(self, first_step: int, owned: range, of: int) -> tf.data.Dataset:
-        """See `Stream.pieces`."""
-        rows = self._rows(of)
-        first_pass, offset = divmod(first_step * self.batch_size, self._count)
+    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
+        """See `Stream.shards`."""
+        rows = self._rows(num_shards)
+        first_pass, offset = divmod(start_step * self.batch_size, self._count)
         cropped = self._set.crop and bool(self._flip or self._shift)
         examples = self._members().map(lambda _, e: e)
 
@@ -180,7 +187,7 @@ class FileStream(_Sampled):
             return examples.shuffle(_SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
 
         def is_owned(position, _):
-            return tf.reduce_any(position % self.batch_size // rows == list(owned))
+            return tf.reduce_any(position % self.batch_size // rows == list(shard_ids))
 
         def decode(position, example):
             encoded, label = example
@@ -197,13 +204,13 @@ class FileStream(_Sampled):
         def finish(positions, images, labels):
             step, row = positions[0] // self.batch_size, positions[0] % self.batch_size
             views = tf.unstack(images, axis=1) if cropped else [images[:, 0]] * max(self._views, 1)
-            return self._augmented(views, step, row // rows, of), labels
+            return self._augmented(views, step, row // rows, num_shards), labels
 
         return (
             tf.data.Dataset.range(first_pass, _ENDLESS)
             .flat_map(one_pass)
             .skip(offset)
-            .enumerate(start=first_step * self.batch_size)
+            .enumerate(start=start_step * self.batch_size)
             .filter(is_owned)
             .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(rows, drop_remainder=True)
@@ -250,7 +257,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
 
     Args:
         images: where they lie.
-        indices: int [N], which of them.
+        indices: int [N], which of them; one that stands there twice is read twice in a pass.
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
@@ -273,10 +280,15 @@ def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Datase
             .batch(batch_size)
             .prefetch(4)
         )
+    read, labels = _reader(images.images), _reader(images.labels)
+    batches = tf.data.Dataset.range(len(images)).batch(batch_size)
+    return batches.map(lambda each: (read(each), labels(each))).prefetch(1)
+
+
+def _reader(values: np.ndarray | StoredFiles) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from positions [n] to what stands there."""
+    if isinstance(values, StoredFiles):
+        return values.gather
     with tf.device("CPU:0"):
-        x, y = tf.convert_to_tensor(images.images), tf.convert_to_tensor(images.labels)
-    return (
-        tf.data.Dataset.range(0, len(images), batch_size)
-        .map(lambda first: (x[first : first + batch_size], y[first : first + batch_size]))
-        .prefetch(4)
-    )
+        kept = tf.convert_to_tensor(values)
+    return lambda positions: tf.gather(kept, positions)

@@ -36,7 +36,7 @@ def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) ->
         ) from error
     others = set(range(len(addresses))) - {own}
     visited: set[int] = set()
-    told, deadline = False, time.monotonic() + patience
+    warned, deadline = False, time.monotonic() + patience
     with listener, _received(listener) as visitors:
         # Also until all have been here: nobody knocks any more when the socket closes.
         while missing := others - (visited & visitors):
@@ -48,9 +48,9 @@ def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) ->
                     "seconds; start one process for each address, where all can reach it, and look "
                     "at their logs"
                 )
-            if not told and not missing <= visited:
+            if not warned and not missing <= visited:
                 print(f"waiting for the workers {names}", file=sys.stderr)
-                told = True
+                warned = True
             time.sleep(0.1)
 
 

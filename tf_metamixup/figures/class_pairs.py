@@ -13,7 +13,7 @@ from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import Run, check_alike, seeds, subject
 
 PANELS = 4
-# Diverging, and told apart with any colour vision; its middle is lambda = 1/2.
+# Diverging, and distinguishable with any colour vision; its middle is lambda = 1/2.
 COLOURS = "PuOr"
 
 

@@ -133,11 +133,14 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
             if ones.get(name) != twos.get(name)
         }
         if other:
-            told = "; ".join(f"{name}: {one!r} and {two!r}" for name, (one, two) in other.items())
+            differences = "; ".join(
+                f"{name}: {one!r} and {two!r}" for name, (one, two) in other.items()
+            )
             allowed = ", ".join([*differ, "seed"])
             raise UserError(
-                f"this figure compares runs that differ in no more than {allowed}, but {told} "
-                f"({first.folder} and {run.folder}); give it runs that are alike in these"
+                f"this figure compares runs that differ in no more than {allowed}, but "
+                f"{differences} ({first.folder} and {run.folder}); give it runs that are alike "
+                "in these"
             )
         same = seen.setdefault(results.run_key(run.result), run)
         if same is not run:
@@ -158,11 +161,11 @@ def subject(runs: Sequence[Run], *, but: Sequence[str] = ()) -> str:
     """What the runs have in common, for a title."""
     config = runs[0].config
     names = ("dataset", "architecture", "train_examples", "epochs")
-    told = {name: config.get(name) for name in names if name not in but}
+    shown = {name: config.get(name) for name in names if name not in but}
     parts = [
-        *(str(told[name]) for name in ("dataset", "architecture") if told.get(name)),
-        *([f"{told['train_examples']:,} training images"] if told.get("train_examples") else []),
-        *([f"{told['epochs']} epochs"] if told.get("epochs") else []),
+        *(str(shown[name]) for name in ("dataset", "architecture") if shown.get(name)),
+        *([f"{shown['train_examples']:,} training images"] if shown.get("train_examples") else []),
+        *([f"{shown['epochs']} epochs"] if shown.get("epochs") else []),
     ]
     return ", ".join(parts) or "own data and model"
 

@@ -89,7 +89,7 @@ def finite(values: tf.Tensor, what: str, stream: str) -> tf.Tensor:
         return tf.identity(values)
 
 
-def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
+def evenly_sharded(rows: tf.Tensor) -> tf.Tensor:
     """Returns this replica's `rows` [n, ...]; every replica must have as many.
 
     Raises:
@@ -99,7 +99,7 @@ def evenly_dealt(rows: tf.Tensor) -> tf.Tensor:
     if replicas.count() == 1:
         return rows
     total = replicas.total(count)
-    what = f"a batch cannot be dealt evenly to {replicas.count()} replicas; rows:"
+    what = f"a batch cannot be split evenly over {replicas.count()} replicas; rows:"
     with required(total == count * replicas.count(), "labelled", what, total):
         return tf.identity(rows)
 
@@ -132,7 +132,7 @@ def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
 
 
 @contextlib.contextmanager
-def problems_told() -> Iterator[None]:
+def translate_data_errors() -> Iterator[None]:
     """Raises UserError for what a graph found wrong with data or weights, or XLA with the model."""
     try:
         yield

@@ -130,7 +130,7 @@ def check_precision(method: Method) -> None:
     """
     reason = method.needs_exact
     if type(method).parts is not Method.parts:
-        reason = "it calls parts of the network, and only the whole has a twin in half precision"
+        reason = "it calls parts of the network, and only the whole has a low-precision copy"
     if reason:
         raise UserError(f"mixed_bfloat16 does not go with method {method}: {reason}")
 

@@ -66,8 +66,8 @@ class Network:
             none. The weights after step t, from 1, count max(1 - d, 1 / t): at first it is their
             plain mean, without the initial weights, so that short runs have a use of it.
         predicts_average: whether evaluation and export use the average.
-        twin: the same model at another precision (see `precision.twin`), which the passes that need
-            not be exact are made with; None makes all with the model.
+        low_precision: a copy of the model that computes in lower precision, for the passes that
+            need no more (see `mixed_precision`); None makes all with the model.
 
     Attributes:
         trainable: the trainable variables, the model's first: what `theta` are the values of.
@@ -82,10 +82,10 @@ class Network:
         parts: Mapping[str, keras.Model] | None = None,
         average: float | None = None,
         predicts_average: bool = False,
-        twin: keras.Model | None = None,
+        low_precision: keras.Model | None = None,
     ):
         self.model = model
-        self._twin = twin
+        self._low_precision = low_precision
         self.parts = dict(parts or {})
         self._preprocess = preprocess
         models = [model, *self.parts.values()]
@@ -135,28 +135,31 @@ class Network:
         images = images if self._preprocess is None else self._preprocess(images)
         return tf.cast(images, self.model.compute_dtype)
 
-    def forward(self, theta: Sequence[tf.Tensor], draws: Draws, *, exact: bool = False) -> Forward:
+    def forward(
+        self, theta: Sequence[tf.Tensor], draws: Draws, *, full_precision: bool = False
+    ) -> Forward:
         """Returns the model at `theta` with batch statistics and this step's dropout masks.
 
         Args:
             theta: values of `trainable`.
             draws: decide the dropout masks.
-            exact: whether in the precision of the weights, also where there is a twin.
+            full_precision: whether in the precision of the weights, also where there is a
+                low-precision copy.
         """
-        model = self.model if exact or self._twin is None else self._twin
+        model = self.model if full_precision or self._low_precision is None else self._low_precision
         return Forward(self, model, theta, draws)
 
     def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
         """Computes (outputs, state after the pass by `id` of the variable), a pure function.
 
         Args:
-            model: the network's model, its twin or one of its parts.
+            model: the network's model, its low-precision copy or one of its parts.
             theta: values of `trainable`.
             x: its input.
             draws: decide the dropout masks.
         """
-        # A twin's own variables stand in the same order, and hold nothing.
-        owner = self.model if model is self._twin else model
+        # A copy's own variables stand in the same order, and hold nothing.
+        owner = self.model if model is self._low_precision else model
         weights = [theta[self._place[id(v)]] for v in owner.trainable_variables]
         state = [self._value(v, draws) for v in owner.non_trainable_variables]
         outputs, state = model.stateless_call(weights, state, x, training=True)
@@ -218,7 +221,7 @@ class Network:
             return tf.convert_to_tensor(variable)
         # A fold keeps what it folds in as its second half; only one more mixes it in.
         key = fold(fold(fold(draws.seed, "dropout"), number), "key")[0]
-        replica = tf.cast(draws.piece, tf.int64) * CALLS
+        replica = tf.cast(draws.shard, tf.int64) * CALLS
         return tf.cast(tf.stack([key, replica]), variable.dtype)
 
 

@@ -76,7 +76,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         ]
         lines.append(cells)
     shown = [n for n in range(len(COLUMNS)) if any(cells[n] for cells in lines)]
-    return _markdown([[cells[n] for n in shown] for cells in (COLUMNS, *lines)])
+    head = list(COLUMNS)
+    if any(results.judged(row.first)[0] != "test" for row in ordered):
+        head[head.index("test error %")] = "error %"
+    return _markdown([[cells[n] for n in shown] for cells in (head, *lines)])
 
 
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
@@ -99,8 +102,8 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
             ours = f"{spread(errors)} ({len(errors)})" if errors else "missing"
             texts[cell.column] = f"{ours}; paper {stated(cell)}"
         lines.append([row, *texts.values()])
-    told = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
-    return f"{_markdown(lines)}\n\n{told}"
+    caption = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
+    return f"{_markdown(lines)}\n\n{caption}"
 
 
 def stated(cell: paper.Cell) -> str:
@@ -139,8 +142,10 @@ def _row_name(result: dict[str, Any]) -> str:
 
 
 def _dataset(row: Row) -> str:
-    judged_by = row.first["config"].get("evaluate_on")
-    return row.data + (", unused training images" if judged_by == "unused" else "")
+    if row.first["config"].get("evaluate_on") == "unused":
+        return f"{row.data}, unused training images"
+    part, _ = results.judged(row.first)
+    return row.data + (f", {part} images" if part != "test" else "")
 
 
 def _steps(row: Row) -> str:
@@ -187,7 +192,7 @@ class Order(NamedTuple):
     keep: str | None
 
 
-def _told(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
+def _report(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
     if policy is not None:
         # Here, since a policy's spelling needs TensorFlow, which a table does not.
         start_tensorflow()
@@ -224,15 +229,15 @@ def run(order: Order) -> None:
     """
     found = results.read(order.folders)
     if not found:
-        raise UserError(f"no result with a test error below {', '.join(order.folders)}")
+        raise UserError(f"no result with an error below {', '.join(order.folders)}")
     rows = results.rows(found)
     if any("dataset" not in row.first["config"] and len(row.seeds) > 1 for row in rows):
         print(
-            "note: own data without a name is told apart by its test images alone; "
+            "note: own data without a name is identified by its test images alone; "
             "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-    print(_told(found, order.table, order.against))
+    print(_report(found, order.table, order.against))
     if order.keep is not None:
         results.keep(found, order.keep)
 

@@ -15,7 +15,7 @@ from tf_metamixup.runs.results import Row, rows
 LEVEL = 0.95
 COLUMNS = (
     *("row", "labels used", "steps", "seeds", "error %"),
-    *("difference", "95 % interval", "told apart"),
+    *("difference", "95 % interval", "distinguishable"),
 )
 
 
@@ -23,8 +23,8 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     """Markdown, a table a data set: each row's error less that of the reference on the same seeds.
 
     Pairing by seed takes out what the seed decides for both: the split, the initial weights and the
-    order of the images. Intervals are Student's, of the mean difference; how many were drawn is
-    told, since one of twenty excludes zero where there is no difference.
+    order of the images. Intervals are Student's, of the mean difference; they are
+    not corrected for how many there are, which the last line says.
 
     Args:
         reference: a row as the table names it, or its policy. If several rows have the policy, the
@@ -72,8 +72,8 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
         )
     if not tables:
         raise UserError(f"no finished run has the policy {reference}")
-    told = f"{drawn} intervals were drawn; where nothing differs, one in twenty excludes zero."
-    return "\n\n".join([*tables, told])
+    note = f"Comparisons: {drawn}, each at {100 * LEVEL:.0f} %, uncorrected."
+    return "\n\n".join([*tables, note])
 
 
 def _by_dataset(results) -> dict[str, list[Row]]:

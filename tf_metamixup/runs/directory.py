@@ -30,17 +30,17 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.saved_model = self.path / "saved_model"
         self.litert = self.path / "litert"
-        with self._told():
+        with self._writing():
             self.checkpoints.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the folder for this process; the kernel lets go of it however the process ends.
+    def lock(self) -> Iterator[None]:
+        """Locks the folder for this process; the kernel unlocks it however the process ends.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process has locked it.
         """
-        with self._told():
+        with self._writing():
             lock = (self.path / ".lock").open("w")
         with lock:
             try:
@@ -52,7 +52,7 @@ class RunDirectory:
                 ) from None
             yield
 
-    def claim(self, settings: dict[str, Any], facts: dict[str, Any]) -> None:
+    def write_or_verify_config(self, settings: dict[str, Any], facts: dict[str, Any]) -> None:
         """Writes `config.json`, or checks that the folder belongs to a run of these settings.
 
         Args:
@@ -114,11 +114,11 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def _replacing(self, name: str):
-        with self._told(), replacing(self.path / name) as file:
+        with self._writing(), replacing(self.path / name) as file:
             yield file
 
     @contextlib.contextmanager
-    def _told(self):
+    def _writing(self):
         try:
             yield
         except OSError as error:

@@ -1,8 +1,9 @@
-"""What a run leaves behind, and who writes it: of the workers of a job, the chief alone."""
+"""Writes and reads what a run leaves behind; of the workers of a job, only the chief does."""
 
 import contextlib
 import importlib.metadata
 import io
+import json
 import os
 import pathlib
 import platform
@@ -19,108 +20,61 @@ from tf_metamixup import __version__
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import changes
+from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints, Progress
-from tf_metamixup.runs.directory import RunDirectory
+from tf_metamixup.runs.compatibility import require_same_velocity
+from tf_metamixup.runs.directory import RunDirectory, has_begun
 
 
-class Record:
-    """That of a worker which writes nothing.
+class Recorder:
+    """Keeps the record of one run: settings, checkpoints, TensorBoard, arrays and the result.
+
+    Every worker of a job has one and calls the same methods; those that are not the chief have no
+    folder, write nothing, and get from the chief what they need to know.
 
     Args:
+        workers: of the job.
         variables: what a checkpoint holds of the device.
+        run_dir: the run's folder.
+
+    Raises:
+        UserError: the folder cannot be created.
     """
 
-    def __init__(self, variables: list[keras.Variable]):
-        self._variables = variables
+    def __init__(
+        self, workers: Workers, variables: list[keras.Variable], run_dir: str | os.PathLike
+    ):
+        self._workers, self._variables = workers, variables
+        self._folder = RunDirectory(run_dir) if workers.chief else None
+        self._checkpoints = self._folder and Checkpoints(self._folder.checkpoints, variables)
+        self._summaries = None  # nor where TensorBoard is not installed
 
-    def held(self) -> contextlib.AbstractContextManager:
-        """A block that no other process may enter at the same time."""
-        return contextlib.nullcontext()
+    def lock(self) -> contextlib.AbstractContextManager:
+        """Locks the folder; see `RunDirectory.lock`."""
+        return self._folder.lock() if self._folder else contextlib.nullcontext()
 
-    def claim(
+    def write_or_verify_config(
         self,
         settings: dict[str, Any],
         facts: dict[str, Any],
         splits: dict[str, list] | None,
         contents: dict[str, str] | None,
     ) -> None:
-        """Says whose the run is; see `RunDirectory.claim`."""
+        """Writes whose the folder is, or verifies it; see `RunDirectory.write_or_verify_config`.
 
-    def restore(self) -> Progress | None:
-        """Loads the newest checkpoint into the variables; None if there is none."""
-
-    def packed(self, step: int) -> bytes:
-        """The checkpoint of `step`, for `unpack` of another worker."""
-        return b""
-
-    def unpack(self, packed: bytes) -> Progress:
-        """Loads what the chief's `packed` gave."""
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            tarfile.open(fileobj=io.BytesIO(packed)) as tar,
-        ):
-            tar.extractall(folder, filter="data")
-            return Checkpoints(pathlib.Path(folder), self._variables).restore()
-
-    def finished(self) -> dict[str, Any] | None:
-        """The result of a run that has nothing left to do."""
-
-    def begin(self, settings: dict[str, Any], class_names: Sequence[str]) -> None:
-        """Opens the log."""
-
-    def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
-        """See `Summaries.interval`."""
-
-    def epoch(self, step: int, entry: dict[str, Any]) -> None:
-        """See `Summaries.epoch`."""
-
-    def pictures(self, step: int, pairs, evaluation, sample) -> None:
-        """See `Summaries.pictures`."""
-
-    def checkpoint(self, step: int, progress: Progress) -> None:
-        """See `Checkpoints.save`."""
-
-    def lambdas(self, arrays: dict[str, np.ndarray]) -> None:
-        """Replaces `lambdas.npz`."""
-
-    def evaluation(self, arrays: dict[str, np.ndarray]) -> None:
-        """Replaces `evaluation.npz`."""
-
-    def result(self, content: dict[str, Any]) -> None:
-        """Replaces `result.json`."""
-
-
-class ChiefRecord(Record):
-    """That of the worker which writes into the run directory.
-
-    Args:
-        variables: as above.
-        run_dir: the run's folder.
-    """
-
-    def __init__(self, variables: list[keras.Variable], run_dir: str | os.PathLike):
-        super().__init__(variables)
-        self._folder = RunDirectory(run_dir)
-        self._checkpoints = Checkpoints(self._folder.checkpoints, variables)
-        self._summaries = None  # where TensorBoard is not installed
-
-    def held(self):
-        """See `RunDirectory.locked`."""
-        return self._folder.locked()
-
-    def claim(self, settings, facts, splits, contents):
-        """See `RunDirectory.claim`; what was read of the data is the run's too.
-
-        `splits` go into `splits.json` and `contents` into `data.json`.
+        What was read of the data is the run's too: `splits` go into `splits.json` and `contents`
+        into `data.json`.
 
         Raises:
             UserError: naming what differs.
         """
+        if not self._folder:
+            return
         theirs = self._folder.read("config.json") or {"settings": settings}
         if theirs.get("settings", {}).get("dataset") == settings.get("dataset"):
             # Before the settings, since some of them follow from how many images there are.
             self._require_same("data.json", contents, changes)
-        self._folder.claim(settings, facts)
+        self._folder.write_or_verify_config(settings, facts)
         self._require_same("splits.json", splits, _differing_parts)
         for name, content in (("data.json", contents), ("splits.json", splits)):
             if content is not None and self._folder.read(name) is None:
@@ -136,25 +90,53 @@ class ChiefRecord(Record):
                 "another --run_dir, or give it its data again"
             )
 
-    def restore(self):
-        """See `Checkpoints.restore`."""
+    def restore(self) -> Progress | None:
+        """Loads the chief's newest checkpoint into the variables; None where there is none.
+
+        Raises:
+            UserError: see `Checkpoints.restore` and `compatibility`.
+        """
+        if not self._folder:
+            return None
+        result = self._folder.read("result.json") or {}
+        if has_begun(self._folder.path) and result.get("status") != "finished":
+            require_same_velocity(self._folder.path, self._folder.read("config.json"))
         return self._checkpoints.restore()
 
-    def packed(self, step):
-        """See `Record`."""
+    def share(self, progress: Progress | None) -> Progress | None:
+        """Loads what the chief has restored on all other workers too, and returns it."""
+        if self._workers.count == 1:
+            return progress
+        content = self._workers.from_chief(
+            self.serialize(progress.state["step"]) if progress else b""
+        )
+        if not content or self._workers.chief:
+            return progress
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            tarfile.open(fileobj=io.BytesIO(content)) as tar,
+        ):
+            tar.extractall(folder, filter="data")
+            return Checkpoints(pathlib.Path(folder), self._variables).restore()
+
+    def serialize(self, step: int) -> bytes:
+        """Returns the files of the checkpoint of `step` as an archive."""
         folder = self._checkpoints.path(step)
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as tar:
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
             tar.add(folder, arcname=folder.name)
-        return packed.getvalue()
+        return content.getvalue()
 
-    def finished(self):
-        """See `Record`."""
-        result = self._folder.read("result.json") or {}
-        return result if result.get("status") == "finished" else None
+    def finished(self) -> dict[str, Any] | None:
+        """Returns the result of a run that has nothing left to do, on all workers."""
+        result = (self._folder.read("result.json") if self._folder else None) or {}
+        result = result if result.get("status") == "finished" else None
+        return json.loads(self._workers.from_chief(json.dumps(result).encode()))
 
-    def begin(self, settings, class_names):
-        """See `Record`."""
+    def open_summaries(self, settings: dict[str, Any], class_names: Sequence[str]) -> None:
+        """Begins to write events for TensorBoard; warns where it is not installed."""
+        if not self._folder:
+            return
         try:
             with extras.needed("tensorboard"):
                 from tf_metamixup.runs.tensorboard import Summaries
@@ -164,36 +146,35 @@ class ChiefRecord(Record):
         self._summaries = Summaries(self._folder.tensorboard, class_names)
         self._summaries.configuration(settings)
 
-    def interval(self, step, scalars, rows):
+    def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
         """See `Summaries.interval`."""
         if self._summaries:
             self._summaries.interval(step, scalars, rows)
 
-    def epoch(self, step, entry):
+    def epoch(self, step: int, entry: dict[str, Any]) -> None:
         """See `Summaries.epoch`."""
         if self._summaries:
             self._summaries.epoch(step, entry)
 
-    def pictures(self, step, pairs, evaluation, sample):
+    def pictures(self, step: int, pairs, evaluation, sample) -> None:
         """See `Summaries.pictures`."""
         if self._summaries:
             self._summaries.pictures(step, pairs, evaluation, sample)
 
-    def checkpoint(self, step, progress):
+    def checkpoint(self, step: int, progress: Progress) -> None:
         """See `Checkpoints.save`."""
-        self._checkpoints.save(step, progress)
+        if self._folder:
+            self._checkpoints.save(step, progress)
 
-    def lambdas(self, arrays):
-        """See `Record`."""
-        self._folder.write_arrays("lambdas.npz", arrays)
+    def arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Replaces `NAME.npz`."""
+        if self._folder:
+            self._folder.write_arrays(f"{name}.npz", arrays)
 
-    def evaluation(self, arrays):
-        """See `Record`."""
-        self._folder.write_arrays("evaluation.npz", arrays)
-
-    def result(self, content):
-        """See `Record`."""
-        self._folder.write_json("result.json", content)
+    def result(self, content: dict[str, Any]) -> None:
+        """Replaces `result.json`."""
+        if self._folder:
+            self._folder.write_json("result.json", content)
 
 
 def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:

@@ -1,7 +1,7 @@
 """What TensorBoard shows as images: plain arrays -> uint8 [height, width, 3].
 
 Small, since they are drawn while a run waits: every function takes a fraction of a second. Colours
-can be told apart with any colour vision, and nothing is said by colour alone.
+can be distinguished with any colour vision, and nothing is said by colour alone.
 """
 
 import contextlib
@@ -168,13 +168,13 @@ def mixed_rows(
             mark = "~" if guessed[number] else ""
             i, j = (mark + _short(names[y[number].argmax()]) for y in labels)
             share = lam[number]
-            told = f"{share:.2f} of {i} + {1 - share:.2f} of {j}"
+            caption = f"{share:.2f} of {i} + {1 - share:.2f} of {j}"
             if not accepted[number]:
-                told = f"rejected {i}"
+                caption = f"rejected {i}"
             likely = np.argsort(-probabilities[number], kind="stable")[:2]
             says = (f"{_short(names[c])}: {100 * probabilities[number, c]:.0f} %" for c in likely)
             place = left, len(grid) - top + GAP
-            figure.text(*place, f"{told}\nsays {', '.join(says)}", **written)
+            figure.text(*place, f"{caption}\nsays {', '.join(says)}", **written)
         figure.figimage(grid, 0, 0)
         return _pixels(figure)
 

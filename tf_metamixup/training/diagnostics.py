@@ -6,7 +6,7 @@ import tensorflow as tf
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.batch import Batch, problems_told
+from tf_metamixup.methods.batch import Batch, translate_data_errors
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.step import Recipe, paired
@@ -39,7 +39,7 @@ class Diagnostics:
         """
         if self._probe is None:
             self._probe = next(self._graphs.beginning())
-        with problems_told():
+        with translate_data_errors():
             cosine = float(self._agreement(self._probe, tf.constant(step, tf.int64)))
         return cosine if np.isfinite(cosine) else None
 
@@ -61,7 +61,7 @@ class Diagnostics:
             batch: the element of `Graphs.batches` for this step.
             step: decides pairs, lambda's start and the learning rate.
         """
-        with problems_told():
+        with translate_data_errors():
             return self._mixture(batch, tf.constant(step, tf.int64))
 
     def _given(self, raw, step) -> tuple[Recipe, Batch, Clock, Draws]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.distribution.workers import LOST
-from tf_metamixup.methods.batch import check_rows, finite, problems_told, targets
+from tf_metamixup.methods.batch import check_rows, finite, targets, translate_data_errors
 
 # Times the span of the training images. Standardised ones span about 5, those in [0, 1] 1.
 _ANOTHER_SCALE = 8
@@ -24,7 +24,7 @@ _SOME = 64
 def reading(name: str) -> Iterator[None]:
     """Raises UserError with the stream's name for what goes wrong where its data is read."""
     try:
-        with problems_told():
+        with translate_data_errors():
             yield
     except tf.errors.OpError as error:
         if isinstance(error, LOST) and "/job:worker" in error.message:

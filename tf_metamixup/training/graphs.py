@@ -8,7 +8,7 @@ from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.batch import prepare, problems_told
+from tf_metamixup.methods.batch import prepare, translate_data_errors
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.feature_cache import FeatureCache
@@ -54,9 +54,9 @@ class Graphs:
         self._finite = tf.function(lambda: all_finite(self.variables))
         self._predict_sample = tf.function(self._probabilities, reduce_retracing=True)
 
-    def batches(self, first_step: int):
-        """Returns an iterator over the global batches from `first_step` on, sharded to replicas."""
-        return iter(inputs.distribute(self.strategy, self._streams, first_step))
+    def batches(self, start_step: int):
+        """Returns an iterator over the global batches from `start_step` on, sharded to replicas."""
+        return iter(inputs.distribute(self.strategy, self._streams, start_step))
 
     def beginning(self):
         """Returns an iterator over the first global batch; see `Stream.beginning`."""
@@ -67,7 +67,7 @@ class Graphs:
         """Builds the graph of `train`, which may take minutes, and changes nothing."""
         self._train.get_concrete_function(iterator, *_position(0, 1))
 
-    def train(self, iterator, first_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
+    def train(self, iterator, start_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
         """Takes `count` steps in one call.
 
         Returns:
@@ -75,9 +75,9 @@ class Graphs:
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
         try:
-            with problems_told():
+            with translate_data_errors():
                 metrics, rows, self._sample, ranges = self._train(
-                    iterator, *_position(first_step, count)
+                    iterator, *_position(start_step, count)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
         except tf.errors.OpError as error:
@@ -145,7 +145,7 @@ class Graphs:
         """Runs `function` on all replicas and returns what this worker's first one gives."""
         return self._first(self.strategy.run(function, arguments))
 
-    def _train_steps(self, iterator, first_step, count):
+    def _train_steps(self, iterator, start_step, count):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
@@ -158,7 +158,7 @@ class Graphs:
             tf.autograph.experimental.set_loop_options(
                 shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
             )
-            step = first_step + tf.cast(number, tf.int64)
+            step = start_step + tf.cast(number, tf.int64)
             self.refresh_features(step)
             raw = next(iterator)
             ranges = self._ranges(raw)
@@ -215,9 +215,9 @@ class Graphs:
         return self.strategy.experimental_local_results(values)[0]
 
 
-def _position(first_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _position(start_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns both as tensors: a Python number would make a graph of its own."""
-    return tf.constant(first_step, tf.int64), tf.constant(count, tf.int32)
+    return tf.constant(start_step, tf.int64), tf.constant(count, tf.int32)
 
 
 def _stack(metrics: dict) -> tf.Tensor:

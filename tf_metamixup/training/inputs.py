@@ -48,14 +48,14 @@ def _stream(trainer, name: str, data) -> Stream:
 
 def image_spec(stream: Stream) -> tf.TensorSpec:
     """Returns the images of a stream as they are stored, any number of them."""
-    spec = stream.pieces(0, range(1), 1).element_spec[0]
+    spec = stream.shards(0, range(1), 1).element_spec[0]
     stored = tf.float32 if spec.dtype.is_floating else spec.dtype
     return tf.TensorSpec([None, *spec.shape[1:]], stored)
 
 
 def first_images(stream: Stream) -> tf.Tensor:
     """Returns the images of the first global batch of a stream, as they are stored."""
-    return next(iter(stream.pieces(0, range(1), 1)))[0]
+    return next(iter(stream.shards(0, range(1), 1)))[0]
 
 
 def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -76,29 +76,29 @@ def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
     if "IteratorGetNext" not in error.message:
         return
     for name, stream in streams.items():
-        first_batch(name, stream.pieces(0, range(1), 1))
+        first_batch(name, stream.shards(0, range(1), 1))
     # The cause stands before the node that it came up in, below a stack of calls.
     cause = re.search(r"([^\n]+)\n\s*\[\[\{\{node", error.message)
-    said = cause[1].strip() if cause else reason(error)
+    said = cause[1].strip().rpartition("UnreadableError: ")[2] if cause else reason(error)
     raise UserError(f"the training data cannot be read: {said}") from None
 
 
-def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], first_step: int):
-    """Returns a distributed data set of the streams' batches from `first_step` on."""
+def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], start_step: int):
+    """Returns a distributed data set of the streams' batches from `start_step` on."""
     count = strategy.num_replicas_in_sync
 
     # Asked anew for each iterator; building the graph of a data set takes a while.
     @functools.cache
-    def sharded(first: int, owned: int) -> tf.data.Dataset:
-        pieces = {
-            name: stream.pieces(first_step, range(first, first + owned), count)
+    def sharded(first: int, shard_ids: int) -> tf.data.Dataset:
+        shards = {
+            name: stream.shards(start_step, range(first, first + shard_ids), count)
             for name, stream in streams.items()
         }
-        return tf.data.Dataset.zip(pieces).prefetch(tf.data.AUTOTUNE)
+        return tf.data.Dataset.zip(shards).prefetch(tf.data.AUTOTUNE)
 
     def dataset(context):
-        owned = count // context.num_input_pipelines
-        return sharded(context.input_pipeline_id * owned, owned)
+        shard_ids = count // context.num_input_pipelines
+        return sharded(context.input_pipeline_id * shard_ids, shard_ids)
 
     return strategy.distribute_datasets_from_function(dataset)
 

@@ -1,4 +1,4 @@
-"""The door for those who train with Keras: `compile` and `fit`, whose step is `train_step`."""
+"""Integrates the step with Keras: a model whose `compile` and `fit` mix images."""
 
 import inspect
 from typing import Any
@@ -9,31 +9,27 @@ import tensorflow as tf
 
 from tf_metamixup import methods, policies
 from tf_metamixup.core import divergence
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
-from tf_metamixup.data.dataset_stream import DatasetStream
-from tf_metamixup.data.pipeline import order
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import (
-    evenly_dealt,
+    evenly_sharded,
     prepare,
-    problems_told,
+    translate_data_errors,
 )
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
 from tf_metamixup.policies import Policy
-from tf_metamixup.training.data_checks import check_pair, ensure_shape, labelled_dataset
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.first_batch import check_values, reading
+from tf_metamixup.training.keras_checks import check_loss, check_served, check_tensors
+from tf_metamixup.training.meta_set import MetaSet
 from tf_metamixup.training.scale_callback import ScaleCallback
 from tf_metamixup.training.stagnation_callback import StagnationCallback
 from tf_metamixup.training.step import Recipe, train_step
-
-LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
 
 
 class MixUpModel(keras.Model):
@@ -48,7 +44,7 @@ class MixUpModel(keras.Model):
     - The optimizer makes the real step. The virtual step is plain gradient descent with the
       learning rate that the optimizer has at that moment, as schedules and callbacks change it.
       Weight decay and momentum are the optimizer's own; Keras decouples the one, and keeps the
-      rate inside the other, which `training.momentum.SGD`, that of `Trainer`, does not.
+      rate inside the other, which `training.optimizer.SGD`, that of `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
     - `save`, and so `ModelCheckpoint`, saves the model given, which loads without this package.
     - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
@@ -84,13 +80,15 @@ class MixUpModel(keras.Model):
         policy = policies.make(policy) if isinstance(policy, str) else policy
         policies.check(policy, learned_elsewhere=method.learns_lambda)
         strategy = strategy_of(model)
-        _check_served(method, policy, strategy)
+        check_served(method, policy, strategy)
         with strategy.scope():
             super().__init__(name=f"mixed_{model.name}")
             self.model = model
             self._method, self._policy, self._seed = method, policy, seed
             self._classes = model.output_shape[-1]
-            self._meta = self._read_meta(meta) if policy.reads_meta else None
+            self._meta = None
+            if policy.reads_meta:
+                self._meta = MetaSet(meta, policy, model)
             self._means = EpochMeans()
             self._scales = ScaleCallback()
             self._stagnation = StagnationCallback(self._classes, self._scales)
@@ -114,7 +112,7 @@ class MixUpModel(keras.Model):
         Raises:
             UserError: one of these is something else, or the head of the model cannot be split off.
         """
-        _check_loss(loss)
+        check_loss(loss)
         if isinstance(optimizer, keras.Optimizer):
             own = getattr(optimizer.iterations.value, "distribute_strategy", None)
             if own is not getattr(self.model.variables[0].value, "distribute_strategy", None):
@@ -137,7 +135,9 @@ class MixUpModel(keras.Model):
             self.optimizer.build(self._network.trainable)
             self._feature_cache = None
             if self._policy.caches_features:
-                self._feature_cache = FeatureCache(self._network, *self._meta, self._classes)
+                self._feature_cache = FeatureCache(
+                    self._network, self._meta.images, self._meta.labels, self._classes
+                )
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:
         """As Keras has it, but for `class_weight` and `sample_weight`.
@@ -153,8 +153,10 @@ class MixUpModel(keras.Model):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
-        self._scales.compare(meta=self._meta, validation=given.get("validation_data"))
-        with problems_told():
+        self._scales.compare(
+            meta=self._meta and self._meta.images, validation=given.get("validation_data")
+        )
+        with translate_data_errors():
             history = super().fit(**given)
         if history.epoch and "loss" not in history.history:
             raise UserError("the `labelled` data is empty: it gives no batch")
@@ -162,13 +164,13 @@ class MixUpModel(keras.Model):
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """`step.train_step` on this replica's rows; Keras calls it."""
-        x, y = self._pair(*keras.utils.unpack_x_y_sample_weight(data))
+        x, y = check_tensors("labelled", self.model, *keras.utils.unpack_x_y_sample_weight(data))
         self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
-        raw = {"labelled": (evenly_dealt(x), y)}
+        raw = {"labelled": (evenly_sharded(x), y)}
         if self._meta is not None and self._feature_cache is None:
-            raw["meta"] = self._meta_rows(step, tf.shape(x, tf.int64)[0])
+            raw["meta"] = self._meta.rows(self._seed, step, tf.shape(x, tf.int64)[0])
         batch = prepare(raw, self._network, self._classes)
         if self._feature_cache is not None:
             self._feature_cache.refresh(draws, step % self._policy.refresh == 0)
@@ -224,81 +226,3 @@ class MixUpModel(keras.Model):
 
     def _cached_variables(self) -> list[keras.Variable]:
         return self._feature_cache.variables if self._feature_cache else []
-
-    def _read_meta(self, meta) -> tuple[tf.Tensor, tf.Tensor]:
-        """All (images, labels)."""
-        if meta is None:
-            raise UserError(
-                f"policy {self._policy} needs `meta`: held-out (images, labels) that are not "
-                "trained on"
-            )
-        if isinstance(meta, (tuple, list)) and len(meta) == 2:
-            try:
-                images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in meta)
-            except (TypeError, ValueError) as error:
-                raise UserError(f"`meta` must be a pair of arrays: {reason(error)}") from error
-            if not images.shape.rank or not len(images):
-                raise UserError("the `meta` data is empty")
-            images, labels = self._pair(images, labels, name="meta")
-        else:
-            dataset = labelled_dataset(
-                "meta", meta, self.model.input_shape, self._classes, finite=True
-            )
-            with reading("meta"):
-                images, labels = DatasetStream(dataset).whole()
-        check_values("meta", images, labels, self._classes)
-        dealt = len(images) // replicas.count() * replicas.count()
-        return images[:dealt], labels[:dealt]
-
-    def _meta_rows(self, step: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's share of a step's meta batch."""
-        images, labels = self._meta
-        pieces = replicas.count()
-        share = tf.minimum(rows, len(images) // pieces)
-        taken = order(self._seed, "meta", len(images), step * share * pieces, share * pieces)
-        first = tf.cast(replicas.index(), tf.int64) * share
-        own = taken[first : first + share]
-        return tf.gather(images, own), tf.gather(labels, own)
-
-    def _pair(self, x, y, weight=None, *, name: str = "labelled"):
-        """Images and labels as the step takes them.
-
-        Raises:
-            UserError: they are not such, or have weights.
-        """
-        if weight is not None:
-            raise UserError(
-                "class_weight and sample_weight: the step weighs all rows alike; leave them out"
-            )
-        if not tf.is_tensor(x) or not tf.is_tensor(y):
-            raise UserError(
-                f"the `{name}` data must give pairs (images, labels) of one tensor each"
-            )
-        specs = [tf.TensorSpec(each.shape, each.dtype) for each in (x, y)]
-        shapes = check_pair(name, *specs, self.model.input_shape, self._classes)
-        x = ensure_shape(name, "images", x, shapes[0])
-        return x, ensure_shape(name, "labels", y, shapes[1])
-
-
-def _check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:
-    otherwise = "; train it with tmm.Trainer"
-    if method.views or method.average is not None:
-        raise UserError(
-            f"method {method} takes unlabelled images or averages weights, which fit() has no "
-            f"place for{otherwise}"
-        )
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")
-
-
-def _check_loss(loss) -> None:
-    """Mean cross-entropy of logits, with no further option, is what the step trains on."""
-    if type(loss) in LOSSES:
-        plain = type(loss)(from_logits=True, name=loss.name)
-        if loss.get_config() == plain.get_config():
-            return
-    raise UserError(
-        f"loss={loss!r} must be keras.losses.SparseCategoricalCrossentropy(from_logits=True), or "
-        "CategoricalCrossentropy(from_logits=True) for one-hot labels, without further options: "
-        "the step trains on no other"
-    )

@@ -1,4 +1,4 @@
-"""Half precision beside full: a twin of a model that computes in it, over the same weights."""
+"""Half precision beside full: a copy of a model that computes in it, over the same weights."""
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,7 @@ from tf_metamixup.models.checks import last_operation
 MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
-def twin(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
+def low_precision_copy(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
     """A copy of `model` whose layers, but for the one that gives the logits, compute as `policy`.
 
     A softmax needs more than half precision. The copy's variables are the model's, in their order

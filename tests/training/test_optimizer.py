@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_metamixup.training.momentum import SGD
+from tf_metamixup.training.optimizer import SGD
 
 GRADIENTS = [1.0, -2.0, 0.5, 3.0]
 

@@ -2,6 +2,9 @@
 
 import keras
 
+from tf_metamixup.config import OPTIMIZERS
+from tf_metamixup.core.errors import UserError
+
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
 class SGD(keras.optimizers.SGD):
@@ -21,3 +24,16 @@ class SGD(keras.optimizers.SGD):
             self.assign(velocity, self.momentum * velocity + gradient)
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, learning_rate * gradient)
+
+
+def make_optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:
+    """Makes the optimizer of the real step.
+
+    Raises:
+        UserError: no such name.
+    """
+    if name not in OPTIMIZERS:
+        raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
+    if name == "adam":
+        return keras.optimizers.Adam(learning_rate)
+    return SGD(learning_rate, momentum=momentum)

@@ -1,0 +1,69 @@
+"""Checks what Keras's `compile` and `fit` are given."""
+
+import keras
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.methods.method import Method
+from tf_metamixup.policies import Policy
+from tf_metamixup.training.data_checks import check_pair, ensure_shape
+
+LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
+
+
+def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns images and labels as the step takes them.
+
+    Args:
+        name: what the data is called in messages.
+        model: takes the images and returns logits.
+        x: images.
+        y: labels.
+        weight: not None is refused.
+
+    Raises:
+        UserError: they are not such, or have weights.
+    """
+    if weight is not None:
+        raise UserError(
+            "class_weight and sample_weight: the step weighs all rows alike; leave them out"
+        )
+    if not tf.is_tensor(x) or not tf.is_tensor(y):
+        raise UserError(f"the `{name}` data must give pairs (images, labels) of one tensor each")
+    specs = [tf.TensorSpec(each.shape, each.dtype) for each in (x, y)]
+    shapes = check_pair(name, *specs, model.input_shape, model.output_shape[-1])
+    x = ensure_shape(name, "images", x, shapes[0])
+    return x, ensure_shape(name, "labels", y, shapes[1])
+
+
+def check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:
+    """Refuses what Keras's `fit` has no place for.
+
+    Raises:
+        UserError: unlabelled images, averaged weights, several workers.
+    """
+    otherwise = "; train it with tmm.Trainer"
+    if method.views or method.average is not None:
+        raise UserError(
+            f"method {method} takes unlabelled images or averages weights, which fit() has no "
+            f"place for{otherwise}"
+        )
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")
+
+
+def check_loss(loss) -> None:
+    """Refuses all losses but the mean cross-entropy of logits, which the step trains on.
+
+    Raises:
+        UserError: it is another one, or has further options.
+    """
+    if type(loss) in LOSSES:
+        plain = type(loss)(from_logits=True, name=loss.name)
+        if loss.get_config() == plain.get_config():
+            return
+    raise UserError(
+        f"loss={loss!r} must be keras.losses.SparseCategoricalCrossentropy(from_logits=True), or "
+        "CategoricalCrossentropy(from_logits=True) for one-hot labels, without further options: "
+        "the step trains on no other"
+    )

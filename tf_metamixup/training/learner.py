@@ -1,0 +1,175 @@
+"""Puts a model, a method, a policy and an optimizer together: what is trained, and how."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup import methods, policies
+from tf_metamixup.config import check_jit
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution.strategy import strategy_of
+from tf_metamixup.distribution.workers import Workers
+from tf_metamixup.methods.method import Method
+from tf_metamixup.models.checks import check_model
+from tf_metamixup.models.network import Network
+from tf_metamixup.training import initial_weights, inputs, mixed_precision
+from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.optimizer import make_optimizer
+from tf_metamixup.training.step import Recipe
+
+
+class Learner:
+    """Holds what `Graphs` compiles; see `Trainer` for the arguments.
+
+    Attributes:
+        network: the model as a function of its weights.
+        recipe: what stays the same from step to step.
+        hyper_parameters: JSON values that make two runs the same.
+        workers: of the job.
+        image: images as they are stored, once the data are known.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        method: str | Method = "supervised",
+        policy: str | Any = "meta",
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
+        *,
+        optimizer: str = "sgd",
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        weight_decay_on: str = "all",
+        seed: int = 0,
+        preprocess=None,
+        class_names: Sequence[str] | None = None,
+        row_groups: int | None = None,
+        mixed_bfloat16: bool = False,
+        jit: bool = False,
+    ):
+        check_model(model)
+        self.model = model
+        self.classes = model.output_shape[-1]
+        self.class_names = _class_names(class_names, self.classes)
+        self.seed = seed
+        self.strategy = strategy_of(model)
+        self.workers = Workers(self.strategy)
+        self.method = methods.make(method) if isinstance(method, str) else method
+        self.policy = policies.make(policy) if isinstance(policy, str) else policy
+        policies.check(self.policy, learned_elsewhere=self.method.learns_lambda)
+        self._learning_rate = learning_rate
+        self.row_groups = row_groups or self.strategy.num_replicas_in_sync
+        if self.row_groups % self.strategy.num_replicas_in_sync:
+            raise UserError(
+                f"row_groups={row_groups} must be a multiple of the "
+                f"{self.strategy.num_replicas_in_sync} replicas"
+            )
+        low_precision = None
+        if mixed_bfloat16:
+            methods.check_precision(self.method)
+            low_precision = mixed_precision.low_precision_copy(model)
+        if jit:
+            check_jit(self.strategy.num_replicas_in_sync)
+        self.jit = jit
+        with self.strategy.scope():
+            self.network = Network(
+                model,
+                preprocess,
+                self.method.parts(model),
+                self.method.average,
+                self.method.predicts_average,
+                low_precision,
+            )
+            self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
+            self.optimizer.build(self.network.trainable)
+        self.recipe = Recipe(
+            network=self.network,
+            method=self.method,
+            policy=self.policy,
+            optimizer=self.optimizer,
+            weight_decay=[
+                weight_decay if weight_decay_on == "all" or v.path.endswith("kernel") else 0.0
+                for v in self.network.trainable
+            ],
+            groups=self.row_groups // self.strategy.num_replicas_in_sync,
+        )
+        self.hyper_parameters = {
+            "method": repr(self.method),
+            "policy": repr(self.policy),
+            "learning_rate": _describe(learning_rate),
+            "optimizer": optimizer,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "weight_decay_on": weight_decay_on,
+            "seed": seed,
+            "replicas": self.strategy.num_replicas_in_sync,
+            "row_groups": self.row_groups,
+            "mixed_bfloat16": mixed_bfloat16,
+            "jit": jit,
+            "parameters": self.parameters,
+        }
+        self.image: tf.TensorSpec | None = None
+
+    @property
+    def parameters(self) -> int:
+        """The number of trainable parameters of the model."""
+        return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The variables of the network and the optimizer, in a stable order."""
+        return [*self.network.variables, *self.optimizer.variables]
+
+    @property
+    def checkpointed_model(self) -> dict[str, Any]:
+        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        place = {id(variable): place for place, variable in enumerate(self.variables)}
+        values = [place[id(variable)] for variable in self.network.evaluated]
+        return {**initial_weights.describe(self.model), "values": values}
+
+    @property
+    def steps_taken(self) -> int:
+        """How many steps made the current weights."""
+        return int(self.optimizer.iterations.numpy())
+
+    def learning_rate(self, step) -> tf.Tensor:
+        """Returns eta of `step`."""
+        rate = self._learning_rate
+        return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
+
+    def graphs(self, *, epoch_steps: int, steps: int, **data) -> Graphs:
+        """Makes what training needs, from the data and the length of the run.
+
+        Args:
+            epoch_steps: steps of an epoch.
+            steps: steps of the whole run.
+            **data: `labelled`, `unlabelled` and `meta`, as `fit` takes them.
+
+        Raises:
+            UserError: data that is missing or that the model does not take.
+        """
+        streams = inputs.collect(self, **data)
+        self.image = inputs.image_spec(streams["labelled"])
+        if not self.steps_taken:
+            # The model may have been given other weights since the averages were made.
+            self.network.start_averages()
+        return Graphs(self, streams, epoch_steps, steps)
+
+
+def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:
+    names = list(map(str, range(classes) if given is None else given))
+    if len(names) != classes:
+        raise UserError(
+            f"class_names has {len(names)} names, and the model returns {classes} logits: give one "
+            "name per class, in the order of the labels"
+        )
+    return names
+
+
+def _describe(learning_rate) -> Any:
+    if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        return {"schedule": type(learning_rate).__name__, **learning_rate.get_config()}
+    return learning_rate

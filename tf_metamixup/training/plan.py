@@ -1,0 +1,36 @@
+"""Says how long a run is, and how often it is logged, evaluated and saved."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Holds the length of a run; all but `steps` and `epoch_steps` may change when it resumes.
+
+    Attributes:
+        steps: of the whole run.
+        epoch_steps: of an epoch; the last one may be shorter.
+        max_steps: stop here and call the run "stopped"; None for `steps`.
+        log_every: steps between two log entries.
+        evaluate_every, checkpoint_every: epochs; the last epoch always is.
+        diagnostics: whether `meta_gradient_cosine` is logged.
+    """
+
+    steps: int
+    epoch_steps: int
+    max_steps: int | None = None
+    log_every: int = 50
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    diagnostics: bool = False
+
+    @property
+    def last_step(self) -> int:
+        """The last step of this invocation."""
+        return self.steps if self.max_steps is None else min(self.steps, self.max_steps)
+
+    def steps_until_event(self, step: int) -> int:
+        """Returns how many steps may be taken at once from `step`: to a log entry, say."""
+        ends = [self.last_step]
+        ends += [(step // every + 1) * every for every in (self.epoch_steps, self.log_every)]
+        return min(ends) - step

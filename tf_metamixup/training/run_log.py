@@ -1,0 +1,137 @@
+"""Knows how far a run has come, and writes it: checkpoints, counts and the result."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tf_metamixup.core.metrics import Evaluation
+from tf_metamixup.runs import results
+from tf_metamixup.runs.checkpoints import Progress
+from tf_metamixup.runs.history import History
+from tf_metamixup.runs.recorder import Recorder
+from tf_metamixup.training.watch import Watch
+
+# Of an epoch without an evaluation.
+UNMEASURED = {"test_error": None, "test_loss": None, "test_ece": None}
+
+
+class RunLog:
+    """Represents the progress of one run.
+
+    Args:
+        trainer: whose run it is.
+        recorder: writes it.
+        watch: says whether the weights may be saved.
+        config: all settings, for the result.
+        labels_used: number of labels that the run reads.
+        data: gives a checksum of the data, or None.
+
+    Attributes:
+        step: how many steps are taken.
+        history: the epochs so far.
+    """
+
+    def __init__(
+        self,
+        trainer,
+        recorder: Recorder,
+        watch: Watch,
+        config: dict[str, Any],
+        labels_used: int | None,
+        data: Callable[[], str] | None,
+    ):
+        self._trainer, self._recorder, self._watch = trainer, recorder, watch
+        self._config, self._labels_used, self._data = config, labels_used, data
+        self.history = History(trainer.classes)
+        self.step = 0
+        self._seconds = self._images = 0.0
+
+    def resume(self, progress: Progress) -> None:
+        """Continues what a checkpoint holds."""
+        state = progress.state
+        self.step = self._watch.saved = state["step"]
+        self._seconds, self._images = state["seconds"], state["images"]
+        self.history = History.from_arrays(self._trainer.classes, state["history"], progress.arrays)
+
+    def add(self, count: int, metrics, rows: np.ndarray, seconds: float) -> None:
+        """Adds `count` steps; those that were not timed took 0 seconds."""
+        self.history.open.add(metrics, rows)
+        self.step += count
+        self._seconds += seconds
+        self._images += len(rows) if seconds else 0
+
+    def learning_rate(self) -> float:
+        """Returns eta of the last step."""
+        return float(self._trainer.learning_rate(self.step - 1))
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless there is one of this step, and the counts.
+
+        Raises:
+            NotFiniteError: the weights are not finite; nothing is written.
+            UserError: it cannot be written.
+        """
+        if self._watch.saved != self.step:
+            self._watch.check_weights(self.step)
+            state = {
+                "history": self.history.entries,
+                "seconds": self._seconds,
+                "images": self._images,
+                "model": self._trainer.checkpointed_model,
+            }
+            self._recorder.checkpoint(self.step, Progress(state, self.history.arrays()))
+            self._watch.saved = self.step
+        self.write_counts()
+
+    def write_counts(
+        self, evaluation: Evaluation | None = None, *, with_open: bool = False
+    ) -> None:
+        """Writes the lambdas and an evaluation, by default that of the last closed epoch."""
+        self._recorder.arrays("lambdas", self.history.lambdas(with_open=with_open))
+        evaluation = evaluation or self.history.evaluation
+        if evaluation is not None:
+            self._recorder.arrays("evaluation", evaluation._asdict())
+
+    def write_result(
+        self, status: str, entries: list[dict], evaluation: Evaluation | None = None, **more
+    ) -> dict[str, Any]:
+        """Writes and returns the result.
+
+        Args:
+            status: "finished", "stopped" or "failed".
+            entries: of the history, with a preview of the open epoch where one is.
+            evaluation: where that of the last closed epoch is not the last one.
+            **more: further content.
+        """
+        last = entries[-1] if entries else UNMEASURED
+        seconds = self._seconds
+        result = {
+            "status": status,
+            **{k: v for k, v in last.items() if k.startswith(("test_", "val_"))},
+            "class_errors": self._class_errors(last, evaluation or self.history.evaluation),
+            "epochs": len(self.history.entries),
+            "steps": self.step,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(self._images / seconds, 1) if seconds else None,
+            "labels_used": self._labels_used,
+            "data": self._data() if self._data and status != "failed" else None,
+            "parameters": self._trainer.parameters,
+            "method": self._config["method"],
+            "policy": self._config["policy"],
+            "config": self._config,
+            "history": entries,
+            **more,
+        }
+        unfinished = len(entries) > len(self.history.entries)
+        self.write_counts(evaluation, with_open=unfinished)
+        self._recorder.result(result)
+        return result
+
+    def _class_errors(
+        self, last: dict[str, Any], evaluation: Evaluation | None
+    ) -> dict[str, float | None] | None:
+        """The errors by class name, where the last entry was evaluated."""
+        if evaluation is None or results.judged(last)[1] is None:
+            return None
+        return dict(zip(self._trainer.class_names, evaluation.class_errors, strict=True))

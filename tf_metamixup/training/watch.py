@@ -1,0 +1,78 @@
+"""Watches a run: stops it where it has diverged, and warns where it does not learn."""
+
+import math
+import warnings
+from typing import NoReturn
+
+import numpy as np
+
+from tf_metamixup.core import divergence
+from tf_metamixup.training.graphs import Graphs
+
+
+class NotFiniteError(Exception):
+    """Says that a loss, a lambda or a weight became NaN or infinite."""
+
+
+class Watch:
+    """Watches the losses and weights of one run.
+
+    Args:
+        graphs: of the run.
+        classes: number of classes, for the loss of a guess.
+        warns: whether this worker is the one that warns.
+
+    Attributes:
+        saved: the step of the newest checkpoint, for messages; -1 before the first.
+    """
+
+    def __init__(self, graphs: Graphs, classes: int, *, warns: bool):
+        self._graphs, self._classes, self._warns = graphs, classes, warns
+        self._losses: list[float] = []  # one per step, as far as this process has taken them
+        self.saved = -1
+
+    def check_steps(self, step: int, losses: np.ndarray, rows: np.ndarray) -> None:
+        """Checks the steps after `step`: their losses, their mixed rows and the weights.
+
+        Raises:
+            NotFiniteError: with what is not finite, what is kept and what to change.
+        """
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad):
+            self._fail(f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}")
+        if not np.isfinite(rows).all():
+            self._fail(f"lambda is not finite at step {step + len(losses)}")
+        # The loss of a step is that of the weights before it.
+        self.check_weights(step + len(losses))
+        self._losses += losses.tolist()
+
+    def check_weights(self, step: int) -> None:
+        """Checks the weights after `step`; see `check_steps`."""
+        if not self._graphs.is_finite():
+            self._fail(f"the weights are not finite after step {step}")
+
+    def check_evaluation(self, name: str, loss: float, step: int) -> None:
+        """Checks the loss of an evaluation after `step`; see `check_steps`."""
+        if not math.isfinite(loss):
+            self._fail(f"the {name} loss is {loss} after step {step}")
+
+    def warn_of_stagnation(self) -> None:
+        """Warns once; epochs of few steps are looked at together."""
+        losses = self._losses
+        if len(losses) < divergence.FEWEST_STEPS:
+            return
+        # The median, since the loss may have been anything on the way to where it stays.
+        problem = divergence.stagnation(float(np.median(losses)), len(losses), self._classes)
+        if problem and self._warns:
+            advice = divergence.advice(*self._graphs.image_range())
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self._warns = False
+        self._losses = []
+
+    def _fail(self, what: str) -> NoReturn:
+        kept = (
+            f"the checkpoint of step {self.saved} is kept"
+            if self.saved >= 0
+            else "there is no checkpoint yet"
+        )
+        raise NotFiniteError(f"{what}; {kept}. {divergence.advice(*self._graphs.image_range())}")
