@@ -44,7 +44,7 @@ def test_every_step_is_measured_and_the_cpu_is_itself(small, capsys):
     plan = timing.Plan(steps=1, rounds=3, seconds=0.01)
     gpu.run(small, plan, lambda result: written.append(json.dumps(result)))
     (result,) = map(json.loads, written)
-    assert set(result) == {"networks", "tolerance", "device", "settings", "versions"}
+    assert set(result) == {"networks", "tolerances", "device", "settings", "versions"}
     (found,) = result["networks"].values()
     for far in found["distance"].values():
         assert far == {"loss": 0, "lambda_gradient": 0, "weights": 0}
@@ -74,7 +74,7 @@ def test_a_broken_gradient_is_found(small, monkeypatch):
     monkeypatch.setitem(meta.ESTIMATORS, "nested", exact._replace(differentiate=differentiate))
     monkeypatch.setattr(gpu, "taken", counted)
     far = gpu.distances(small[0], tiny.strategy(1))
-    result = {"networks": {"cnn3": {"distance": far}}, "tolerance": gpu.TOLERANCE}
+    result = {"networks": {"cnn3": {"distance": far}}, "tolerances": gpu.TOLERANCES}
     assert far["float64"]["lambda_gradient"] == pytest.approx(1e-3, rel=0.5)
     assert any("lambda_gradient of cnn3 in float64" in line for line in gpu.differing(result))
 
@@ -85,7 +85,7 @@ def test_a_broken_gradient_is_found(small, monkeypatch):
         ("float64", "weights", 1e-5, 0),
         ("float64", "weights", 2e-4, 1),
         ("float64", "loss", math.nan, 1),
-        ("float32", "loss", 2e-4, 1),
+        ("float32", "loss", 2e-2, 1),
         ("float32", "weights", 2e-2, 0),
     ],
 )
@@ -93,7 +93,7 @@ def test_the_exit_code_says_whether_the_steps_are_equal(
     dtype, name, far, code, tmp_path, monkeypatch, capsys
 ):
     found = {"distance": {dtype: {name: far}}}
-    result = {"networks": {"cnn3": found}, "tolerance": gpu.TOLERANCE}
+    result = {"networks": {"cnn3": found}, "tolerances": gpu.TOLERANCES}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     monkeypatch.setattr(gpu, "run", lambda *_: result)
     assert gpu.main(["gpu", *SMALL, f"--json={tmp_path / 'out.json'}"]) == code

@@ -5,8 +5,9 @@ For each network, on the digits that the package ships:
 - the step with lambda's exact gradient is taken once on the CPU and once on the GPU, from the same
   weights on the same batch: in float64 and, without TensorFloat-32, in float32. Told are three
   distances, each over the length of the CPU's vector: of the loss, of lambda's gradient and of the
-  change of all weights. One above the tolerance makes the exit code 1, but for the gradients in
-  float32, which in deep networks differ more than that between two programs of one CPU;
+  change of all weights. One above 1e-4 in float64, or a loss above 1e-2 in float32, makes the exit
+  code 1. Gradients in float32 are told only: those of a deep network differ more than that between
+  two programs of one CPU (docs/design/gpu.md);
 - the plain step and the meta steps, exact and cached, are timed in float32, in bfloat16 and
   compiled by XLA, with TensorFlow's own setting of TensorFloat-32. See `benchmark` for how times
   and memory are measured.
@@ -31,7 +32,8 @@ from tf_metamixup.core.errors import UserError
 
 SKIPPED = 'skipped: TensorFlow sees no GPU here (pip install ".[cuda]" brings its libraries)'
 NETWORKS = ("cnn3", "wrn_28_2", "preact_resnet18")
-TOLERANCE = 1e-4
+# In float32 of the loss alone.
+TOLERANCES = {"float64": 1e-4, "float32": 1e-2}
 # No more than two thirds of the digits, and as many as the paper has.
 META_IMAGES = 1000
 EXACT = benchmark.ESTIMATORS[REFERENCE]
@@ -57,7 +59,7 @@ def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None])
     settings = {name: getattr(configs[0], name) for name in ("dataset", *FLAGS)}
     settings |= {"rounds": plan.rounds, "seconds": plan.seconds}
     device = timing.describe(timing.device_name(strategy))
-    result = {"networks": {}, "tolerance": TOLERANCE, "device": device, "settings": settings}
+    result = {"networks": {}, "tolerances": TOLERANCES, "device": device, "settings": settings}
     result["versions"] = versions()
     for config in configs:
         found = {
@@ -166,7 +168,7 @@ def differing(result: dict[str, Any]) -> list[str]:
         for dtype, far in found["distance"].items()
         for name, value in far.items()
         # Not "greater", so that NaN is told.
-        if (dtype == "float64" or name == "loss") and not value <= result["tolerance"]
+        if (dtype == "float64" or name == "loss") and not value <= result["tolerances"][dtype]
     ]
 
 
