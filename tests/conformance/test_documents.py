@@ -16,7 +16,7 @@ import sys
 import pytest
 import yaml
 
-from tf_metamixup import experiment, main, methods, predict
+from tf_metamixup import data, experiment, main, methods, predict
 from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas, streaming
