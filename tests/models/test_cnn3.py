@@ -65,7 +65,7 @@ def test_sizes_below_one_are_refused(spec):
 
 
 def test_an_average_over_positions_takes_the_place_of_the_dense_layer():
-    model = models.make("cnn3(width=2, average_pool=True)", (8, 8, 1), 3)
+    model = make("cnn3(width=2, average_pool=True)", (8, 8, 1), 3)
     assert model.get_layer("features").output.shape == (None, 8)
     names = [layer.name for layer in model.layers]
     assert "flatten" not in names
