@@ -20,13 +20,13 @@ class RowSettings:
     method: str | None = setting(
         None,
         "row",
-        "name, name(value) or name(option=value, ...): supervised, adamixup, manifold_mixup, and "
+        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, manifold_mixup, and "
         "with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
     )
     policy: str | None = setting(
         None,
         "row",
-        "where lambda comes from: none, fixed(c), beta(a), meta; the paper's MetaMixUp is "
+        "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
         "meta(estimator='nested')",
     )
     architecture: str | None = setting(
