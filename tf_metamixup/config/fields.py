@@ -20,8 +20,8 @@ class RowSettings:
     method: str | None = setting(
         None,
         "row",
-        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, manifold_mixup, and "
-        "with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
+        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, "
+        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
     )
     policy: str | None = setting(
         None,
