@@ -68,14 +68,15 @@ class Audit:
         self._right.assign(np.where(self._doubted, right, 1.0))
         self._guess.assign(label_trust.sharpened(p, self._method.temperature))
 
-    def relabelled(self, images: tf.Tensor, positions: tf.Tensor):
-        """Returns (images, targets [n, classes]) and the trust [n] of the images at `positions`."""
+    def relabelled(self, raw: dict[str, tuple]) -> tuple[dict[str, tuple], tf.Tensor]:
+        """Returns the streams' elements with targets in place of positions, and the trust [n]."""
+        images, positions = raw["labelled"]
         given = tf.one_hot(
             tf.gather(self._given, positions), self._trainer.classes, dtype=self._right.dtype
         )
         right, guess = (tf.gather(tf.convert_to_tensor(v), positions) for v in self.variables)
         targets, trust = self._method.corrected(given, right, guess)
-        return (images, targets), trust
+        return {**raw, "labelled": (images, targets)}, trust
 
 
 def _variable(name: str, value: np.ndarray, dtype: str) -> keras.Variable:

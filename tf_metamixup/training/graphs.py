@@ -66,8 +66,9 @@ class Graphs:
         self.recipe = trainer.recipe._replace(feature_cache=cache)
         states = [state for state in (cache, self._audit) if state is not None]
         self.variables = [*trainer.variables, *(v for state in states for v in state.variables)]
+        # AutoGraph would rewrite all that a step calls, which takes longer than to build its graph.
+        step = tf.autograph.experimental.do_not_convert(self._replicated_step)
         # The data are read and checked outside of what is compiled: XLA drops assertions.
-        step = self._replicated_step
         self._step = tf.function(step, jit_compile=True) if trainer.jit else step
         self._train = tf.function(self._train_steps)
         self._finite = tf.function(lambda: all_finite(self.variables))
@@ -139,8 +140,7 @@ class Graphs:
         """Returns the `Batch` of this replica's elements of the streams."""
         trust = None
         if self._audit is not None:
-            labelled, trust = self._audit.relabelled(*raw["labelled"])
-            raw = {**raw, "labelled": labelled}
+            raw, trust = self._audit.relabelled(raw)
         batch = prepare(raw, self._trainer.network, self._trainer.classes)._replace(trust=trust)
         if self.recipe.feature_cache is None:
             return batch
