@@ -47,8 +47,9 @@ class Graphs:
         self._streams = streams
         self.recipe = trainer.recipe._replace(feature_cache=cache)
         self.variables = [*trainer.variables, *(cache.variables if cache else [])]
+        # AutoGraph would rewrite all that a step calls, which takes longer than to build its graph.
+        step = tf.autograph.experimental.do_not_convert(self._replicated_step)
         # The data are read and checked outside of what is compiled: XLA drops assertions.
-        step = self._replicated_step
         self._step = tf.function(step, jit_compile=True) if trainer.jit else step
         self._train = tf.function(self._train_steps)
         self._finite = tf.function(lambda: all_finite(self.variables))
