@@ -51,6 +51,9 @@ def train(config: Config) -> dict | None:
                 _require_litert(trainer, source)
     if config.initial_weights is not None:
         initial_weights.load(trainer, config)
+    labels_used = prepared.labels_used(trainer.policy.reads_meta)
+    if workers.chief:
+        print(announce(assembly, labels_used), file=sys.stderr)
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,
@@ -67,7 +70,7 @@ def train(config: Config) -> dict | None:
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
         contents=source.contents,
-        labels_used=prepared.labels_used(trainer.policy.reads_meta),
+        labels_used=labels_used,
         data=lambda: source.fingerprint,
     )
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
@@ -76,6 +79,21 @@ def train(config: Config) -> dict | None:
         if workers.chief and config.export and exported:
             _export(config, trainer, source, prepared, result)
     return result if workers.chief else None
+
+
+def announce(assembly, labels_used: int) -> str:
+    """Returns the line that is printed before training: images, labels and steps."""
+    config, splits = assembly.config, assembly.prepared.splits
+    parts = {"labelled": splits.labelled}
+    if assembly.prepared.unlabelled is not None:
+        parts["unlabelled"] = splits.unlabelled
+    if assembly.trainer.policy.reads_meta:
+        parts["meta"] = splits.meta
+    images = ", ".join(f"{len(indices):,} {name}" for name, indices in parts.items())
+    return (
+        f"{config.dataset}: {images} images with {labels_used:,} labels; {assembly.steps:,} steps "
+        f"of {config.batch_size} ({config.epochs} epochs)"
+    )
 
 
 def command_of(config: Config) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tf_metamixup import policies
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Interrupted
@@ -33,6 +34,7 @@ class Device:
     class_names = ("a", "b", "c")
     parameters = 4
     checkpointed_model = None
+    policy = policies.make("none")
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
 
     def __init__(self, **at):

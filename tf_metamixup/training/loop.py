@@ -13,7 +13,7 @@ from tf_metamixup.distribution.workers import LostWorkerError
 from tf_metamixup.runs.recorder import Recorder, versions
 from tf_metamixup.training.epoch_end import EpochEnd
 from tf_metamixup.training.plan import Plan
-from tf_metamixup.training.progress import Interval, progress_bar
+from tf_metamixup.training.progress import Interval, ProgressBar, ways_to_shorten
 from tf_metamixup.training.run_log import RunLog
 from tf_metamixup.training.watch import NotFiniteError, Watch
 
@@ -83,14 +83,16 @@ def fit(
             log.resume(progress)
         epoch_end = EpochEnd(trainer, graphs, test, plan, recorder, log, watch)
         with workers.watched():
-            return _Run(workers, graphs, plan, recorder, log, watch, epoch_end).go(stop)
+            run = _Run(trainer, graphs, plan, recorder, log, watch, epoch_end)
+            return run.go(stop)
 
 
 class _Run:
     """Represents one invocation of a run."""
 
-    def __init__(self, workers, graphs, plan, recorder, log, watch, epoch_end):
-        self._workers, self._graphs, self._plan = workers, graphs, plan
+    def __init__(self, trainer, graphs, plan, recorder, log, watch, epoch_end):
+        self._workers, self._graphs, self._plan = trainer.workers, graphs, plan
+        self._ways = ways_to_shorten(trainer.policy)
         self._recorder, self._log, self._watch = recorder, log, watch
         self._epoch_end = epoch_end
         self._whole = True  # whether the variables are those of `log.step`
@@ -99,7 +101,11 @@ class _Run:
         """Trains to the last step of this invocation; returns the result."""
         log, plan = self._log, self._plan
         try:
-            with progress_bar(log.step, plan.steps, shown=self._workers.chief) as bar:
+            with ProgressBar(
+                *(log.step, plan.last_step, plan.steps),
+                shown=self._workers.chief,
+                ways=self._ways,
+            ) as bar:
                 self._train_or_save(stop, bar)
             if log.step == plan.steps:
                 return log.write_result("finished", log.history.entries)
@@ -153,8 +159,7 @@ class _Run:
                 log.add(count, metrics, rows, seconds)
                 self._whole = True
                 interval.add(metrics, rows, seconds)
-                bar.update(count)
-                bar.set_postfix_str(interval.line(log.history), refresh=False)
+                bar.advance(count, seconds, interval.line(log.history))
                 if log.step % plan.log_every == 0:
                     scalars = interval.scalars(log.learning_rate())
                     self._recorder.interval(log.step, scalars, interval.rows())
