@@ -49,7 +49,7 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
     assert not (run_dir / "saved_model").exists()
     with monkeypatch.context() as strict:
         strict.setattr(litert, "LEAST_SAME_CLASS", 101)
-        with pytest.warns(UserWarning, match=r"int8.tflite puts only [\d.]+ % of 360 test images"):
+        with pytest.warns(UserWarning, match=r"int8.tflite puts only [\d.]+ % of 360 images"):
             assert main.main([*command, "--litert=int8"]) == 0
     models = json.loads((run_dir / "result.json").read_text())["litert"]
     assert models.keys() == {"int8"}

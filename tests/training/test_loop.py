@@ -89,7 +89,7 @@ class Device:
 
 def fit(run_dir, *, device=None, **plan):
     device = device or Device()
-    return loop.fit(device, device, "test", run_dir, **(PLAN | plan))
+    return loop.fit(device, device, {"test": "test"}, run_dir, **(PLAN | plan))
 
 
 def outcome(folder):
@@ -463,13 +463,25 @@ def test_a_run_without_a_test_set_is_saved_and_resumed_alike(tmp_path):
         for max_steps in [*stops, None]:
             device = Device()
             settings = PLAN | {"max_steps": max_steps}
-            loop.fit(device, device, None, tmp_path / folder, **settings)
+            loop.fit(device, device, {}, tmp_path / folder, **settings)
     histories = [
         json.loads((tmp_path / folder / "result.json").read_text())["history"]
         for folder in ("whole", "run")
     ]
     assert histories[0] == histories[1]
     assert all(entry["test_error"] is None for entry in histories[0])
+
+
+def test_validation_and_test_images_are_both_evaluated_and_named(tmp_path):
+    seen = []
+    device = Device(evaluate=seen.append)
+    result = loop.fit(device, device, {"val": "v", "test": "t"}, tmp_path, **PLAN)
+    assert seen[:2] == ["v", "t"]
+    assert result.keys() >= {"val_error", "val_loss", "test_error"}
+    assert all("val_error" in entry for entry in result["history"])
+    alone = loop.fit(Device(), device, {"val": "v"}, tmp_path / "alone", **PLAN)
+    assert (alone["val_error"] is None, alone["test_error"] is None) == (False, True)
+    assert (tmp_path / "alone" / "evaluation.npz").exists()
 
 
 def pictured(folder, monkeypatch, **plan):

@@ -6,7 +6,7 @@ from pathlib import Path
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.registry import Registry
-from tf_metamixup.data import digits, folder
+from tf_metamixup.data import digits, folder_source
 from tf_metamixup.data.images import Source
 
 # Data sets that a function of their own loads: (image size or None) -> Source.
@@ -49,7 +49,7 @@ def _load(name: str, data_dir: str | None, image_size: int | None, corrupt_image
         return DATASETS.make(name, image_size)
     if name.startswith("folder:"):
         root = Path(name.removeprefix("folder:")).expanduser()
-        return folder.load(name, root, image_size, skip=corrupt_images == "skip")
+        return folder_source.load(name, root, image_size, skip=corrupt_images == "skip")
     with extras.needed("data"):
         from tf_metamixup.data import tfds_source  # here, since TFDS takes seconds to import
 

@@ -107,7 +107,7 @@ class RunLog:
         seconds = self._seconds
         result = {
             "status": status,
-            **{k: v for k, v in last.items() if k.startswith("test_")},
+            **{k: v for k, v in last.items() if k.startswith(("test_", "val_"))},
             "epochs": len(self.history.entries),
             "steps": self.step,
             "seconds": round(seconds, 3),
