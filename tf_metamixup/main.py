@@ -182,8 +182,10 @@ def describe(result: dict, run_dir: str) -> str:
     lines = [
         f"{result['status']}: {result['steps']} steps, {part} error "
         + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
-        f"  result       {run_dir}/result.json",
     ]
+    if result.get("class_errors"):
+        lines.append(f"  classes      {_worst(result['class_errors'])}")
+    lines.append(f"  result       {run_dir}/result.json")
     if os.path.isdir(f"{run_dir}/tensorboard"):
         lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
     if os.path.isdir(f"{run_dir}/saved_model"):
@@ -196,6 +198,15 @@ def describe(result: dict, run_dir: str) -> str:
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)
+
+
+def _worst(errors: dict[str, float | None]) -> str:
+    """The classes with the highest errors, and the mean over all."""
+    known = sorted(
+        ((error, name) for name, error in errors.items() if error is not None), reverse=True
+    )
+    worst = ", ".join(f"{name} {error:.2f} %" for error, name in known[:3])
+    return f"worst: {worst}; mean of all {sum(error for error, _ in known) / len(known):.2f} %"
 
 
 def main(argv: list[str]) -> int:

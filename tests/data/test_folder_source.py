@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import file_source, image_files, images, sources
+from tf_metamixup.data import image_files, images, sources
 from tf_metamixup.data.contents import changes
 
 
@@ -152,9 +152,8 @@ def test_large_photos_are_refused_before_one_is_decoded(folder, monkeypatch):
     with pytest.raises(UserError, match=r"6 images of 4000 x 3000 pixels .*--image_size=64"):
         load_folder(folder)
     monkeypatch.setattr(images, "MAX_BYTES", 6 * 100**2)
-    monkeypatch.setattr(file_source, "MAX_BYTES", 6 * 100**2)
-    with pytest.raises(UserError, match=r"--image_size=101: .*--image_size=64.* up to 100,"):
-        load_folder(folder, image_size=101)
+    with pytest.raises(UserError, match=r"--in_memory=yes: 6 images of 101 x 101 .*_memory=no"):
+        load_folder(folder, image_size=101, in_memory="yes")
 
 
 def test_one_class_alone_is_reported(folder):

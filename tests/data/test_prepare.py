@@ -1,10 +1,12 @@
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+import tf_metamixup as tmm
 from tf_metamixup import data
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
@@ -187,3 +189,39 @@ def test_without_val_and_test_a_tenth_is_held_out_and_told(own_folder):
 def test_no_share_is_taken_where_there_is_a_part_already(own_folder):
     with pytest.raises(UserError, match=r"--test_fraction=0.2 takes test images .* has some"):
         own(own_folder, test_fraction=0.2)
+
+
+def test_streams_are_what_a_trainer_fits(own_folder, tmp_path):
+    photos = data.folder(own_folder)
+    parts = data.streams(photos, 2, views=0, seed=3)
+    trainer = tmm.Trainer(flat(photos.image_shape), policy="meta", preprocess=data.scale)
+    run = {"steps": 2, "run_dir": tmp_path / "run"}
+    result = trainer.fit(**parts, **run)
+    assert result["val_error"] is not None and result["test_error"] is not None
+    assert result["data"] == photos.fingerprint
+    assert result["config"]["dataset"] == f"folder:{own_folder}"
+    (own_folder / "val" / "red" / "val.png").unlink()
+    (own_folder / "val" / "red" / "other.png").write_bytes(
+        (own_folder / "val" / "blue" / "val.png").read_bytes()
+    )
+    changed = data.streams(data.folder(own_folder), 2, views=0, seed=3)
+    trainer = tmm.Trainer(flat(photos.image_shape), policy="meta", preprocess=data.scale)
+    with pytest.raises(UserError, match=r"1 added \(val/red/other.png\), 1 removed"):
+        trainer.fit(**changed, **run)
+
+
+def flat(shape):
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(2)]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_a_balanced_stream_shows_each_class_as_often(own_folder):
+    counts = {}
+    for balance in ("none", "sqrt", "equal"):
+        made, _ = own(own_folder, balance=balance)
+        batches = made.labelled.shards(0, range(1), 1).take(30).as_numpy_iterator()
+        counts[balance] = np.bincount(np.concatenate([y for _, y in batches])[:60]).tolist()
+        assert made.epoch_steps == 36 // 2
+    # Of 6 blue and 30 red images; a pass of "equal" is these 60.
+    assert counts["none"][0] < counts["sqrt"][0] < counts["equal"][0] == 30

@@ -121,7 +121,7 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     result = trainer.fit(**streams, test=tiny.test_set(), steps=2, run_dir=tmp_path / "run")
     trainer.export(tmp_path / "trained", command="make model")
     text = (tmp_path / "trained" / "README.md").read_text()
-    assert f"| error | {result['test_error']:.2f} % |" in text
+    assert f"| test error | {result['test_error']:.2f} % |" in text
     assert f"| expected calibration error | {result['test_ece']:.2f} % |" in text
     assert "uint8 [N, 6, 6, 1]" in text
     assert "make model" in text

@@ -63,7 +63,7 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
     assert result["litert"]["float32"]["saved_model_error"] == pytest.approx(result["test_error"])
     for kind in ("saved_model", "litert"):
         card = (run_dir / kind / "README.md").read_text()
-        assert f"| error | {result['test_error']:.2f} % |" in card
+        assert f"| test error | {result['test_error']:.2f} % |" in card
         assert "| labelled training images | 1,337 |" in card
         assert "--policy=none" in card
         assert ("`int8.tflite`" in card) == (kind == "litert")

@@ -73,6 +73,8 @@ class Config(
         for name in metadata:
             validate(name, getattr(config, name), metadata[name])
         checks.check(config)
+        if config.balance == "none":  # as results of older versions have it
+            config = dataclasses.replace(config, balance=None)
         if config.run_dir is None:
             config = dataclasses.replace(config, run_dir=config._default_run_dir())
         return checks.with_initial_weights(config)

@@ -65,6 +65,14 @@ class DataSettings:
         "of your own files: stop at images that cannot be read, or skip them",
         choices=("stop", "skip"),
     )
+    in_memory: str = setting(
+        "auto",
+        "data",
+        "of your own files: hold all images in memory, read a file whenever its image is needed "
+        "(no), or as memory allows (auto); the results are the same",
+        choices=("auto", "yes", "no"),
+        recorded_only=True,
+    )
     num_labels: int | None = setting(
         None,
         "data",
@@ -91,6 +99,13 @@ class DataSettings:
     )
     train_examples: int | None = setting(
         None, "data", "cap on what is left after the meta set is taken out", at_least=1
+    )
+    balance: str | None = setting(
+        None,
+        "data",
+        "how often labelled images of classes that have few are repeated: none, equal (until all "
+        "classes are seen as often) or sqrt (half the way: by the square root of their numbers)",
+        choices=("none", "sqrt", "equal"),
     )
     val_fraction: float | None = setting(
         None,

@@ -13,7 +13,7 @@ from tf_metamixup.data.images import UNLABELLED, Source
 LeftOut = list[tuple[str, Path]]
 
 
-def load(name: str, root: Path, size: int | None, *, skip: bool) -> Source:
+def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
     """Reads a folder.
 
     `train`, `trusted`, `val` and `test` hold a folder for each class, `unlabelled` any images; all
@@ -24,6 +24,7 @@ def load(name: str, root: Path, size: int | None, *, skip: bool) -> Source:
         root: DIR.
         size: see `sources.load`.
         skip: whether files that cannot be read are skipped.
+        in_memory: see `sources.load`.
 
     Raises:
         UserError: no such folders, classes without an image or that train lacks, no image in
@@ -63,7 +64,7 @@ def load(name: str, root: Path, size: int | None, *, skip: bool) -> Source:
         for part, members in parts.items()
     }
     found["unlabelled"] = listed("unlabelled", UNLABELLED, unlabelled)
-    return file_source.read(name, order, found, size, skip=skip)
+    return file_source.read(name, order, found, size, skip=skip, in_memory=in_memory)
 
 
 def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Path]]:

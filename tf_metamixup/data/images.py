@@ -7,6 +7,7 @@ import numpy as np
 
 from tf_metamixup.config import DataInfo
 from tf_metamixup.data.contents import checksum
+from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
 
 MAX_BYTES = 8 * 2**30  # of decoded images in memory
@@ -22,15 +23,15 @@ def fits(count: int, shape: tuple[int, int, int]) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InMemory:
-    """Images that are held in memory.
+    """Images that are held in memory, or read one by one as if they were.
 
     Attributes:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or the files that they stay in.
         labels: int64 [N].
         ids: the data set's own names of the examples, where it has them.
     """
 
-    images: np.ndarray
+    images: np.ndarray | StoredFiles
     labels: np.ndarray
     ids: list[str] | None = None
 

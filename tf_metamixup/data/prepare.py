@@ -3,13 +3,14 @@
 import dataclasses
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import pipeline, splits
+from tf_metamixup.data import balance, pipeline, splits
 from tf_metamixup.data.images import InMemory, Source
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.streamed import Streamed
@@ -96,7 +97,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
-    labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
+    drawn = _balanced(source, config, parts.labelled)
+    labelled = stream("labelled", drawn, config.batch_size, **augmented)
     unlabelled = None
     if semi and views:
         unlabelled = stream(
@@ -121,6 +123,38 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
     )
+
+
+def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> dict[str, Any]:
+    """Makes what `Trainer.fit` takes of a data set: `fit(**streams(source, 50), steps=...)`.
+
+    Labelled and, where there are any, unlabelled images are shuffled and augmented; order and
+    augmentation are functions of the seed and the step. A run that is resumed is refused where the
+    images have changed.
+
+    Args:
+        source: the data set.
+        batch_size: rows of a global batch.
+        views: augmented views of each unlabelled image that the method takes: `method.views`.
+        **settings: of the command line: `seed`, `flip`, `shift`, `num_meta`, `meta_source`,
+            `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but so many.
+
+    Raises:
+        UserError: the data cannot be split as the settings say.
+    """
+    semi = len(source.unlabelled) or "num_labels" in settings
+    config = Config(
+        dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
+    ).resolve()
+    made = prepare(source, config.resolve(data=source.info), views)
+    names = ("labelled", "unlabelled", "meta", "validation", "test")
+    return {
+        **{name: getattr(made, name) for name in names},
+        "splits": made.splits.named(source.train.ids),
+        "contents": source.contents,
+        "dataset": source.name,
+        "data": lambda: source.fingerprint,
+    }
 
 
 def _split(source: Source, config: Config) -> splits.Splits:
@@ -162,6 +196,19 @@ def _split(source: Source, config: Config) -> splits.Splits:
         more = parts.labelled if config.include_labelled else []
         found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
     return dataclasses.replace(parts, **found)
+
+
+def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarray:
+    """The labelled positions, those of rare classes repeated where the settings say so."""
+    if config.balance is None:
+        return labelled
+    if isinstance(source.train, Streamed):
+        raise UserError(
+            f"--balance={config.balance} does not go with {source.name}, which is read from its "
+            "TFDS files in their order; drop the flag"
+        )
+    labels = source.train.labels[labelled]
+    return labelled[balance.repeated(labels, config.balance, config.seed)]
 
 
 def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Streamed | None:

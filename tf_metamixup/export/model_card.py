@@ -131,6 +131,7 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
         return ["## Test", "No evaluation of these weights is recorded."]
     evaluation = run.evaluation
     rows = [(f"{run.part} error", f"{evaluation.error:.2f} %")]
+    rows.append(("mean of the classes' errors", f"{evaluation.error_macro:.2f} %"))
     if "error_top5" in evaluation.scores:
         rows.append(("top-5 error", f"{evaluation.error_top5:.2f} %"))
     rows += [

@@ -120,8 +120,8 @@ class Trainer(Learner):
             test: finite batches (images, labels).
 
         Returns:
-            `error` and, with more than 10 classes, `error_top5` in percent; `loss`; `ece`, the
-            expected calibration error in percent.
+            `error`, `error_macro` (the mean over classes) and, with more than 10 classes,
+            `error_top5` in percent; `loss`; `ece`, the expected calibration error in percent.
         """
         return self.measure(test).scores
 
