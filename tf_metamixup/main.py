@@ -68,6 +68,8 @@ def train(config: Config) -> dict | None:
         evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         diagnostics=config.diagnostics,
+        select=config.select,
+        patience=config.patience,
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
@@ -179,10 +181,15 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
 def describe(result: dict, run_dir: str) -> str:
     """What is printed at the end of a run."""
     part, error = results.judged(result)
+    which = "last epoch"
+    if result.get("selected", {}).get("weights") == "best":
+        which = f"epoch {result['selected']['epoch']}, the best by validation error"
     lines = [
         f"{result['status']}: {result['steps']} steps, {part} error "
-        + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
+        + (f"{error:.2f} % ({which})" if error is not None else "not evaluated"),
     ]
+    if "stopped_early" in result:
+        lines.append(f"  ended early  {result['stopped_early']}")
     if result.get("class_errors"):
         lines.append(f"  classes      {_worst(result['class_errors'])}")
     lines.append(f"  result       {run_dir}/result.json")

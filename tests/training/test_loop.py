@@ -33,7 +33,9 @@ class Device:
     classes = 3
     class_names = ("a", "b", "c")
     parameters = 4
-    checkpointed_model = None
+    checkpointed_model = {}  # noqa: RUF012
+    model = None
+    strategy = tf.distribute.get_strategy()
     policy = policies.make("none")
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
 

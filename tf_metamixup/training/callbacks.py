@@ -87,7 +87,7 @@ def _check(callback: Any, *, validated: bool) -> None:
     monitor = getattr(callback, "monitor", None)
     if monitor and monitor.startswith("val_") and not validated:
         raise UserError(f"callbacks: {name} monitors {monitor}, and there is no `validation`")
-    if monitor and monitor.endswith("accuracy") or (monitor or "").startswith("test_"):
+    if (monitor and monitor.endswith("accuracy")) or (monitor or "").startswith("test_"):
         raise UserError(
             f"callbacks: {name} monitors {monitor}, and the logs have val_error, val_loss and loss"
         )
