@@ -52,7 +52,8 @@ def fit(folder, device=None, evaluated=("val", "test"), **plan):
 
 def outcome(folder, result):
     """All that must not depend on how a run came to its end."""
-    variables = [keras.Variable(np.ones(4), dtype="float64") for _ in range(2)]
+    kept = 2 if result["selected"]["weights"] == "best" else 1
+    variables = [keras.Variable(np.ones(4), dtype="float64") for _ in range(kept)]
     Checkpoints(folder / "checkpoints", variables).restore()
     names = ("history", "selected", "test_loss", "val_error", "steps", "stopped_early")
     return [variable.numpy().tolist() for variable in variables], [result.get(n) for n in names]
@@ -68,7 +69,6 @@ def best(tmp_path_factory):
 def test_the_best_weights_are_those_the_run_ends_with_and_is_tested_with(best, tmp_path):
     folder, device, result = best
     assert result["selected"] == {"weights": "best", "epoch": 2}
-    assert result["val_error"] == 30.0
     # Of the first of two equals, not of the last epoch.
     assert (
         result["test_loss"] == result["history"][1]["test_loss"] == device.variables[0].numpy()[0]
