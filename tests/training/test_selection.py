@@ -70,11 +70,10 @@ def test_the_best_weights_are_those_the_run_ends_with_and_is_tested_with(best, t
     folder, device, result = best
     assert result["selected"] == {"weights": "best", "epoch": 2}
     # Of the first of two equals, not of the last epoch.
-    assert (
-        result["test_loss"] == result["history"][1]["test_loss"] == device.variables[0].numpy()[0]
-    )
+    kept = device.variables[0].numpy()[0]
+    assert result["test_loss"] == result["history"][1]["test_loss"] == kept / 100
     with np.load(folder / "evaluation.npz") as arrays:
-        assert arrays["loss_sum"] == result["test_loss"]
+        assert arrays["loss_sum"] == kept
     text = main.describe(result, str(tmp_path))
     assert "(epoch 2, the best by validation error)" in text
 
