@@ -135,4 +135,6 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         fold_lambda=method.fold_lambda,
         head=network.head,
         permutation_groups=mixing.permutation_groups(examples),
+        partner=partner,
+        trust=examples.trust,
     )
