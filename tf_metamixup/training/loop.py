@@ -190,7 +190,7 @@ class _Run:
             self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
-                ends = plan.steps_until_event(log.step), self._graphs.steps_until_audit(log.step)
+                ends = plan.steps_until_event(log.step), self.graphs.steps_until_audit(log.step)
                 count = self._agree(stop, min(most, *ends))
                 metrics, rows, seconds = self._call(iterator, count)
                 # The first call compiles the graph; its time says nothing of the pace.
