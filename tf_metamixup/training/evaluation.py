@@ -60,6 +60,8 @@ class Evaluator:
 
             padded = self._dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
+            if len(self._batches) > 1:  # validation and test images take turns
+                self._batches.pop(next(iter(self._batches)))
             distributed = inputs.distribute(self._strategy, {"test": stream}, 0)
             self._batches[id(test)] = distributed, test
         sums = None
