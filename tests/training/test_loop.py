@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import types
 
 import keras
 import numpy as np
@@ -35,6 +36,7 @@ class Device:
     parameters = 4
     checkpointed_model = {}  # noqa: RUF012
     model = None
+    mixed = types.SimpleNamespace(predicted=lambda: None)
     strategy = tf.distribute.get_strategy()
     policy = policies.make("none")
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
@@ -57,6 +59,9 @@ class Device:
     def learning_rate(self, step):
         return 0.1
 
+    def steps_until_audit(self, step):
+        return np.inf
+
     def train(self, iterator, start_step, count):
         self.calls.append((start_step, count))
         losses, rows = [], []
@@ -78,9 +83,6 @@ class Device:
         bins = np.zeros((15, 3))
         bins[7] = 3, weight, 2
         return Evaluation(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]]), bins, 3.0, 3.0)
-
-    def sample(self):
-        return None
 
     def is_finite(self):
         return bool(np.isfinite(self.variables[0].numpy()).all())

@@ -2,12 +2,8 @@
 
 import dataclasses
 
-from tf_metamixup.config.defaults import MODES
+from tf_metamixup.config.defaults import LITERT, MODES, OPTIMIZERS
 from tf_metamixup.config.setting import setting
-
-OPTIMIZERS = ("sgd", "adam")
-# Precisions of LiteRT models by value of --litert.
-LITERT = {"none": (), "float32": ("float32",), "int8": ("int8",), "both": ("float32", "int8")}
 
 
 @dataclasses.dataclass(frozen=True)
