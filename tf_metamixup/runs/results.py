@@ -70,7 +70,10 @@ def row_key(result: dict[str, Any]) -> str:
     settings = {
         name: value
         for name, value in result["config"].items()
-        if name not in FREE and value not in (None, False, DEFAULTS.get(name))
+        if name not in FREE
+        and value is not None
+        and value is not False
+        and value != DEFAULTS.get(name)
     }
     return json.dumps([settings, result.get("data"), result.get("labels_used")], sort_keys=True)
 
