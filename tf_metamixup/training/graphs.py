@@ -29,6 +29,7 @@ class Graphs:
         recipe: what stays the same from step to step.
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
+        switch: the step from which the body trains too; None where that never changes.
     """
 
     def __init__(self, trainer, streams: dict[str, Stream], epoch_steps: int, steps: int):
@@ -46,6 +47,9 @@ class Graphs:
                 cache = FeatureCache(trainer.network, images, labels, trainer.classes)
         self._streams = streams
         self.recipe = trainer.recipe._replace(feature_cache=cache)
+        self.switch = None
+        if trainer.unfreeze_at is not None:
+            self.switch = max(1, round(trainer.unfreeze_at * steps))
         self.variables = [*trainer.variables, *(cache.variables if cache else [])]
         # The data are read and checked outside of what is compiled: XLA drops assertions.
         step = self._replicated_step
@@ -63,12 +67,15 @@ class Graphs:
         first = {name: stream.beginning() for name, stream in self._streams.items()}
         return iter(inputs.distribute(self.strategy, first, 0))
 
-    def trace(self, iterator) -> None:
-        """Builds the graph of `train`, which may take minutes, and changes nothing."""
-        self._train.get_concrete_function(iterator, *_position(0, 1))
+    def trace(self, iterator, step: int = 0) -> None:
+        """Builds the graph of `train` at `step`, which may take minutes, and changes nothing."""
+        self._train.get_concrete_function(iterator, *_position(0, 1), self._all_train(step))
+
+    def _all_train(self, step: int) -> bool:
+        return self.switch is None or step >= self.switch
 
     def train(self, iterator, start_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        """Takes `count` steps in one call.
+        """Takes `count` steps in one call; they lie on one side of `switch`.
 
         Returns:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
@@ -77,7 +84,7 @@ class Graphs:
         try:
             with translate_data_errors():
                 metrics, rows, self._sample, ranges = self._train(
-                    iterator, *_position(start_step, count)
+                    iterator, *_position(start_step, count), self._all_train(start_step)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
         except tf.errors.OpError as error:
@@ -145,7 +152,7 @@ class Graphs:
         """Runs `function` on all replicas and returns what this worker's first one gives."""
         return self._first(self.strategy.run(function, arguments))
 
-    def _train_steps(self, iterator, start_step, count):
+    def _train_steps(self, iterator, start_step, count, all_train: bool):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
@@ -163,7 +170,7 @@ class Graphs:
             raw = next(iterator)
             ranges = self._ranges(raw)
             batch = self.strategy.run(self.prepare, (raw,))
-            step_metrics, step_rows, sample = self._global_step(batch, step)
+            step_metrics, step_rows, sample = self._global_step(batch, step, all_train)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         stacked = metrics.stack()  # [count, metrics, 2]
@@ -186,8 +193,8 @@ class Graphs:
             read = {name: first_batch.Scale(*row, dtype) for name, row, dtype in rows}
             first_batch.warn_of_scales(self.scales | read)
 
-    def _global_step(self, batch, step):
-        metrics, rows, sample = self._step(batch, step)
+    def _global_step(self, batch, step, all_train: bool):
+        metrics, rows, sample = self._step(batch, step, all_train)
         self._metric_names = dict.fromkeys(metrics)
         # One tensor, since each reduction is a collective operation between workers.
         stacked = self.strategy.run(_stack, (metrics,))
@@ -195,9 +202,13 @@ class Graphs:
         sample = tf.nest.map_structure(self._first, sample)
         return stacked, self._trainer.workers.gather(rows), sample
 
-    def _replicated_step(self, batch, step):
+    def _replicated_step(self, batch, step, all_train: bool):
+        recipe = self.recipe
+        if not all_train:
+            recipe = recipe._replace(trained=self._trainer.first_trained)
+
         def on_replica(batch, step):
-            report = train_step(self.recipe, batch, self.clock(step), self.draws(step))
+            report = train_step(recipe, batch, self.clock(step), self.draws(step))
             return dict(report.metrics), _rows(report), report.sample()
 
         return self.strategy.run(on_replica, (batch, step))

@@ -130,7 +130,7 @@ class _Run:
     def _train(self, stop: Stop, bar) -> None:
         iterator = self._graphs.batches(self._log.step)
         if self._log.step < self._plan.last_step:
-            self._graphs.trace(iterator)
+            self._graphs.trace(iterator, self._log.step)
         # A worker that stops alone leaves the others waiting: they agree on when.
         with stop.deferred() if self._workers.count > 1 else contextlib.nullcontext():
             self._train_on(iterator, stop, bar)
@@ -144,9 +144,13 @@ class _Run:
                 bar.refresh()
             if log.step >= plan.last_step:
                 return
+            if log.step == self._graphs.switch:
+                if self._workers.chief:
+                    bar.write(f"from step {log.step} on the body trains too: tracing it, once")
+                self._graphs.trace(iterator, log.step)
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
-                count = self._agree(stop, min(most, plan.steps_until_event(log.step)))
+                count = self._agree(stop, min(most, self._steps_until_event()))
                 metrics, rows, seconds = self._call(iterator, count)
                 # The first call compiles the graph; its time says nothing of the pace.
                 pace, seconds = (math.inf, 0.0) if pace is None else (seconds / count, seconds)
@@ -159,6 +163,11 @@ class _Run:
                     scalars = interval.scalars(log.learning_rate())
                     self._recorder.interval(log.step, scalars, interval.rows())
                     interval = Interval()
+
+    def _steps_until_event(self) -> int:
+        step, switch = self._log.step, self._graphs.switch
+        until = self._plan.steps_until_event(step)
+        return until if switch is None or step >= switch else min(until, switch - step)
 
     def _call(self, iterator, count: int):
         """Takes `count` steps and checks them; returns metrics, mixed rows and seconds."""
