@@ -102,7 +102,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_nine_make_two_runs_the_same():
+def test_all_settings_but_ten_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
@@ -113,6 +113,7 @@ def test_all_settings_but_nine_make_two_runs_the_same():
         "export",
         "litert",
         "data_dir",
+        "in_memory",
     }
     names = {field.name for field in dataclasses.fields(Config)}
     assert config().identity().keys() == names - free

@@ -261,6 +261,8 @@ def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["parameters"] == 554
     assert result["labels_used"] == 1337
+    assert result["class_errors"].keys() == {*"0123456789"}
+    assert result["test_error_macro"] == pytest.approx(sum(result["class_errors"].values()) / 10)
     assert [entry["epoch"] for entry in result["history"]] == [1, 2]
     assert result["history"][0]["lambda_move_mean"] == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -269,6 +271,14 @@ def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     assert "tensorflow" in config["versions"]
     parts = json.loads(splits)
     assert [len(parts[name]) for name in ("labelled", "unlabelled", "meta")] == [1337, 0, 100]
+
+
+def test_the_end_names_the_worst_classes_and_what_the_error_is_of():
+    errors = {"a": 1.0, "b": 30.0, "c": None, "d": 2.0, "e": 7.0}
+    result = {"status": "finished", "steps": 9, "test_error": None, "val_error": 4.0}
+    told = main.describe(result | {"class_errors": errors}, "runs/pets")
+    assert told.startswith("finished: 9 steps, validation error 4.00 % (last epoch)")
+    assert "worst: b 30.00 %, e 7.00 %, d 2.00 %; mean of all 10.00 %" in told
 
 
 def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):

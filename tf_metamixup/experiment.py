@@ -95,7 +95,11 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
         source = data.load(
-            config.dataset, config.data_dir, config.image_size, config.corrupt_images
+            config.dataset,
+            config.data_dir,
+            config.image_size,
+            config.corrupt_images,
+            config.in_memory,
         )
         config = config.resolve(data=source.info)
         method = methods.make(config.method)

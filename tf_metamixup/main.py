@@ -13,6 +13,7 @@ from tf_metamixup import cli
 from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.startup import quiet
+from tf_metamixup.runs import results
 
 
 def parse(argv: list[str]) -> Config:
@@ -54,6 +55,7 @@ def train(config: Config) -> dict | None:
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,
+        validation=prepared.validation,
         test=prepared.test,
         steps=assembly.steps,
         epoch_steps=prepared.epoch_steps,
@@ -133,11 +135,11 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
     from tf_metamixup.export import litert
 
     some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
-    tested = litert.spread(np.arange(len(source.test)), litert.TEST_IMAGES)
+    tested = litert.spread(np.arange(len(prepared.judged)), litert.TEST_IMAGES)
     models, checks = {}, {}
     with quiet():
         images = np.concatenate([x for x, _ in test_batches(source.train.keep(some), 100)])
-        batches = test_batches(source.test.keep(tested), 100)
+        batches = test_batches(prepared.judged.keep(tested), 100)
         for precision in precisions:
             given = images if precision == "int8" else None
             models[precision] = litert.convert(folder.saved_model, given)
@@ -149,7 +151,7 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
         if check["same_class"] < litert.LEAST_SAME_CLASS:
             warnings.warn(
                 f"{folder.litert}/{precision}.tflite puts only {check['same_class']:.2f} % of "
-                f"{check['images']} test images into the class of the SavedModel; it is kept, and "
+                f"{check['images']} images into the class of the SavedModel; it is kept, and "
                 f"its {litert.CARD} says so",
                 stacklevel=2,
             )
@@ -158,12 +160,14 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
 
 def describe(result: dict, run_dir: str) -> str:
     """What is printed at the end of a run."""
-    error = result.get("test_error")
+    part, error = results.judged(result)
     lines = [
-        f"{result['status']}: {result['steps']} steps, test error "
+        f"{result['status']}: {result['steps']} steps, {part} error "
         + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
-        f"  result       {run_dir}/result.json",
     ]
+    if result.get("class_errors"):
+        lines.append(f"  classes      {_worst(result['class_errors'])}")
+    lines.append(f"  result       {run_dir}/result.json")
     if os.path.isdir(f"{run_dir}/tensorboard"):
         lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
     if os.path.isdir(f"{run_dir}/saved_model"):
@@ -171,11 +175,20 @@ def describe(result: dict, run_dir: str) -> str:
     for precision, check in result.get("litert", {}).items():
         lines.append(
             f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "
-            f"{check['same_class']:.2f} % of {check['images']} test images)"
+            f"{check['same_class']:.2f} % of {check['images']} images)"
         )
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)
+
+
+def _worst(errors: dict[str, float | None]) -> str:
+    """The classes with the highest errors, and the mean over all."""
+    known = sorted(
+        ((error, name) for name, error in errors.items() if error is not None), reverse=True
+    )
+    worst = ", ".join(f"{name} {error:.2f} %" for error, name in known[:3])
+    return f"worst: {worst}; mean of all {sum(error for error, _ in known) / len(known):.2f} %"
 
 
 def main(argv: list[str]) -> int:

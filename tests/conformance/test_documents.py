@@ -16,10 +16,10 @@ import sys
 import pytest
 import yaml
 
-from tf_metamixup import experiment, main, methods, predict
+from tf_metamixup import data, experiment, main, methods, predict
 from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
-from tf_metamixup.benchmark import replicas
+from tf_metamixup.benchmark import replicas, streaming
 from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -73,6 +73,7 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
             "main": main,
             "benchmark": benchmark,
             "benchmark.replicas": replicas,
+            "benchmark.streaming": streaming,
             "predict": predict,
         }
         parse = known[module].parse
@@ -246,6 +247,17 @@ def check_photos(folder, output):
     assert all(line["class"].startswith("digit_") for line in lines)
 
 
+def check_products(folder, output):
+    del output
+    result = json.loads((folder / "runs" / "products" / "result.json").read_text())
+    assert result["labels_used"] == 300  # the policy reads no meta images
+    assert result["class_errors"].keys() == {"apple", "lemon", "plum"}
+    splits = json.loads((folder / "runs" / "products" / "splits.json").read_text())
+    table = data.table(folder / "products.csv", image_size=8, in_memory="no")
+    assert (len(splits["unlabelled"]), len(splits["meta"])) == (3000, 60)
+    assert (len(table.unlabelled), len(table.trusted), len(table.test)) == (3000, 60, 300)
+
+
 def check_method(folder, output):
     del output
     result = json.loads((folder / "runs" / "smoothed" / "result.json").read_text())
@@ -269,6 +281,7 @@ SESSIONS = {
     ("docs/python_api.md", "trainer"): check_trainer,
     ("docs/python_api.md", "mathematics"): check_nothing,
     ("docs/own_data.md", "photos"): check_photos,
+    ("docs/own_data.md", "products"): check_products,
     ("docs/deployment.md", "digits"): check_nothing,
     ("docs/extending.md", "method"): check_method,
     ("docs/figures.md", "tour"): check_tour,

@@ -31,6 +31,14 @@ def test_error_and_loss_are_means_over_the_images(by_hand):
     assert by_hand.loss == pytest.approx(-np.log([0.75, 0.24, 0.62, 0.9]).mean())
 
 
+def test_the_error_of_each_class_and_their_mean(by_hand):
+    assert by_hand.class_errors == [0, pytest.approx(100 / 3)]
+    assert by_hand.error_macro == pytest.approx(50 / 3)
+    unseen = evaluated(np.eye(3), [0, 0, 1]).numpy()
+    assert unseen.class_errors == [50, 100, None]
+    assert unseen.error_macro == 75
+
+
 def test_bins_hold_number_confidence_and_hits_by_confidence(by_hand):
     # 15 times the confidence is 11.25, 11.4, 9.3 and 13.5.
     expected = np.zeros((BINS, 3))
@@ -72,6 +80,7 @@ def test_top_5_is_reported_with_more_than_ten_classes():
     result = evaluated(logits, [0, 4, 5]).numpy()
     assert result.scores == {
         "error": pytest.approx(200 / 3),
+        "error_macro": pytest.approx(200 / 3),
         "loss": result.loss,
         "error_top5": pytest.approx(100 / 3),
         "ece": result.ece,

@@ -82,3 +82,19 @@ def folder(tmp_path):
             for i in range(count):
                 Image.new("RGB", (5, 6), color).save(tmp_path / split / label / f"{i}.png")
     return tmp_path
+
+
+@pytest.fixture
+def own_folder(folder):
+    """`folder` with many more red training images, and each other part that a folder may have."""
+    paths = [f"train/red/{n}.png" for n in range(2, 30)]
+    paths += [f"train/blue/{n}.png" for n in range(2, 6)]
+    paths += ["unlabelled/0.png", "unlabelled/deep/er/1.png", "unlabelled/2.png"]
+    paths += [f"{part}/{c}/{part}.png" for part in ("trusted", "val") for c in ("red", "blue")]
+    for n, path in enumerate(paths):
+        color = next((each for each in ("red", "blue") if each in path), "green")
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        image = Image.new("RGB", (5, 6), color)
+        image.putpixel((0, 0), (n, n, n))
+        image.save(folder / path)
+    return folder

@@ -1,7 +1,12 @@
+import shutil
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+import tf_metamixup as tmm
 from tf_metamixup import data
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
@@ -93,3 +98,130 @@ def test_a_batch_larger_than_the_data_is_reported(digits):
 def test_scale_brings_stored_images_to_minus_one_to_one():
     scaled = data.scale(tf.constant([0, 255], tf.uint8))
     np.testing.assert_allclose(scaled, [-1, 1])
+
+
+def own(folder, **settings):
+    source = data.load(f"folder:{folder}")
+    made = prepared(source, dataset=source.name, **{"batch_size": 2} | settings)
+    return made, made.splits.named(source.train.ids)
+
+
+@pytest.mark.filterwarnings("ignore:the meta set is not balanced")
+def test_with_unlabelled_images_all_others_are_labelled(own_folder):
+    made, names = own(own_folder, mode="ssl")
+    assert len(names["labelled"]) == 36
+    assert names["unlabelled"] == [
+        *("unlabelled/0.png", "unlabelled/2.png", "unlabelled/deep/er/1.png")
+    ]
+    assert first(made.unlabelled)[1].numpy().tolist() == [-1, -1]
+    assert made.epoch_steps == 1
+    _, names = own(own_folder, mode="ssl", include_labelled=True)
+    assert set(names["labelled"]) < set(names["unlabelled"])
+    with pytest.raises(UserError, match=r"--num_labels=4 hides labels.* has 3 of these"):
+        own(own_folder, mode="ssl", num_labels=4)
+
+
+def test_supervised_training_says_that_it_ignores_the_unlabelled(own_folder):
+    with pytest.warns(UserWarning, match="--mode=sl ignores the 3 unlabelled images"):
+        made, _ = own(own_folder)
+    assert (len(made.splits.unlabelled), made.unlabelled) == (0, None)
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_images_with_checked_labels_are_the_meta_set(own_folder):
+    trusted = ["trusted/blue/trusted.png", "trusted/red/trusted.png"]
+    _, names = own(own_folder)
+    assert names["meta"] == trusted
+    assert not {*names["labelled"]} & {*trusted}
+    made, names = own(own_folder, meta_source="train")
+    assert names["meta"] == trusted
+    assert names["labelled"][-2:] == trusted
+    assert made.labels_used(reads_meta=True) == 38
+    with pytest.raises(UserError, match=r"--num_meta=4 .*the 2 images with checked labels"):
+        own(own_folder, num_meta=4)
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_an_unbalanced_folder_gives_an_unbalanced_meta_set(own_folder):
+    shutil.rmtree(own_folder / "trusted")
+    with pytest.warns(UserWarning, match="has 6 images of a class, and fewer .*: blue 3"):
+        made, names = own(own_folder, num_meta=12)
+    assert sum(name.startswith("blue") for name in names["meta"]) == 3
+    assert len(names["meta"]) == 9
+    assert len(made.splits.labelled) == 36 - 9
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_a_share_of_each_class_is_held_out_by_name_and_seed(own_folder):
+    shutil.rmtree(own_folder / "val")
+    shutil.rmtree(own_folder / "test")
+    shares = {"val_fraction": 0.2, "test_fraction": 0.34}
+    made, names = own(own_folder, **shares)
+    parts = [names[part] for part in ("labelled", "val", "test")]
+    assert [sum(n.startswith("red") for n in part) for part in parts] == [16, 4, 10]
+    assert [sum(n.startswith("blue") for n in part) for part in parts] == [3, 1, 2]
+    assert len({name for part in parts for name in part}) == 36
+    assert sum(len(y) for _, y in made.validation) == 5
+    assert sum(len(y) for _, y in made.test) == 12
+    assert own(own_folder, **shares)[1] == names
+    assert own(own_folder, **shares, seed=1)[1]["test"] != names["test"]
+    # One more image takes the place of one other at most.
+    Image.new("RGB", (5, 6), "red").save(own_folder / "train" / "red" / "more.png")
+    assert len({*own(own_folder, **shares)[1]["test"]} - {*names["test"]}) <= 1
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_without_val_and_test_a_tenth_is_held_out_and_told(own_folder):
+    assert own(own_folder)[0].test is not None
+    shutil.rmtree(own_folder / "test")
+    assert sum(len(y) for _, y in own(own_folder)[0].validation) == 2
+    shutil.rmtree(own_folder / "val")
+    with pytest.warns(UserWarning, match=r"no test images: --val_fraction=0.1 takes 4 images"):
+        made, names = own(own_folder)
+    assert made.test is None
+    assert made.evaluated is made.validation
+    assert len(names["val"]) == 4
+    with pytest.raises(UserError, match=r"--val_fraction=0.7 and --test_fraction=0.4 leave"):
+        own(own_folder, val_fraction=0.7, test_fraction=0.4)
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_no_share_is_taken_where_there_is_a_part_already(own_folder):
+    with pytest.raises(UserError, match=r"--test_fraction=0.2 takes test images .* has some"):
+        own(own_folder, test_fraction=0.2)
+
+
+def test_streams_are_what_a_trainer_fits(own_folder, tmp_path):
+    photos = data.folder(own_folder)
+    parts = data.streams(photos, 2, views=0, seed=3)
+    trainer = tmm.Trainer(flat(photos.image_shape), policy="meta", preprocess=data.scale)
+    run = {"steps": 2, "run_dir": tmp_path / "run"}
+    result = trainer.fit(**parts, **run)
+    assert result["val_error"] is not None and result["test_error"] is not None
+    assert result["data"] == photos.fingerprint
+    assert result["config"]["dataset"] == f"folder:{own_folder}"
+    (own_folder / "val" / "red" / "val.png").unlink()
+    (own_folder / "val" / "red" / "other.png").write_bytes(
+        (own_folder / "val" / "blue" / "val.png").read_bytes()
+    )
+    changed = data.streams(data.folder(own_folder), 2, views=0, seed=3)
+    trainer = tmm.Trainer(flat(photos.image_shape), policy="meta", preprocess=data.scale)
+    with pytest.raises(UserError, match=r"1 added \(val/red/other.png\), 1 removed"):
+        trainer.fit(**changed, **run)
+
+
+def flat(shape):
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(2)]
+    return keras.Sequential(layers)
+
+
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_a_balanced_stream_shows_each_class_as_often(own_folder):
+    counts = {}
+    for balance in ("none", "sqrt", "equal"):
+        made, _ = own(own_folder, balance=balance)
+        batches = made.labelled.shards(0, range(1), 1).take(30).as_numpy_iterator()
+        counts[balance] = np.bincount(np.concatenate([y for _, y in batches])[:60]).tolist()
+        assert made.epoch_steps == 36 // 2
+    # Of 6 blue and 30 red images; a pass of "equal" is these 60.
+    assert counts["none"][0] < counts["sqrt"][0] < counts["equal"][0] == 30

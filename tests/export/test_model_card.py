@@ -53,7 +53,7 @@ def written(run=RUN, **more):
         "| meta images | 50 |",
         "| steps taken | 1,200 (finished) |",
         # By hand: 3 of 10 images off the diagonal.
-        "| error | 30.00 % |",
+        "| test error | 30.00 % |",
         "| mean cross-entropy | 0.5000 |",
         # (|1 - 2.0| + |6 - 5.7|) / 10
         "| expected calibration error | 13.00 % |",
@@ -121,10 +121,17 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     result = trainer.fit(**streams, test=tiny.test_set(), steps=2, run_dir=tmp_path / "run")
     trainer.export(tmp_path / "trained", command="make model")
     text = (tmp_path / "trained" / "README.md").read_text()
-    assert f"| error | {result['test_error']:.2f} % |" in text
+    assert f"| test error | {result['test_error']:.2f} % |" in text
     assert f"| expected calibration error | {result['test_ece']:.2f} % |" in text
     assert "uint8 [N, 6, 6, 1]" in text
     assert "make model" in text
     graphs = trainer.graphs(**streams, epoch_steps=2, steps=3)
     graphs.train(graphs.batches(2), 2, 1)
     assert "No evaluation" in trainer.card()
+
+
+def test_a_validation_error_is_never_called_a_test_error():
+    card = written(RUN._replace(result=RESULT | {"test_error": None, "val_error": 30.0}))
+    assert "## Validation" in card
+    assert "| validation error | 30.00 % |" in card
+    assert "test" not in card.replace("## Use", "").lower()

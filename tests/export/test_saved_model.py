@@ -49,7 +49,7 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
     assert not (run_dir / "saved_model").exists()
     with monkeypatch.context() as strict:
         strict.setattr(litert, "LEAST_SAME_CLASS", 101)
-        with pytest.warns(UserWarning, match=r"int8.tflite puts only [\d.]+ % of 360 test images"):
+        with pytest.warns(UserWarning, match=r"int8.tflite puts only [\d.]+ % of 360 images"):
             assert main.main([*command, "--litert=int8"]) == 0
     models = json.loads((run_dir / "result.json").read_text())["litert"]
     assert models.keys() == {"int8"}
@@ -63,7 +63,7 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
     assert result["litert"]["float32"]["saved_model_error"] == pytest.approx(result["test_error"])
     for kind in ("saved_model", "litert"):
         card = (run_dir / kind / "README.md").read_text()
-        assert f"| error | {result['test_error']:.2f} % |" in card
+        assert f"| test error | {result['test_error']:.2f} % |" in card
         assert "| labelled training images | 1,337 |" in card
         assert "--policy=none" in card
         assert ("`int8.tflite`" in card) == (kind == "litert")

@@ -200,3 +200,11 @@ def test_seeds_of_data_without_a_name_are_reported_to_name_it(tmp_path, capsys):
         (tmp_path / str(seed) / "result.json").write_text(json.dumps(own))
         assert report.main(["report", str(tmp_path)]) == 0
         assert ("dataset='NAME'" in capsys.readouterr().err) == (seed == 1)
+
+
+def test_a_validation_error_is_never_called_a_test_error():
+    told = report.table([result(None) | {"val_error": 12.25}])
+    assert "test error" not in told
+    assert "| error % |" in told
+    assert "12.25" in told
+    assert "digits, validation images" in told

@@ -87,7 +87,7 @@ class Device:
 
 def fit(run_dir, *, device=None, **plan):
     device = device or Device()
-    return loop.fit(device, device, "test", run_dir, **(PLAN | plan))
+    return loop.fit(device, device, {"test": "test"}, run_dir, **(PLAN | plan))
 
 
 def outcome(folder):
@@ -461,13 +461,23 @@ def test_a_run_without_a_test_set_is_saved_and_resumed_alike(tmp_path):
         for max_steps in [*stops, None]:
             device = Device()
             settings = PLAN | {"max_steps": max_steps}
-            loop.fit(device, device, None, tmp_path / folder, **settings)
+            loop.fit(device, device, {}, tmp_path / folder, **settings)
     histories = [
         json.loads((tmp_path / folder / "result.json").read_text())["history"]
         for folder in ("whole", "run")
     ]
     assert histories[0] == histories[1]
     assert all(entry["test_error"] is None for entry in histories[0])
+
+
+def test_validation_and_test_images_are_both_evaluated_and_named(tmp_path):
+    for parts in (["val", "test"], ["val"]):
+        folder, device = tmp_path / "-".join(parts), Device()
+        result = loop.fit(device, device, dict.fromkeys(parts, "batches"), folder, **PLAN)
+        errors = {part: result[f"{part}_error"] for part in ("val", "test")}
+        assert [part for part, error in errors.items() if error is not None] == parts
+        assert all("val_error" in entry for entry in result["history"])
+        assert (folder / "evaluation.npz").exists()
 
 
 def pictured(folder, monkeypatch, **plan):

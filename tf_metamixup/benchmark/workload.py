@@ -24,13 +24,14 @@ class Workload(NamedTuple):
     model: Any
     preprocess: Any
 
-    def graphs(self, policy: str, learning_rate, steps: int):
+    def graphs(self, policy: str, learning_rate, steps: int, **options):
         """Returns what training the model with `policy` needs; see `Trainer.graphs`.
 
         Args:
             policy: where lambda comes from.
             learning_rate: eta, or a schedule of it.
             steps: of the run that it believes to be in.
+            **options: further ones of `Trainer`.
         """
         import tf_metamixup as tmm
 
@@ -42,6 +43,7 @@ class Workload(NamedTuple):
             learning_rate,
             seed=config.seed,
             preprocess=self.preprocess,
+            **options,
         )
         data = {"labelled": prepared.labelled, "meta": prepared.meta}
         return trainer.graphs(**data, epoch_steps=prepared.epoch_steps, steps=steps)

@@ -26,6 +26,15 @@ def check(config: Any) -> None:
         raise UserError(f"--weight_decay={config.weight_decay} must be a number from 0")
     if not 0 <= config.momentum < 1:
         raise UserError(f"--momentum={config.momentum} must lie in [0, 1)")
+    for name in ("val_fraction", "test_fraction"):
+        value = getattr(config, name)
+        if value is not None and not 0 < value < 1:
+            raise UserError(f"--{name}={value} must lie between 0 and 1")
+    if (config.val_fraction or 0) + (config.test_fraction or 0) >= 1:
+        raise UserError(
+            f"--val_fraction={config.val_fraction} and --test_fraction={config.test_fraction} "
+            "leave nothing to train on; their sum must be less than 1"
+        )
     if config.mode == "sl" and config.num_labels is not None:
         raise UserError(
             f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "
@@ -47,6 +56,35 @@ def check(config: Any) -> None:
         raise UserError(
             f"--row_groups={config.row_groups} must be a multiple of --replicas={replicas} "
             f"and divide --batch_size={config.batch_size}"
+        )
+
+
+def check_data(config: Any, data: Any) -> None:
+    """Refuses settings that do not go with a data set.
+
+    Args:
+        config: the settings.
+        data: `DataInfo`.
+
+    Raises:
+        UserError: naming the setting and what is there.
+    """
+    for part, there in (("val", data.val), ("test", data.test)):
+        share = getattr(config, f"{part}_fraction")
+        if share is not None and there:
+            raise UserError(
+                f"--{part}_fraction={share} takes {part} images out of the training images, and "
+                f"the data set has some: drop the flag"
+            )
+    if config.num_labels is not None and data.unlabelled:
+        raise UserError(
+            f"--num_labels={config.num_labels} hides labels, to simulate images without; this data "
+            f"set has {data.unlabelled:,} of these: drop the flag, and all labels are used"
+        )
+    if config.num_meta is not None and data.trusted:
+        raise UserError(
+            f"--num_meta={config.num_meta} takes a meta set out of the training images, and here "
+            f"the {data.trusted:,} images with checked labels are the meta set: drop the flag"
         )
 
 

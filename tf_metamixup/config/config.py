@@ -5,7 +5,13 @@ import re
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import checks, fields
-from tf_metamixup.config.defaults import BY_MODE, NUM_LABELS, SMALL_IMAGES, dataset_name
+from tf_metamixup.config.defaults import (
+    BY_MODE,
+    NUM_LABELS,
+    SMALL_IMAGES,
+    VAL_FRACTION,
+    dataset_name,
+)
 from tf_metamixup.config.setting import validate
 
 
@@ -14,13 +20,20 @@ class DataInfo(NamedTuple):
 
     Attributes:
         classes: number of classes.
-        examples: number of training images.
+        examples: number of training images with labels, without those that are `trusted`.
         flip: whether a mirrored image keeps its class.
+        unlabelled: number of images without a label.
+        trusted: number of images that are the meta set, since someone has checked their labels.
+        val, test: whether there are validation and test images.
     """
 
     classes: int
     examples: int
     flip: bool
+    unlabelled: int = 0
+    trusted: int = 0
+    val: bool = False
+    test: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +73,8 @@ class Config(
         for name in metadata:
             validate(name, getattr(config, name), metadata[name])
         checks.check(config)
+        if config.balance == "none":  # as results of older versions have it
+            config = dataclasses.replace(config, balance=None)
         if config.run_dir is None:
             config = dataclasses.replace(config, run_dir=config._default_run_dir())
         return checks.with_initial_weights(config)
@@ -69,14 +84,16 @@ class Config(
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in RECORDED_ONLY}
 
     def _data_defaults(self, data: DataInfo) -> dict[str, Any]:
+        checks.check_data(self, data)
         name = dataset_name(self.dataset)
         usual = 100 if name == "digits" else BY_MODE[self.mode]["num_meta"]
-        defaults = {
-            "num_meta": max(data.classes, min(usual, data.examples // 10)),
-            "flip": data.flip,
-        }
-        if self.mode == "ssl":
+        defaults: dict[str, Any] = {"flip": data.flip}
+        if not data.trusted:
+            defaults["num_meta"] = max(data.classes, min(usual, data.examples // 10))
+        if self.mode == "ssl" and not data.unlabelled:
             defaults["num_labels"] = NUM_LABELS.get(name, 100 * data.classes)
+        if not (data.val or data.test or self.test_fraction):
+            defaults["val_fraction"] = VAL_FRACTION
         return defaults
 
     def _default_run_dir(self) -> str:

@@ -35,6 +35,8 @@ BY_MODE: dict[str, dict[str, Any]] = {
 SMALL_IMAGES = ("digits", "mnist", "fashion_mnist")
 # The paper's larger number of labels (IV.A); a hundred a class elsewhere.
 NUM_LABELS = {"cifar10": 4000, "svhn_cropped": 1000, "digits": 100}
+# Of the labelled images, where there are neither validation nor test images.
+VAL_FRACTION = 0.1
 
 
 def dataset_name(dataset: str) -> str:

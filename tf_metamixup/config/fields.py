@@ -46,7 +46,9 @@ class DataSettings:
         "digits",
         "data",
         "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, any other "
-        "TFDS image-classification name, or folder:DIR (DIR/train/CLASS/**, DIR/test/CLASS/**)",
+        "TFDS image-classification name, folder:DIR (DIR/train/CLASS/**; and where you have them "
+        "DIR/unlabelled/**, and trusted, val and test like train) or table:FILE.csv (columns "
+        "file, label; and split, trusted_label)",
     )
     data_dir: str | None = setting(
         None,
@@ -60,14 +62,23 @@ class DataSettings:
     corrupt_images: str = setting(
         "stop",
         "data",
-        "of folder:DIR: stop at image files that cannot be read, or skip them",
+        "of your own files: stop at images that cannot be read, or skip them",
         choices=("stop", "skip"),
+    )
+    in_memory: str = setting(
+        "auto",
+        "data",
+        "of your own files: hold all images in memory, read a file whenever its image is needed "
+        "(no), or as memory allows (auto); the results are the same",
+        choices=("auto", "yes", "no"),
+        recorded_only=True,
     )
     num_labels: int | None = setting(
         None,
         "data",
-        "labelled training images in --mode=ssl, class-balanced; by default 4000 for cifar10, "
-        "1000 for svhn_cropped, 100 for digits, else 100 per class",
+        "labelled training images in --mode=ssl, class-balanced; the others' labels are not "
+        "looked at. By default 4000 for cifar10, 1000 for svhn_cropped, 100 for digits, else 100 "
+        "per class; not with unlabelled images of your own",
         at_least=1,
     )
     num_meta: int | None = setting(
@@ -88,6 +99,22 @@ class DataSettings:
     )
     train_examples: int | None = setting(
         None, "data", "cap on what is left after the meta set is taken out", at_least=1
+    )
+    balance: str | None = setting(
+        None,
+        "data",
+        "how often labelled images of classes that have few are repeated: none, equal (until all "
+        "classes are seen as often) or sqrt (half the way: by the square root of their numbers)",
+        choices=("none", "sqrt", "equal"),
+    )
+    val_fraction: float | None = setting(
+        None,
+        "data",
+        "share of each class that is taken out of the training images for validation; by default "
+        "0.1 where there are neither validation nor test images, else none",
+    )
+    test_fraction: float | None = setting(
+        None, "data", "the same, for testing, where there are no test images"
     )
     flip: bool | None = setting(
         None, "data", "random mirroring; by default where the data set allows it"

@@ -19,4 +19,6 @@ class BackendError(UserError):
 def reason(error: Exception) -> str:
     """Returns what the system says in `error`, without TensorFlow's prefixes and lines."""
     said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    return (said.splitlines() or [""])[0].rpartition("}} ")[2]
+    first = (said.splitlines() or [""])[0].rpartition("}} ")[2]
+    # Which Python raised within a pipeline, after a description of that.
+    return first.rpartition("UnreadableError: ")[2]

@@ -46,6 +46,18 @@ class Evaluation(NamedTuple):
         return 100 * (self.images - int(np.trace(self.confusion))) / self.images
 
     @property
+    def class_errors(self) -> list[float | None]:
+        """The share of each class that is classified wrongly, in percent; None without images."""
+        sizes = self.confusion.sum(axis=1)
+        right = np.diag(self.confusion)
+        return [float(100 * (n - r) / n) if n else None for n, r in zip(sizes, right, strict=True)]
+
+    @property
+    def error_macro(self) -> float:
+        """Mean of the errors of the classes, in percent: as if each had as many images."""
+        return float(np.mean([error for error in self.class_errors if error is not None]))
+
+    @property
     def error_top5(self) -> float:
         """Images whose class is not among the first five, in percent."""
         return float(100 * (self.images - self.within_top5) / self.images)
@@ -68,7 +80,8 @@ class Evaluation(NamedTuple):
     def scores(self) -> dict[str, float]:
         """The numbers by name; the top-5 error with more than ten classes only."""
         top5 = {"error_top5": self.error_top5} if len(self.confusion) > 10 else {}
-        return {"error": self.error, "loss": self.loss, **top5, "ece": self.ece}
+        errors = {"error": self.error, "error_macro": self.error_macro, **top5}
+        return {**errors, "loss": self.loss, "ece": self.ece}
 
 
 def evaluate(probs: tf.Tensor, logits: tf.Tensor, real: tf.Tensor) -> Evaluation:

@@ -3,9 +3,9 @@
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.images import InMemory, Source
 from tf_metamixup.data.pipeline import ArrayStream, FileStream, Stream
-from tf_metamixup.data.prepare import Prepared, prepare
+from tf_metamixup.data.prepare import Prepared, prepare, streams
 from tf_metamixup.data.scaling import scale
-from tf_metamixup.data.sources import load, register
+from tf_metamixup.data.sources import folder, load, register, table
 
 __all__ = [
     "ArrayStream",
@@ -15,8 +15,11 @@ __all__ = [
     "Prepared",
     "Source",
     "Stream",
+    "folder",
     "load",
     "prepare",
     "register",
     "scale",
+    "streams",
+    "table",
 ]

@@ -36,10 +36,11 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         "replaced": {name for name in before.keys() & now.keys() if before[name] != now[name]},
     }
     return ", ".join(
-        f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds.items() if names
+        f"{len(names)} {kind} ({listing(names)})" for kind, names in kinds.items() if names
     )
 
 
-def _some(names: Iterable[str]) -> str:
+def listing(names: Iterable[str]) -> str:
+    """Returns names in one line, sorted; of many, the first."""
     names = sorted(names)
     return ", ".join(names[:_NAMED] + ["..."] * (len(names) > _NAMED))

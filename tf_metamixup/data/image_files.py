@@ -101,7 +101,7 @@ def header(path: Path) -> tuple[tuple[int, int], int]:
     return (height, width), 1 if grey else 3
 
 
-def load(path: Path) -> bytes:
+def load(path: str | Path) -> bytes:
     """Returns the bytes of a file.
 
     Raises:
@@ -123,7 +123,17 @@ def read(path: Path, shape: Sequence[int]) -> np.ndarray:
 
 
 def decode(content: bytes, path: Path, shape: Sequence[int]) -> np.ndarray:
-    """Decodes an image as uint8 `shape`, (H, W, 1 or 3): made grey or colour, and resized.
+    """Decodes an image as uint8 `shape`, (H, W, 1 or 3): the `pixels`, resized.
+
+    Raises:
+        UnreadableError: see `pixels`.
+    """
+    found = pixels(content, path, shape[2])
+    return found if found.shape == tuple(shape) else resize(found, shape[:2]).numpy()
+
+
+def pixels(content: bytes, path: str | Path, channels: int) -> np.ndarray:
+    """Decodes an image as uint8 [H, W, 1 or 3]: made grey or colour.
 
     It is turned as its EXIF orientation says; transparent pixels are composited on white; of an
     animation the first frame is taken. 16 bits are scaled to 8, and floats from 0..1.
@@ -131,7 +141,7 @@ def decode(content: bytes, path: Path, shape: Sequence[int]) -> np.ndarray:
     Args:
         content: of the file.
         path: of the file, for messages.
-        shape: of the result.
+        channels: of the result.
 
     Raises:
         UnreadableError: it is no image, damaged, or has values that are no such numbers.
@@ -146,9 +156,23 @@ def decode(content: bytes, path: Path, shape: Sequence[int]) -> np.ndarray:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         if turned is not None:
             image = image.transpose(turned)
-        pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
-    pixels = pixels.reshape(*pixels.shape[:2], shape[2])
-    return pixels if pixels.shape == tuple(shape) else resize(pixels, shape[:2]).numpy()
+        values = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return values.reshape(*values.shape[:2], channels)
+
+
+def check(content: bytes, path: str | Path, shape: Sequence[int]) -> None:
+    """Decodes an image in whatever way is quickest, to see whether `decode` can.
+
+    Raises:
+        UnreadableError: as `decode`.
+    """
+    del shape
+    with _readable(path), Image.open(io.BytesIO(content)) as image:
+        # Of a JPEG an eighth of the rows and columns, which reads all of the file.
+        image.draft(image.mode, (1, 1))
+        image.load()
+        if image.mode[0] in "IF":
+            _scaled_to_8_bits(image)
 
 
 def resize(images: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
@@ -181,7 +205,7 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow's decoders raise what they like

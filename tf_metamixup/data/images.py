@@ -7,10 +7,13 @@ import numpy as np
 
 from tf_metamixup.config import DataInfo
 from tf_metamixup.data.contents import checksum
+from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
 
 MAX_BYTES = 8 * 2**30  # of decoded images in memory
 DEFAULT_SIZE = 64  # of images that are not all of one size
+OWN = ("folder:", "table:")  # names of data sets of a user's own files begin so
+UNLABELLED = -1  # in place of a label
 
 
 def fits(count: int, shape: tuple[int, int, int]) -> bool:
@@ -20,15 +23,15 @@ def fits(count: int, shape: tuple[int, int, int]) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InMemory:
-    """Images that are held in memory.
+    """Images that are held in memory, or read one by one as if they were.
 
     Attributes:
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or the files that they stay in.
         labels: int64 [N].
         ids: the data set's own names of the examples, where it has them.
     """
 
-    images: np.ndarray
+    images: np.ndarray | StoredFiles
     labels: np.ndarray
     ids: list[str] | None = None
 
@@ -49,10 +52,13 @@ class Source:
         classes: their names; a label is a position here.
         image_shape: (H, W, C).
         flip: whether a mirrored image keeps its class (docs/reproduction.md, point 6).
-        train: the training images.
-        test: the test images.
+        train: the images that training may look at; UNLABELLED is the label of those without.
+        test: the test images; None where there are none.
         contents: checksums by name of what it was read from (`contents.changes`); by default the
-            labels of both parts.
+            labels of all parts.
+        val: the validation images; None where there are none.
+        trusted: positions in `train`, int64 [n], of images whose labels someone has checked. Where
+            there are any they are the meta set.
     """
 
     name: str
@@ -60,26 +66,50 @@ class Source:
     image_shape: tuple[int, int, int]
     flip: bool
     train: InMemory | Streamed
-    test: InMemory | Streamed
+    test: InMemory | Streamed | None
     contents: dict[str, str] = dataclasses.field(default_factory=dict)
+    val: InMemory | Streamed | None = None
+    trusted: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+
+    @property
+    def own(self) -> bool:
+        """Whether these are a user's own files, and no data set that was published."""
+        return self.name.startswith(OWN)
+
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """Positions in `train` of the images without a label, int64 [n]."""
+        return np.flatnonzero(self.train.labels == UNLABELLED)
 
     @property
     def fingerprint(self) -> str | None:
-        """A checksum of a folder's files, since its name says little; None of published data."""
-        if not self.name.startswith("folder:"):
+        """A checksum of a user's files, since their name says little; None of published data."""
+        if not self.own:
             return None
         return checksum(json.dumps(self.contents, sort_keys=True).encode())
 
     @property
     def info(self) -> DataInfo:
         """What settings depend on."""
-        return DataInfo(len(self.classes), len(self.train), self.flip)
+        unlabelled, trusted = len(self.unlabelled), len(self.trusted)
+        return DataInfo(
+            len(self.classes),
+            len(self.train) - unlabelled - trusted,
+            self.flip,
+            unlabelled=unlabelled,
+            trusted=trusted,
+            val=self.val is not None,
+            test=self.test is not None,
+        )
 
     def __post_init__(self):
         if not self.contents:
-            labels = {split: getattr(self, split).labels for split in ("train", "test")}
+            parts = {split: getattr(self, split) for split in ("train", "val", "test")}
             found = {
-                f"{self.name} {split}, {len(each)} images": checksum(np.ascontiguousarray(each))
-                for split, each in labels.items()
+                f"{self.name} {split}, {len(part)} images": checksum(
+                    np.ascontiguousarray(part.labels)
+                )
+                for split, part in parts.items()
+                if part is not None
             }
             object.__setattr__(self, "contents", found)

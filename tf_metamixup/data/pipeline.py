@@ -5,6 +5,7 @@ shards that several replicas own add up to the batch that one device would see.
 """
 
 import abc
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
 from tf_metamixup.data.images import InMemory
+from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
 
 _ENDLESS = tf.int64.max
@@ -110,9 +112,11 @@ class ArrayStream(_Sampled):
         super().__init__(indices, **options)
         # One tensor on the host, which the pipeline gathers whole batches from. On the CPU it
         # shares the memory of the array, so that all streams together hold one copy of their parts.
+        unique, places = np.unique(indices, return_inverse=True)
+        self._read = _reader(images[unique])
         with tf.device("CPU:0"):
-            self._images = tf.convert_to_tensor(images[indices])
-            self._labels = tf.convert_to_tensor(labels[indices], tf.int64)
+            self._labels = tf.convert_to_tensor(labels[unique], tf.int64)
+            self._places = tf.convert_to_tensor(places)
 
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         """See `Stream.shards`."""
@@ -128,8 +132,9 @@ class ArrayStream(_Sampled):
             kept = tf.gather(tf.reshape(batch, [num_shards, rows]), list(shard_ids))
             return tf.repeat(step, len(shard_ids)), tf.constant(list(shard_ids)), kept
 
-        def gather(step, shard, indices):
-            images = [tf.gather(self._images, indices)] * max(self._views, 1)
+        def gather(step, shard, positions):
+            indices = tf.gather(self._places, positions)
+            images = [self._read(indices)] * max(self._views, 1)
             x = self._augmented(images, step, shard, num_shards)
             return x, tf.gather(self._labels, indices)
 
@@ -149,7 +154,7 @@ class ArrayStream(_Sampled):
 
     def whole(self):
         """See `Stream.whole`."""
-        return self._images, self._labels
+        return self._read(tf.range(len(self._labels))), self._labels
 
 
 class FileStream(_Sampled):
@@ -252,7 +257,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
 
     Args:
         images: where they lie.
-        indices: int [N], which of them.
+        indices: int [N], which of them; one that stands there twice is read twice in a pass.
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
@@ -275,10 +280,15 @@ def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Datase
             .batch(batch_size)
             .prefetch(4)
         )
+    read, labels = _reader(images.images), _reader(images.labels)
+    batches = tf.data.Dataset.range(len(images)).batch(batch_size)
+    return batches.map(lambda each: (read(each), labels(each))).prefetch(1)
+
+
+def _reader(values: np.ndarray | StoredFiles) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from positions [n] to what stands there."""
+    if isinstance(values, StoredFiles):
+        return values.gather
     with tf.device("CPU:0"):
-        x, y = tf.convert_to_tensor(images.images), tf.convert_to_tensor(images.labels)
-    return (
-        tf.data.Dataset.range(0, len(images), batch_size)
-        .map(lambda first: (x[first : first + batch_size], y[first : first + batch_size]))
-        .prefetch(4)
-    )
+        kept = tf.convert_to_tensor(values)
+    return lambda positions: tf.gather(kept, positions)

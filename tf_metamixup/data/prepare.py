@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+import warnings
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import pipeline, splits
-from tf_metamixup.data.images import Source
+from tf_metamixup.data import balance, pipeline, splits
+from tf_metamixup.data.images import InMemory, Source
 from tf_metamixup.data.pipeline import Stream
 from tf_metamixup.data.streamed import Streamed
 
@@ -24,9 +26,11 @@ class Prepared:
     """What a run reads.
 
     Attributes:
-        splits: which training images are labelled, unlabelled and meta.
+        splits: which training images are labelled, unlabelled, meta, and evaluated on.
         labelled, unlabelled, meta: endless streams; `unlabelled` is None where none are looked at.
-        test: the images that are evaluated on, in order: all test images, or as many unused ones.
+        test: finite batches: all test images, or as many unused ones; None where there are none.
+        validation: finite batches of the validation images; None where there are none.
+        judged: the images of `test`, or of `validation` where there are none.
         evaluate_every: epochs between two evaluations by default: often, but without looking at
             more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
@@ -37,9 +41,16 @@ class Prepared:
     labelled: Stream
     unlabelled: Stream | None
     meta: Stream
-    test: tf.data.Dataset
+    test: tf.data.Dataset | None
+    validation: tf.data.Dataset | None
+    judged: InMemory | Streamed
     epoch_steps: int
     evaluate_every: int
+
+    @property
+    def evaluated(self) -> tf.data.Dataset:
+        """Returns finite batches of what the run is judged by: `test`, else `validation`."""
+        return self.validation if self.test is None else self.test
 
     def labels_used(self, reads_meta: bool) -> int:
         """How many training images have their labels read."""
@@ -58,16 +69,14 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
     Raises:
         UserError: the data cannot be split as the settings say.
     """
-    parts = splits.make(
-        source.train.labels,
-        source.classes,
-        seed=config.seed,
-        num_meta=config.num_meta,
-        num_labels=config.num_labels,
-        train_examples=config.train_examples,
-        meta_source=config.meta_source,
-        include_labelled=config.include_labelled,
-    )
+    parts = _split(source, config)
+    semi = config.mode == "ssl"
+    if len(source.unlabelled) and not semi:
+        warnings.warn(
+            f"--mode=sl ignores the {len(source.unlabelled):,} unlabelled images; --mode=ssl "
+            "learns from them too",
+            stacklevel=2,
+        )
 
     def stream(name: str, indices: np.ndarray, batch_size: int, **options) -> Stream:
         images = source.train
@@ -78,7 +87,6 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
-    semi = config.mode == "ssl"
     _require_batch(parts, config)
     augmented = {"flip": config.flip, "shift": config.shift}
     groups = config.row_groups or config.replicas or 1
@@ -89,7 +97,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
-    labelled = stream("labelled", parts.labelled, config.batch_size, **augmented)
+    drawn = _balanced(source, config, parts.labelled)
+    labelled = stream("labelled", drawn, config.batch_size, **augmented)
     unlabelled = None
     if semi and views:
         unlabelled = stream(
@@ -97,19 +106,116 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         )
     passed = len(parts.unlabelled if semi else parts.labelled)
     epoch_steps = passed // config.batch_size
-    evaluated = source.test
+    test, val = (_judged(source, parts, part) for part in ("test", "val"))
     if config.evaluate_on == "unused":
-        evaluated = source.train.keep(parts.unused(len(source.train), len(source.test)))
+        most = len(source.train) if test is None else len(test)
+        test = source.train.keep(parts.unused(np.flatnonzero(source.train.labels >= 0), most))
+    evaluated = [part for part in (test, val) if part is not None]
     rows = epoch_steps * config.batch_size * (1 if unlabelled is None else 2)
     return Prepared(
         splits=parts,
         labelled=labelled,
         unlabelled=unlabelled,
         meta=stream("meta", parts.meta, meta_batch),
-        test=pipeline.test_batches(evaluated, TEST_BATCH),
+        test=None if test is None else pipeline.test_batches(test, TEST_BATCH),
+        validation=None if val is None else pipeline.test_batches(val, TEST_BATCH),
+        judged=val if test is None else test,
         epoch_steps=epoch_steps,
-        evaluate_every=math.ceil(len(evaluated) / rows),
+        evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
     )
+
+
+def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> dict[str, Any]:
+    """Makes what `Trainer.fit` takes of a data set: `fit(**streams(source, 50), steps=...)`.
+
+    Labelled and, where there are any, unlabelled images are shuffled and augmented; order and
+    augmentation are functions of the seed and the step. A run that is resumed is refused where the
+    images have changed.
+
+    Args:
+        source: the data set.
+        batch_size: rows of a global batch.
+        views: augmented views of each unlabelled image that the method takes: `method.views`.
+        **settings: of the command line: `seed`, `flip`, `shift`, `num_meta`, `meta_source`,
+            `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but so many.
+
+    Raises:
+        UserError: the data cannot be split as the settings say.
+    """
+    semi = len(source.unlabelled) or "num_labels" in settings
+    config = Config(
+        dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
+    ).resolve()
+    made = prepare(source, config.resolve(data=source.info), views)
+    names = ("labelled", "unlabelled", "meta", "validation", "test")
+    return {
+        **{name: getattr(made, name) for name in names},
+        "splits": made.splits.named(source.train.ids),
+        "contents": source.contents,
+        "dataset": source.name,
+        "data": lambda: source.fingerprint,
+    }
+
+
+def _split(source: Source, config: Config) -> splits.Splits:
+    """Splits what training may look at."""
+    labels = source.train.labels.copy()
+    # What has a place already is of no class to what follows.
+    labels[source.trusted] = splits.TAKEN
+    names = source.train.ids or range(len(labels))
+    found = {}
+    for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
+        if share is not None:
+            found[part] = splits.held_out(
+                labels, names, len(source.classes), share, config.seed, part
+            )
+            labels[found[part]] = splits.TAKEN
+    if source.test is None and "test" not in found and source.val is None:
+        warnings.warn(
+            f"there are no test images: --val_fraction={config.val_fraction} takes "
+            f"{len(found['val']):,} images out of the training images, and their error is a "
+            "validation error",
+            stacklevel=3,
+        )
+    parts = splits.make(
+        labels,
+        source.classes,
+        seed=config.seed,
+        num_meta=config.num_meta,
+        num_labels=config.num_labels,
+        train_examples=config.train_examples,
+        meta_source=config.meta_source,
+        include_labelled=config.include_labelled,
+        balanced=not source.own,
+    )
+    if len(source.trusted):
+        found["meta"] = source.trusted
+        if config.meta_source == "train":
+            found["labelled"] = np.union1d(parts.labelled, source.trusted)
+    if len(source.unlabelled) and config.mode == "ssl":
+        more = parts.labelled if config.include_labelled else []
+        found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
+    return dataclasses.replace(parts, **found)
+
+
+def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarray:
+    """The labelled positions, those of rare classes repeated where the settings say so."""
+    if config.balance is None:
+        return labelled
+    if isinstance(source.train, Streamed):
+        raise UserError(
+            f"--balance={config.balance} does not go with {source.name}, which is read from its "
+            "TFDS files in their order; drop the flag"
+        )
+    labels = source.train.labels[labelled]
+    return labelled[balance.repeated(labels, config.balance, config.seed)]
+
+
+def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Streamed | None:
+    """The validation or test images, wherever they come from."""
+    if len(taken := getattr(parts, name)):
+        return source.train.keep(taken)
+    return getattr(source, name)
 
 
 def _require_batch(parts: splits.Splits, config: Config) -> None:

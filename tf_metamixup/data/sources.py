@@ -1,4 +1,4 @@
-"""Data sets by name: the digits in the package, any TFDS image classification set, or a folder."""
+"""Data sets by name: the digits in the package, any of TFDS, a folder, a table of files."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.registry import Registry
-from tf_metamixup.data import digits, folder
+from tf_metamixup.data import digits, folder_source, table_source
 from tf_metamixup.data.images import Source
 
 # Data sets that a function of their own loads: (image size or None) -> Source.
 DATASETS = Registry("data set")
 register = DATASETS.register
 register("digits")(digits.load)
+_OF_FILES = {"folder": folder_source.load, "table": table_source.load}
 
 
 def load(
@@ -20,22 +21,30 @@ def load(
     data_dir: str | None = None,
     image_size: int | None = None,
     corrupt_images: str = "stop",
+    in_memory: str = "auto",
 ) -> Source:
-    """Loads the data set `name`: registered, `folder:DIR`, or of TFDS, downloaded where needed.
+    """Loads a data set: registered, `folder:DIR`, `table:FILE`, or of TFDS.
 
     Args:
         name: of the data set.
         data_dir: where TFDS data lies or goes; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
         image_size: images are resized to image_size x image_size. By default they keep their size,
             or get 64 x 64 where they differ in size, or 100 x 100 for imagenet2012.
-        corrupt_images: of a folder: "stop" at files that cannot be read, or "skip" them; both
-            name and count them.
+        corrupt_images: of a folder or a table: "stop" at files that cannot be read, or "skip"
+            them; both name and count them.
+        in_memory: of a folder or a table: "yes"; "no": a file is read whenever its image is needed;
+            or "auto", as memory allows. The images are the same.
 
     Raises:
         UserError: for an unknown name, data that is missing and cannot be fetched, damaged data, or
             data of one class only.
     """
-    source = _load(name, data_dir, image_size, corrupt_images)
+    kind, colon, path = name.partition(":")
+    if colon and kind in _OF_FILES:
+        options = {"skip": corrupt_images == "skip", "in_memory": in_memory}
+        source = _OF_FILES[kind](name, Path(path).expanduser(), image_size, **options)
+    else:
+        source = _load(name, data_dir, image_size)
     if len(source.classes) < 2:
         raise UserError(
             f"the data set {name!r} has one class only ({', '.join(source.classes)}); a classifier "
@@ -44,12 +53,37 @@ def load(
     return source
 
 
-def _load(name: str, data_dir: str | None, image_size: int | None, corrupt_images: str) -> Source:
+def folder(path: str | os.PathLike, **options) -> Source:
+    """Loads the images of a folder.
+
+    Args:
+        path: holds `train/CLASS/**` and, where there are such images, `unlabelled/**`,
+            `trusted/CLASS/**` (the meta set), `val/CLASS/**` and `test/CLASS/**`.
+        **options: `image_size`, `corrupt_images` and `in_memory` of `load`.
+
+    Raises:
+        UserError: see `load`.
+    """
+    return load(f"folder:{os.fspath(path)}", **options)
+
+
+def table(path: str | os.PathLike, **options) -> Source:
+    """Loads the images that a table names.
+
+    Args:
+        path: a .csv or .parquet file with columns `file` and `label`, empty where there is none,
+            and where needed `split` (train, val, test, unlabelled) and `trusted_label`.
+        **options: as of `folder`.
+
+    Raises:
+        UserError: see `load`.
+    """
+    return load(f"table:{os.fspath(path)}", **options)
+
+
+def _load(name: str, data_dir: str | None, image_size: int | None) -> Source:
     if name in DATASETS.names():
         return DATASETS.make(name, image_size)
-    if name.startswith("folder:"):
-        root = Path(name.removeprefix("folder:")).expanduser()
-        return folder.load(name, root, image_size, skip=corrupt_images == "skip")
     with extras.needed("data"):
         from tf_metamixup.data import tfds_source  # here, since TFDS takes seconds to import
 

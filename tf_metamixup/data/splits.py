@@ -2,12 +2,16 @@
 
 import bisect
 import dataclasses
+import warnings
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.contents import checksum, listing
+
+TAKEN = -2  # in place of the label of an image that has a part already
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,23 +22,26 @@ class Splits:
         labelled: trained on with their labels.
         unlabelled: trained on without; empty in supervised learning.
         meta: the meta set, which judges lambda.
+        val, test: taken out of the training set to evaluate on; empty where it is not.
     """
 
     labelled: np.ndarray
     unlabelled: np.ndarray
     meta: np.ndarray
+    val: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+    test: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
-    def unused(self, of: int, most: int) -> np.ndarray:
+    def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
         """Positions in none of the parts, spread evenly over the set, sorted int64 [n].
 
         Args:
-            of: the size of the training set.
+            labelled: positions of all images with labels.
             most: at most so many.
 
         Raises:
             UserError: all are used.
         """
-        rest = np.setdiff1d(np.arange(of), [*self.labelled, *self.unlabelled, *self.meta])
+        rest = np.setdiff1d(labelled, np.concatenate(list(vars(self).values())))
         if not rest.size:
             raise UserError(
                 "no training image is unused, so evaluate_on=unused has none to look at; cap what "
@@ -43,11 +50,38 @@ class Splits:
         return rest[np.unique(np.linspace(0, len(rest) - 1, min(most, len(rest))).astype(int))]
 
     def named(self, ids: list[str] | None = None) -> dict[str, list]:
-        """The three parts for `splits.json`: the data set's own `ids` where it has them."""
+        """The parts for `splits.json`: the data set's own `ids` where it has them."""
         return {
             name: part.tolist() if ids is None else [ids[i] for i in part]
-            for name, part in dataclasses.asdict(self).items()
+            for name, part in vars(self).items()
+            # As older versions did, which evaluated on nothing of the training set.
+            if len(part) or name not in ("val", "test")
         }
+
+
+def held_out(
+    labels: np.ndarray, names: Sequence[str], classes: int, share: float, seed: int, purpose: str
+) -> np.ndarray:
+    """Takes a share of each class out of a training set, at least one image; sorted int64 [n].
+
+    A class of one image keeps it. Which images it is follows from their names, so that an image
+    more or less does not change the others' places.
+
+    Args:
+        labels: int [N]; those that are no class are left out.
+        names: of the images.
+        classes: how many there are.
+        share: in (0, 1).
+        seed: of the run.
+        purpose: tells these draws from others.
+    """
+    taken = []
+    for c in range(classes):
+        members = np.flatnonzero(labels == c)
+        drawn = [checksum(f"{seed}/{purpose}/{names[i]}".encode()) for i in members]
+        count = min(max(round(share * len(members)), 1), len(members) - 1)
+        taken += members[np.argsort(drawn, kind="stable")][:count].tolist()
+    return np.array(sorted(taken), np.int64)
 
 
 def make(
@@ -55,11 +89,12 @@ def make(
     classes: Sequence[str],
     *,
     seed: int,
-    num_meta: int,
+    num_meta: int | None,
     num_labels: int | None = None,
     train_examples: int | None = None,
     meta_source: str = "heldout",
     include_labelled: bool = False,
+    balanced: bool = True,
 ) -> Splits:
     """Splits a training set (docs/reproduction.md, points 4, 5, 16, 17 and 20).
 
@@ -71,15 +106,18 @@ def make(
         labels: int [N].
         classes: their names; rows with a label that is no position here are left out.
         seed: of the run.
-        num_meta: rounded down to a multiple of `classes`.
+        num_meta: rounded down to a multiple of `classes`; None takes no meta set.
         num_labels: None is supervised learning: all that is left is labelled.
         train_examples: caps what is left after the meta set, labelled and unlabelled together, as
             balanced as the classes allow.
         meta_source: `heldout`, or `train`, where the meta images are trained on beside the others.
         include_labelled: whether labelled images are also unlabelled ones.
+        balanced: whether all classes give as many; else a class that has fewer gives fewer: to a
+            meta set that is held out, at most half of what it has.
 
     Raises:
-        UserError: when a class does not hold so many images, or would have no labelled one.
+        UserError: where `balanced`, and a class does not hold so many images; a class would have
+            no labelled one.
     """
     if meta_source not in ("heldout", "train"):
         raise UserError(f"unknown meta source {meta_source!r}; known: heldout, train")
@@ -88,15 +126,7 @@ def make(
     turn = generator.permutation(len(classes))  # who gets one more where a number is not a multiple
     sizes = np.array([len(members) for members in order])
 
-    per_class = num_meta // len(classes)
-    if per_class < 1:
-        raise UserError(
-            f"--num_meta={num_meta} does not give each of the {len(classes)} classes one meta "
-            f"image; give --num_meta={len(classes)} or more"
-        )
-    meta = np.full(len(classes), per_class)
-    _require(meta, sizes, classes, f"--num_meta={num_meta}", "meta")
-
+    meta = _meta_sizes(num_meta, sizes, classes, meta_source, balanced)
     room = sizes - meta
     if train_examples is not None:
         room = _balanced(train_examples, room, turn)
@@ -108,7 +138,8 @@ def make(
                 f"--train_examples={train_examples} is less than --num_labels={num_labels}, which "
                 "it includes"
             )
-        labelled = _balanced(num_labels, np.full(len(classes), max(num_labels, 1)), turn)
+        enough = np.full(len(classes), max(num_labels, 1)) if balanced else room
+        labelled = _balanced(num_labels, enough, turn)
         flags = f"--num_labels={num_labels} after --num_meta={num_meta}"
         if train_examples is not None:
             flags += f" in --train_examples={train_examples}"
@@ -132,6 +163,39 @@ def make(
         )
     trained = (0 * meta, meta + labelled) if meta_source == "train" else (meta, labelled)
     return Splits(part(*trained), part(meta + skipped, unlabelled), part(0 * meta, meta))
+
+
+def _meta_sizes(
+    num_meta: int | None,
+    sizes: np.ndarray,
+    classes: Sequence[str],
+    meta_source: str,
+    balanced: bool,
+) -> np.ndarray:
+    """How many meta images each class gives."""
+    if num_meta is None:
+        return np.zeros_like(sizes)
+    per_class = num_meta // len(classes)
+    if per_class < 1:
+        raise UserError(
+            f"--num_meta={num_meta} does not give each of the {len(classes)} classes one meta "
+            f"image; give --num_meta={len(classes)} or more"
+        )
+    meta = np.full(len(classes), per_class)
+    if not balanced:
+        meta = np.minimum(meta, sizes if meta_source == "train" else sizes // 2)
+        _tell_unbalanced(meta, per_class, classes)
+    _require(meta, sizes, classes, f"--num_meta={num_meta}", "meta")
+    return meta
+
+
+def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -> None:
+    if short := [f"{classes[c]} {meta[c]}" for c in np.flatnonzero(meta < per_class)]:
+        warnings.warn(
+            f"the meta set is not balanced: it has {per_class} images of a class, and fewer of "
+            f"classes that have few: {listing(short)}",
+            stacklevel=3,
+        )
 
 
 def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_metamixup.core.metrics import BINS, Evaluation
+from tf_metamixup.runs import results
 from tf_metamixup.runs.directory import RunDirectory
 
 # Settings that stand on a card, where a run has them; the command tells the others.
@@ -28,13 +29,18 @@ class Run(NamedTuple):
         result: of `result.json`.
         versions: of `config.json`: what it was trained with.
         splits: of `splits.json`; None for data that were given as they are.
-        evaluation: the last one; None without a test set.
+        evaluation: the last one; None where nothing was evaluated.
     """
 
     result: dict[str, Any]
     versions: dict[str, str]
     splits: dict[str, list] | None = None
     evaluation: Evaluation | None = None
+
+    @property
+    def part(self) -> str:
+        """Of which images the evaluation is: "test", or "validation" where there are none."""
+        return results.judged(self.result)[0]
 
 
 def read_run(run_dir: str | os.PathLike) -> Run | None:
@@ -48,7 +54,7 @@ def read_run(run_dir: str | os.PathLike) -> Run | None:
         result,
         (folder.read("config.json") or {}).get("versions", {}),
         folder.read("splits.json"),
-        Evaluation(**evaluation) if evaluation and result["test_error"] is not None else None,
+        Evaluation(**evaluation) if evaluation and results.judged(result)[1] is not None else None,
     )
 
 
@@ -124,7 +130,8 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
     if run is None or run.evaluation is None:
         return ["## Test", "No evaluation of these weights is recorded."]
     evaluation = run.evaluation
-    rows = [("error", f"{evaluation.error:.2f} %")]
+    rows = [(f"{run.part} error", f"{evaluation.error:.2f} %")]
+    rows.append(("mean of the classes' errors", f"{evaluation.error_macro:.2f} %"))
     if "error_top5" in evaluation.scores:
         rows.append(("top-5 error", f"{evaluation.error_top5:.2f} %"))
     rows += [
@@ -132,15 +139,15 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
         ("expected calibration error", f"{evaluation.ece:.2f} %"),
     ]
     return [
-        "## Test",
-        f"At the end of training, never at its best, on {evaluation.images:,} test images:",
+        f"## {run.part.capitalize()}",
+        f"At the end of training, never at its best, on {evaluation.images:,} {run.part} images:",
         _table(("measure", "value"), rows),
         "## Calibration",
         f"Confidence is the probability of the predicted class, in {BINS} equal bins (Guo et al. "
         "2017). Where it is calibrated, accuracy equals mean confidence.",
         _table(("confidence", "images", "mean confidence", "accuracy"), _bins(evaluation)),
         "## What it takes for something else",
-        *_confusions(evaluation, classes),
+        *_confusions(evaluation, classes, run.part),
     ]
 
 
@@ -155,7 +162,7 @@ def _bins(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:
             )
 
 
-def _confusions(evaluation: Evaluation, classes: Sequence[str]) -> list[str]:
+def _confusions(evaluation: Evaluation, classes: Sequence[str], part: str) -> list[str]:
     wrong = evaluation.confusion - np.diag(np.diag(evaluation.confusion))
     most = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]
     of_class = evaluation.confusion.sum(axis=1)
@@ -169,8 +176,8 @@ def _confusions(evaluation: Evaluation, classes: Sequence[str]) -> list[str]:
         for true, predicted in zip(*np.unravel_index(most, wrong.shape), strict=True)
         if wrong[true, predicted]
     ]
-    head = ("class", "taken for", "test images", "of the class")
-    return [_table(head, rows)] if rows else ["No test image was classified wrongly."]
+    head = ("class", "taken for", f"{part} images", "of the class")
+    return [_table(head, rows)] if rows else [f"No {part} image was classified wrongly."]
 
 
 def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
@@ -186,8 +193,8 @@ def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
         )
         for precision, check in checks.items()
     ]
-    head = ("file", "bytes", "test images", "same class", "largest difference of a probability")
-    note = "Each model beside the SavedModel it was made of, on test images spread over the set:"
+    head = ("file", "bytes", "images compared", "same class", "largest difference of a probability")
+    note = "Each model beside the SavedModel it was made of, on images spread over those evaluated:"
     parts = ["## LiteRT", note, _table((*head, "error", "of the SavedModel"), rows)]
     if "int8" in checks:
         parts.append(

@@ -12,7 +12,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
-from tf_metamixup.runs import fonts
+from tf_metamixup.runs import fonts, results
 
 BATCHES = 4  # of test images
 HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
@@ -27,14 +27,14 @@ def figure(runs: Sequence[Run]) -> Figure:
     check_alike(runs, COMPARED)
     panels = {}
     for run in (run for own in by_row(runs).values() for run in own):
-        values, labels = of(run.rebuilt, run.rebuilt.prepared.test.take(BATCHES))
+        values, labels = of(run.rebuilt, run.rebuilt.prepared.evaluated.take(BATCHES))
         if values.shape[1] != 2:
             raise UserError(
                 f"the network of {run.folder} has {values.shape[1]} features; figure 4 needs "
                 "--architecture='cnn3(features=2)': bash launch/figure4.sh prints the commands"
             )
-        error = run.result["test_error"]
-        name = f"{run.row}, seed {run.config['seed']}: test error {error:.2f} %"
+        part, error = results.judged(run.result)
+        name = f"{run.row}, seed {run.config['seed']}: {part} error {error:.2f} %"
         panels[name] = values, labels
     return draw(panels, runs[0].rebuilt.source.classes, subject(runs))
 

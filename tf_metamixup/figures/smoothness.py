@@ -29,7 +29,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 def measure(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
     """Computes `gaps` of the class probabilities between scaled test images."""
     network = assembly.trainer.network
-    batches = assembly.prepared.test.take(BATCHES)
+    batches = assembly.prepared.evaluated.take(BATCHES)
     x = np.concatenate([network.preprocess(images).numpy() for images, _ in batches])
     infer = tf.function(lambda x: tf.nn.softmax(network.infer(x)), reduce_retracing=True)
     return gaps(lambda x: infer(x).numpy(), x)

@@ -76,7 +76,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         ]
         lines.append(cells)
     shown = [n for n in range(len(COLUMNS)) if any(cells[n] for cells in lines)]
-    return _markdown([[cells[n] for n in shown] for cells in (COLUMNS, *lines)])
+    head = list(COLUMNS)
+    if any(results.judged(row.first)[0] != "test" for row in ordered):
+        head[head.index("test error %")] = "error %"
+    return _markdown([[cells[n] for n in shown] for cells in (head, *lines)])
 
 
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
@@ -139,8 +142,10 @@ def _row_name(result: dict[str, Any]) -> str:
 
 
 def _dataset(row: Row) -> str:
-    judged_by = row.first["config"].get("evaluate_on")
-    return row.data + (", unused training images" if judged_by == "unused" else "")
+    if row.first["config"].get("evaluate_on") == "unused":
+        return f"{row.data}, unused training images"
+    part, _ = results.judged(row.first)
+    return row.data + (f", {part} images" if part != "test" else "")
 
 
 def _steps(row: Row) -> str:
@@ -224,7 +229,7 @@ def run(order: Order) -> None:
     """
     found = results.read(order.folders)
     if not found:
-        raise UserError(f"no result with a test error below {', '.join(order.folders)}")
+        raise UserError(f"no result with an error below {', '.join(order.folders)}")
     rows = results.rows(found)
     if any("dataset" not in row.first["config"] and len(row.seeds) > 1 for row in rows):
         print(

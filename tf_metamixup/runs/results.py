@@ -4,7 +4,7 @@ import json
 import pathlib
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import FREE, RECORDED_ONLY
@@ -34,8 +34,17 @@ class Row(NamedTuple):
 
     @property
     def errors(self) -> list[float]:
-        """Their test errors, in percent."""
-        return [result["test_error"] for result in self.seeds.values()]
+        """Their test errors, or validation errors where there are no test images, in percent."""
+        return [judged(result)[1] for result in self.seeds.values()]
+
+
+def judged(result: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Returns what a result is judged by, "test" or "validation" images, and the error in percent.
+
+    Validation images are, where there are no test images.
+    """
+    error, val_error = result.get("test_error"), result.get("val_error")
+    return ("validation", val_error) if error is None and val_error is not None else ("test", error)
 
 
 def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
@@ -77,7 +86,7 @@ def read(folders: Iterable[str]) -> list[dict[str, Any]]:
     """
     found = defaultdict(list)
     for place, result in _everything(folders):
-        if result["status"] != "failed" and result.get("test_error") is not None:
+        if result["status"] != "failed" and judged(result)[1] is not None:
             found[run_key(result)].append((place, result))
     for copies in found.values():
         copies.sort(key=lambda copy: copy[1]["status"] != "finished")  # stable
@@ -124,9 +133,9 @@ def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None
             if line(other) == line(result):
                 copies.append(f"{place} of {kept}")
                 continue
-            error, status = other["test_error"], other["status"]
+            errors = [judged(each)[1] for each in (result, other)]
             others.append(
-                f"{result['test_error']:.2f} % in {kept}, {error:.2f} % ({status}) in {place}"
+                f"{errors[0]:.2f} % in {kept}, {errors[1]:.2f} % ({other['status']}) in {place}"
             )
     if copies:
         print(f"note: copies of a run count once: {_some(copies)}", file=sys.stderr)

@@ -25,8 +25,14 @@ from tf_metamixup.runs.history import ACCEPTED, LAM, MOVE, START
 # sorted by tag: errors come first.
 TAGS = {
     "train_loss": "losses/train",
+    "val_loss": "losses/val",
     "test_loss": "losses/test",
+    "val_error": "error/val",
+    "val_error_macro": "error/val_macro",
+    "val_error_top5": "error/val_top5",
+    "val_ece": "error/val_ece",
     "test_error": "error/test",
+    "test_error_macro": "error/test_macro",
     "test_error_top5": "error/test_top5",
     "test_ece": "error/test_ece",
     "meta_gradient_cosine": "lambda/meta_gradient_cosine",
@@ -50,8 +56,9 @@ COMPARED = ("policy", "method", "dataset", "architecture", "seed")
 LAYOUT = {
     "How well it does": {
         "test error, %": ("error/test", "error/test_top5"),
-        "loss": ("losses/train", "losses/test"),
-        "expected calibration error, %": ("error/test_ece",),
+        "validation error, %": ("error/val", "error/val_top5"),
+        "loss": ("losses/train", "losses/val", "losses/test"),
+        "expected calibration error, %": ("error/val_ece", "error/test_ece"),
     },
     "What lambda does": {
         "lambda: mean and standard deviation": ("lambda/mean", "lambda/std"),

@@ -1,6 +1,6 @@
 """Does what is done at the end of an epoch: evaluation, pictures, checkpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tf_metamixup.core.metrics import Evaluation
@@ -22,7 +22,8 @@ class EpochEnd:
     Args:
         trainer: whose run it is.
         graphs: of the run.
-        test: finite batches, or None.
+        evaluated: finite batches by their prefix in the history: "val", "test"; the last of them
+            has its confusion matrix drawn.
         plan: of the run.
         recorder: writes TensorBoard's events.
         log: how far the run has come.
@@ -33,13 +34,14 @@ class EpochEnd:
         self,
         trainer,
         graphs: Graphs,
-        test,
+        evaluated: Mapping[str, Iterable],
         plan: Plan,
         recorder: Recorder,
         log: RunLog,
         watch: Watch,
     ):
-        self._trainer, self._graphs, self._test, self._plan = trainer, graphs, test, plan
+        self._trainer, self._graphs, self._plan = trainer, graphs, plan
+        self._evaluated = evaluated
         self._recorder, self._log, self._watch = recorder, log, watch
         learned = plan.diagnostics and trainer.policy.reads_meta
         self._diagnostics = Diagnostics(graphs) if learned else None
@@ -85,10 +87,12 @@ class EpochEnd:
         step = self._log.step
         extra: dict[str, float | None] = {"learning_rate": self._log.learning_rate(), **UNMEASURED}
         evaluation = None
-        if evaluate and self._test is not None:
-            evaluation = self._trainer.measure(self._test, between)
-            self._watch.check_evaluation("test", evaluation.loss, step)
-            extra |= {f"test_{name}": value for name, value in evaluation.scores.items()}
+        if "val" in self._evaluated:
+            extra |= {name.replace("test", "val"): None for name in UNMEASURED}
+        for part, batches in self._evaluated.items() if evaluate else ():
+            evaluation = self._trainer.measure(batches, between)
+            self._watch.check_evaluation(part, evaluation.loss, step)
+            extra |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
         if evaluate and self._diagnostics is not None:
             extra["meta_gradient_cosine"] = self._diagnostics.agreement(step - 1)
         return extra, evaluation

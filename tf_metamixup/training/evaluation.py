@@ -23,16 +23,16 @@ class Evaluator:
         self._network, self._strategy = network, strategy
         self._classes = network.model.output_shape[-1]
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
-        self._test = self._batches = None
+        self._batches: dict[int, tuple] = {}  # by the identity of the data, which they hold
 
-    def check(self, test) -> first_batch.Scale:
+    def check(self, test, name: str = "test") -> first_batch.Scale:
         """Reads the first batch of test data, and returns the scale of its images.
 
         Raises:
             UserError: it is none that the model takes.
         """
-        images, labels = first_batch.first_batch("test", self._dataset(test))
-        first_batch.check_values("test", images, labels, self._classes)
+        images, labels = first_batch.first_batch(name, self._dataset(test, name))
+        first_batch.check_values(name, images, labels, self._classes)
         return first_batch.scale_of(images, self._network.preprocess)
 
     def measure(self, test, between=None) -> Evaluation:
@@ -45,7 +45,7 @@ class Evaluator:
         Raises:
             UserError: data that the model does not take.
         """
-        if self._test is not test:
+        if id(test) not in self._batches:
             count = self._strategy.num_replicas_in_sync
 
             def ready(images, labels):
@@ -55,10 +55,10 @@ class Evaluator:
 
             padded = self._dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
-            self._batches = inputs.distribute(self._strategy, {"test": stream}, 0)
-            self._test = test
+            distributed = inputs.distribute(self._strategy, {"test": stream}, 0)
+            self._batches[id(test)] = distributed, test
         sums = None
-        for batch in first_batch.read("test", self._batches):
+        for batch in first_batch.read("test", self._batches[id(test)][0]):
             if between is not None:
                 between()
             with translate_data_errors():
@@ -68,9 +68,9 @@ class Evaluator:
             raise UserError("the test set is empty")
         return sums.numpy()
 
-    def _dataset(self, data) -> tf.data.Dataset:
+    def _dataset(self, data, name: str = "test") -> tf.data.Dataset:
         shape = self._network.model.input_shape
-        return labelled_dataset("test", data, shape, self._classes, finite=True)
+        return labelled_dataset(name, data, shape, self._classes, finite=True)
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):

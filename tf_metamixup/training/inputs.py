@@ -79,7 +79,7 @@ def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
         first_batch(name, stream.shards(0, range(1), 1))
     # The cause stands before the node that it came up in, below a stack of calls.
     cause = re.search(r"([^\n]+)\n\s*\[\[\{\{node", error.message)
-    said = cause[1].strip() if cause else reason(error)
+    said = cause[1].strip().rpartition("UnreadableError: ")[2] if cause else reason(error)
     raise UserError(f"the training data cannot be read: {said}") from None
 
 

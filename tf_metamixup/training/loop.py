@@ -24,7 +24,7 @@ MAX_SECONDS_PER_CALL = 2.0
 def fit(
     trainer,
     graphs,
-    test,
+    evaluated,
     run_dir,
     steps: int,
     epoch_steps: int,
@@ -43,7 +43,7 @@ def fit(
     Args:
         trainer: whose hyper-parameters and evaluation are recorded.
         graphs: the compiled functions of this run.
-        test: finite batches, or None.
+        evaluated: see `EpochEnd`.
         run_dir: the run's folder.
         steps: see `Plan`.
         epoch_steps: see `Plan`.
@@ -81,7 +81,7 @@ def fit(
         log = RunLog(trainer, recorder, watch, config, labels_used, data)
         if progress is not None:
             log.resume(progress)
-        epoch_end = EpochEnd(trainer, graphs, test, plan, recorder, log, watch)
+        epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch)
         with workers.watched():
             return _Run(workers, graphs, plan, recorder, log, watch, epoch_end).go(stop)
 

@@ -47,9 +47,10 @@ class Interval:
         parts = [f"epoch {len(history.entries) + 1}", f"loss {top / bottom:.3f}"]
         if self._timed:
             parts.append(f"{self._timed / self._seconds:.0f} images/s")
-        errors = [e["test_error"] for e in history.entries if e["test_error"] is not None]
-        if errors:
-            parts.append(f"test error {errors[-1]:.2f} %")
+        for part in ("val", "test"):
+            errors = [e.get(f"{part}_error") for e in history.entries]
+            if known := [error for error in errors if error is not None]:
+                parts.append(f"{part} error {known[-1]:.2f} %")
         return ", ".join(parts)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tf_metamixup.core.metrics import Evaluation
+from tf_metamixup.runs import results
 from tf_metamixup.runs.checkpoints import Progress
 from tf_metamixup.runs.history import History
 from tf_metamixup.runs.recorder import Recorder
@@ -107,7 +108,8 @@ class RunLog:
         seconds = self._seconds
         result = {
             "status": status,
-            **{k: v for k, v in last.items() if k.startswith("test_")},
+            **{k: v for k, v in last.items() if k.startswith(("test_", "val_"))},
+            "class_errors": self._class_errors(last, evaluation or self.history.evaluation),
             "epochs": len(self.history.entries),
             "steps": self.step,
             "seconds": round(seconds, 3),
@@ -125,3 +127,11 @@ class RunLog:
         self.write_counts(evaluation, with_open=unfinished)
         self._recorder.result(result)
         return result
+
+    def _class_errors(
+        self, last: dict[str, Any], evaluation: Evaluation | None
+    ) -> dict[str, float | None] | None:
+        """The errors by class name, where the last entry was evaluated."""
+        if evaluation is None or results.judged(last)[1] is None:
+            return None
+        return dict(zip(self._trainer.class_names, evaluation.class_errors, strict=True))

@@ -57,6 +57,7 @@ class Trainer(Learner):
         *,
         unlabelled=None,
         meta=None,
+        validation=None,
         test=None,
         steps: int,
         run_dir: str | os.PathLike,
@@ -78,8 +79,9 @@ class Trainer(Learner):
                 many as the method needs, optionally with true labels to watch, -1 where unknown.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
                 cache features (`meta` by default) take all into memory.
-            test: finite batches (images, labels), evaluated at epoch ends; its first batch is
-                also read before the first step.
+            validation: finite batches (images, labels), evaluated at epoch ends as `val_error`,
+                ...; the first batch is also read before the first step.
+            test: the same, as `test_error`, ....
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
@@ -101,12 +103,14 @@ class Trainer(Learner):
         epoch_steps = epoch_steps or min(steps, 1000)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
         graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
-        if test is not None:
-            graphs.scales["test"] = self._evaluator.check(test)
-        if test is not None and not plan.keys() & {"settings", "dataset", "data"}:
-            plan["data"] = lambda: fingerprint(test)
+        given = {"val": validation, "test": test}
+        evaluated = {part: batches for part, batches in given.items() if batches is not None}
+        for part, batches in evaluated.items():
+            graphs.scales[part] = self._evaluator.check(batches, part)
+        if evaluated and not plan.keys() & {"settings", "dataset", "data"}:
+            plan["data"] = lambda: fingerprint([*evaluated.values()][-1])
         try:
-            return loop.fit(self, graphs, test, run_dir, steps, epoch_steps, **plan)
+            return loop.fit(self, graphs, evaluated, run_dir, steps, epoch_steps, **plan)
         finally:
             if self.steps_taken:
                 initial_weights.remember(self.model)
@@ -118,8 +122,8 @@ class Trainer(Learner):
             test: finite batches (images, labels).
 
         Returns:
-            `error` and, with more than 10 classes, `error_top5` in percent; `loss`; `ece`, the
-            expected calibration error in percent.
+            `error`, `error_macro` (the mean over classes) and, with more than 10 classes,
+            `error_top5` in percent; `loss`; `ece`, the expected calibration error in percent.
         """
         return self.measure(test).scores
 

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import folder as folder_module
 from tf_metamixup.data import image_files, images, sources
 from tf_metamixup.data.contents import changes
 
@@ -73,7 +72,7 @@ def test_a_class_of_corrupt_images_alone_is_an_error(folder):
         path.write_bytes(b"no image")
     with (
         pytest.warns(UserWarning, match="skipped"),
-        pytest.raises(UserError, match="red holds no image that can be read"),
+        pytest.raises(UserError, match="'red' holds no image that can be read"),
     ):
         load_folder(folder, corrupt_images="skip")
 
@@ -85,7 +84,7 @@ def test_folders_that_cannot_be_a_data_set_say_why(folder, tmp_path):
     with pytest.raises(UserError, match=r"green holds no .png"):
         load_folder(folder)
     Image.new("RGB", (5, 6)).save(folder / "test" / "green" / "0.png")
-    with pytest.raises(UserError, match="the same classes; only one of them has green"):
+    with pytest.raises(UserError, match=r"test has the class 'green', which .*/train lacks"):
         load_folder(folder)
     (folder / "empty" / "train").mkdir(parents=True)
     (folder / "empty" / "test").mkdir()
@@ -115,7 +114,7 @@ def test_images_in_folders_of_a_class_are_read_and_the_rest_is_counted(folder):
         f"3 hidden ({folder}/train/__MACOSX, ...)",
         f"1 outside the class folders ({folder}/train/0.png)",
         f"1 .txt ({folder}/train/red/more/notes.txt)",
-        f"1 beside train and test ({folder}/validation)",
+        f"1 beside train, unlabelled, trusted, val and test ({folder}/validation)",
     ):
         assert part in line
 
@@ -153,9 +152,8 @@ def test_large_photos_are_refused_before_one_is_decoded(folder, monkeypatch):
     with pytest.raises(UserError, match=r"6 images of 4000 x 3000 pixels .*--image_size=64"):
         load_folder(folder)
     monkeypatch.setattr(images, "MAX_BYTES", 6 * 100**2)
-    monkeypatch.setattr(folder_module, "MAX_BYTES", 6 * 100**2)
-    with pytest.raises(UserError, match=r"--image_size=101: .*--image_size=64.* up to 100,"):
-        load_folder(folder, image_size=101)
+    with pytest.raises(UserError, match=r"--in_memory=yes: 6 images of 101 x 101 .*_memory=no"):
+        load_folder(folder, image_size=101, in_memory="yes")
 
 
 def test_one_class_alone_is_reported(folder):
@@ -199,3 +197,52 @@ def test_classes_that_are_links_are_read_once_each(folder, tmp_path_factory):
         (folder / split / "green").symlink_to(other)
     with pytest.warns(UserWarning, match="linked to twice"):
         assert load_folder(folder).train.ids[2:3] == ["green/0.png"]
+
+
+def test_all_parts_of_a_folder_are_read(own_folder):
+    source = load_folder(own_folder)
+    assert [source.train.ids[n] for n in source.unlabelled] == [
+        *("unlabelled/0.png", "unlabelled/2.png", "unlabelled/deep/er/1.png")
+    ]
+    assert source.train.images[source.unlabelled, 1, 0].tolist() == [[0, 128, 0]] * 3
+    assert [source.train.ids[n] for n in source.trusted] == [
+        *("trusted/blue/trusted.png", "trusted/red/trusted.png")
+    ]
+    assert source.train.labels[source.trusted].tolist() == [0, 1]
+    assert source.val.labels.tolist() == source.test.labels.tolist() == [0, 1]
+    assert source.info[1:] == (36, True, 3, 2, True, True)
+
+
+@pytest.mark.parametrize("part", ["unlabelled/0.png", "trusted/red/trusted.png", "val/red/val.png"])
+def test_the_contents_tell_a_change_in_every_part(own_folder, part):
+    before, fingerprint = load_folder(own_folder).contents, load_folder(own_folder).fingerprint
+    Image.new("RGB", (5, 6), "white").save(own_folder / part)
+    after = load_folder(own_folder)
+    assert changes(before, after.contents) == f"1 replaced ({part})"
+    assert after.fingerprint != fingerprint
+
+
+def test_only_the_training_images_are_needed(folder):
+    shutil.rmtree(folder / "test")
+    source = load_folder(folder)
+    assert (source.test, source.val, len(source.trusted)) == (None, None, 0)
+
+
+@pytest.mark.parametrize("part", ["trusted", "val", "test"])
+def test_a_class_that_train_lacks_is_told(own_folder, part):
+    put(own_folder / part / "green" / "0.png")
+    with pytest.raises(UserError, match=f"{part} has the class 'green', which .*/train lacks"):
+        load_folder(own_folder)
+
+
+def test_a_part_without_a_class_is_told_in_a_line(own_folder):
+    shutil.rmtree(own_folder / "trusted" / "red")
+    with pytest.warns(UserWarning, match="trusted has no image of red, so the meta set has none"):
+        load_folder(own_folder)
+
+
+def test_an_empty_folder_of_unlabelled_images_is_told(own_folder):
+    shutil.rmtree(own_folder / "unlabelled")
+    (own_folder / "unlabelled").mkdir()
+    with pytest.raises(UserError, match=r"unlabelled holds no \.png.* or remove the folder"):
+        load_folder(own_folder)

@@ -1,0 +1,227 @@
+"""A data set of image files, once they are listed by part: `folder_source` and `table_source`."""
+
+import concurrent.futures
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import image_files
+from tf_metamixup.data.contents import checksum, listing
+from tf_metamixup.data.images import (
+    DEFAULT_SIZE,
+    MAX_BYTES,
+    InMemory,
+    Source,
+    fits,
+)
+from tf_metamixup.data.stored_files import StoredFiles
+
+# What training may look at; `val` and `test` are the other parts.
+TRAINED_ON = ("train", "unlabelled", "trusted")
+JUDGED_BY = ("val", "test")
+PARTS = (*TRAINED_ON, *JUDGED_BY)
+_NAMED = 5  # of files that cannot be read
+_AT_ONCE = 64  # files
+# Without --image_size. A batch of activations takes hundreds of times the memory of its images.
+_LARGE = 2**20  # pixels
+
+
+class Listed(NamedTuple):
+    """Holds an image file of a part.
+
+    Attributes:
+        path: of the file.
+        label: position of its class, or `images.UNLABELLED`.
+        name: of the file within its part, for records.
+    """
+
+    path: Path
+    label: int
+    name: str
+
+
+def read(
+    name: str,
+    classes: Sequence[str],
+    parts: Mapping[str, Sequence[Listed]],
+    size: int | None,
+    *,
+    skip: bool,
+    in_memory: str,
+    contents: Mapping[str, str] | None = None,
+) -> Source:
+    """Reads the images of all parts.
+
+    Args:
+        name: of the data set, as it was asked for.
+        classes: their names.
+        parts: the files, by names of `PARTS`; those without a file may be left out.
+        size: see `sources.load`.
+        skip: whether files that cannot be read are skipped.
+        in_memory: "yes", "no": read a file whenever its image is needed; or "auto": as memory
+            allows.
+        contents: checksums of what else the data set was read from.
+
+    Raises:
+        UserError: images that do not fit into memory, or cannot be read and are not skipped;
+            classes that `train` lacks.
+    """
+    _check_classes(name, classes, parts)
+    reader = _Reader(parts)
+    if not reader.headers:
+        raise UserError(f"{name}: no image can be read; {reader.problems[0]}")
+    shape = _shape(name, list(reader.headers.values()), size)
+    held = _held(name, len(reader.headers), shape, in_memory)
+    trained_on, members = reader.read(TRAINED_ON, shape, held=held)
+    val, test = (
+        reader.read([part], shape, held=held)[0] if parts.get(part) else None for part in JUDGED_BY
+    )
+    if reader.problems:
+        _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
+    for c in sorted(set(range(len(classes))) - set(trained_on.labels.tolist())):
+        raise UserError(f"{name}: the class {classes[c]!r} holds no image that can be read")
+    return Source(
+        name,
+        list(classes),
+        shape,
+        True,
+        trained_on,
+        test,
+        {**(contents or {}), **reader.contents},
+        val,
+        np.flatnonzero(np.array(members) == "trusted"),
+    )
+
+
+class _Reader:
+    """Reads files, and keeps what cannot be read and the checksums of all.
+
+    Args:
+        parts: as of `read`.
+
+    Attributes:
+        problems: a line for each file that cannot be read.
+        headers: ((H, W), channels) by path, of those that can.
+        contents: checksums by part and name.
+    """
+
+    def __init__(self, parts: Mapping[str, Sequence[Listed]]):
+        self._parts = parts
+        self.problems: list[str] = []
+        self.contents: dict[str, str] = {}
+        paths = [entry.path for part in parts.values() for entry in part]
+        found = self._read_all(image_files.header, paths)
+        self.headers = {p: each for p, each in zip(paths, found, strict=True) if each}
+
+    def read(self, parts: Sequence[str], shape: tuple, *, held: bool) -> tuple[InMemory, list[str]]:
+        """Returns the images of some parts, held in memory or in their files; the part of each."""
+        listed = [(part, entry) for part in parts for entry in self._parts.get(part, ())]
+        readable = [item for item in listed if item[1].path in self.headers]
+        self.contents |= {f"{part}/{e.name}": checksum(b"") for part, e in listed}
+        images, kept = np.empty((len(readable) if held else 0, *shape), np.uint8), []
+
+        def read_one(path: Path) -> tuple[str, np.ndarray | None]:
+            content = image_files.load(path)
+            read = image_files.decode if held else image_files.check
+            return checksum(content), read(content, path, shape)
+
+        found = self._read_all(read_one, [entry.path for _, entry in readable])
+        for (part, entry), each in zip(readable, found, strict=True):
+            if each is None:
+                continue
+            self.contents[f"{part}/{entry.name}"], pixels = each
+            if held:
+                images[len(kept)] = pixels
+            kept.append((part, entry))
+        stored = StoredFiles(np.array([str(entry.path) for _, entry in kept], object), shape)
+        labels = np.array([entry.label for _, entry in kept], np.int64)
+        ids = [entry.name if part == "train" else f"{part}/{entry.name}" for part, entry in kept]
+        held_or_stored = images[: len(kept)] if held else stored
+        return InMemory(held_or_stored, labels, ids), [part for part, _ in kept]
+
+    def _read_all(self, read: Callable, paths: Sequence[Path]) -> Iterator:
+        """What `read` returns of each path, in order; None and a problem where it cannot."""
+
+        def attempt(path: Path):
+            try:
+                return read(path), None
+            except image_files.UnreadableError as error:
+                return None, str(error)
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            # Few at a time, since images that wait to be put in their place take memory.
+            for first in range(0, len(paths), _AT_ONCE):
+                for found, problem in pool.map(attempt, paths[first : first + _AT_ONCE]):
+                    if problem:
+                        self.problems.append(problem)
+                    yield found
+
+
+def _check_classes(
+    name: str, classes: Sequence[str], parts: Mapping[str, Sequence[Listed]]
+) -> None:
+    """Says in one line which classes a part of checked or of evaluated images has not."""
+    for part in ("trusted", *JUDGED_BY):
+        there = {entry.label for entry in parts.get(part, ())}
+        if there and (lacking := [label for c, label in enumerate(classes) if c not in there]):
+            told = (
+                "so the meta set has none of them"
+                if part == "trusted"
+                else "so nothing is measured of them"
+            )
+            warnings.warn(
+                f"{name}: {part} has no image of {listing(lacking)}, {told}", stacklevel=2
+            )
+
+
+def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int | None) -> tuple:
+    """(H, W, C) of the data set, if images of that shape can be trained on.
+
+    Decided on the headers alone, since decoding large photos takes minutes.
+    """
+    sizes, channels = zip(*headers, strict=True)
+    if size is None and len(set(sizes)) > 1:
+        size = DEFAULT_SIZE
+    height, width = (size, size) if size else sizes[0]
+    if not size and height * width > _LARGE:
+        raise UserError(
+            f"{name}: {len(headers)} images of {width} x {height} pixels are too large to train "
+            f"on: without --image_size at most a megapixel. --image_size={DEFAULT_SIZE}, or "
+            f"another side up to {math.isqrt(_LARGE)}, resizes them as they are read"
+        )
+    return height, width, max(channels)
+
+
+def _held(name: str, count: int, shape: tuple[int, int, int], in_memory: str) -> bool:
+    """Whether the images are held in memory.
+
+    Streams copy what they read, hence half of the machine's memory is taken by a fourth of it.
+    """
+    if in_memory == "auto":
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return count * math.prod(shape) <= min(MAX_BYTES, machine // 4)
+    if in_memory == "yes" and not fits(count, shape):
+        raise UserError(
+            f"{name}: --in_memory=yes: {count} images of {shape[1]} x {shape[0]} pixels take "
+            f"{count * math.prod(shape) / 2**30:.3g} GiB, and at most {MAX_BYTES / 2**30:.3g} are "
+            "held in memory; --in_memory=no reads them as they are needed, and a smaller "
+            "--image_size takes less"
+        )
+    return in_memory == "yes"
+
+
+def _tell(problems: Sequence[str], count: int, *, skip: bool) -> None:
+    """Raises or warns of files that cannot be read."""
+    more = ", ..." if len(problems) > _NAMED else ""
+    message = f"{len(problems)} of {count} images: {', '.join(problems[:_NAMED])}{more}"
+    if not skip:
+        raise UserError(
+            f"{message}; mend or remove them, or skip such images with --corrupt_images=skip"
+        )
+    warnings.warn(f"skipped {message}", stacklevel=2)

@@ -1,0 +1,132 @@
+"""`folder:DIR`: image files in DIR/train/CLASS and beside it, and in folders below these."""
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import file_source, image_files
+from tf_metamixup.data.file_source import PARTS, Listed
+from tf_metamixup.data.images import UNLABELLED, Source
+
+LeftOut = list[tuple[str, Path]]
+
+
+def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
+    """Reads a folder.
+
+    `train`, `trusted`, `val` and `test` hold a folder for each class, `unlabelled` any images; all
+    but `train` may be missing.
+
+    Args:
+        name: as it was asked for.
+        root: DIR.
+        size: see `sources.load`.
+        skip: whether files that cannot be read are skipped.
+        in_memory: see `sources.load`.
+
+    Raises:
+        UserError: no such folders, classes without an image or that train lacks, no image in
+            `unlabelled`, names that are not UTF-8; see also `file_source.read`.
+    """
+    left_out: LeftOut = []
+    classes = _class_files(root, "train", left_out)
+    parts = {"train": classes}
+    for part in ("trusted", "val", "test"):
+        if (root / part).is_dir():
+            parts[part] = _class_files(root, part, left_out)
+            if unknown := sorted(parts[part].keys() - classes.keys()):
+                raise UserError(
+                    f"{root}/{part} has the class {_printable(unknown[0])!r}, which {root}/train "
+                    "lacks: training would never see it; add images of it there, or rename or "
+                    "remove the folder"
+                )
+    unlabelled = _unlabelled(root, left_out) if (root / "unlabelled").is_dir() else []
+    files = [path for part in parts.values() for members in part.values() for path in members]
+    _require_names(classes, [*files, *unlabelled])
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and path.name not in PARTS and not image_files.is_hidden(path.name):
+            left_out.append((f"beside {', '.join(PARTS[:-1])} and {PARTS[-1]}", path))
+    if left_out:
+        warnings.warn(image_files.describe_left_out(left_out), stacklevel=2)
+    order = sorted(classes)
+
+    def listed(part: str, label: int, paths: Iterable[Path]) -> list[Listed]:
+        return [Listed(path, label, path.relative_to(root / part).as_posix()) for path in paths]
+
+    found = {
+        part: [
+            entry
+            for c, label in enumerate(order)
+            for entry in listed(part, c, members.get(label, ()))
+        ]
+        for part, members in parts.items()
+    }
+    found["unlabelled"] = listed("unlabelled", UNLABELLED, unlabelled)
+    return file_source.read(name, order, found, size, skip=skip, in_memory=in_memory)
+
+
+def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Path]]:
+    """Class -> its image files, sorted; what is none joins `left_out`."""
+    folder = root / part
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is not a folder; folder:DIR needs DIR/train/CLASS/*.png (or "
+            f"{', '.join(image_files.SUFFIXES[1:])}), and takes DIR/test/CLASS, DIR/val/CLASS, "
+            f"DIR/trusted/CLASS and DIR/unlabelled{_hint(root)}"
+        )
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if image_files.is_hidden(path.name):
+            left_out.append(("hidden", path))
+        elif not path.is_dir():
+            left_out.append(("outside the class folders", path))
+        else:
+            files[path.name] = _images(path, left_out)
+    if not files:
+        raise UserError(f"{folder} holds no class folders")
+    return files
+
+
+def _unlabelled(root: Path, left_out: LeftOut) -> list[Path]:
+    return _images(root / "unlabelled", left_out, "; put images there, or remove the folder")
+
+
+def _images(folder: Path, left_out: LeftOut, advice: str = "") -> list[Path]:
+    """The image files at any depth; what is none joins `left_out`."""
+    files, others = image_files.find(folder)
+    if not files:
+        raise UserError(
+            f"{_printable(str(folder))} holds no {', '.join(image_files.SUFFIXES)} image"
+            + (f"; {image_files.describe_left_out(others)}" if others else "")
+            + advice
+        )
+    left_out += others
+    return files
+
+
+def _hint(root: Path) -> str:
+    """Where train lies, if one level off."""
+    near = [root.parent, *(sorted(root.iterdir()) if root.is_dir() else [])]
+    for folder in near:
+        if (folder / "train").is_dir():
+            return f". Did you mean folder:{folder}?"
+    return ""
+
+
+def _require_names(classes: Sequence[str], paths: Iterable[Path]) -> None:
+    """Refuses names that neither labels.txt nor TensorFlow can hold."""
+    if bad := [str(path) for path in paths if _printable(str(path)) != str(path)]:
+        raise UserError(
+            f"{len(bad)} file or folder names are not UTF-8, such as {_printable(bad[0])}; rename "
+            "them"
+        )
+    for name in classes:
+        if "\n" in name or "\r" in name:
+            raise UserError(f"the class name {name!r} has a line break; rename the folder")
+
+
+def _printable(name: str) -> str:
+    """`name`, with bytes that are no UTF-8 escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")
