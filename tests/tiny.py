@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_metamixup as tmm
-from tf_metamixup.data import ArrayStream, scale
+from tf_metamixup.data import ArrayStream, Audited, scale
 from tf_metamixup.models.dropout import RowDropout
 from tf_metamixup.report import paper
 
@@ -46,7 +46,7 @@ def images(count: int = 96, seed: int = 0):
 
 
 def streams(batch_size: int = 8, views: int = 1, seed: int = 0) -> dict:
-    """Labelled, unlabelled and meta streams over `images`, with augmentation."""
+    """Labelled, unlabelled and meta streams over `images`, with augmentation, and an audit set."""
     pixels, labels = images()
 
     def stream(purpose, indices, **options):
@@ -59,6 +59,7 @@ def streams(batch_size: int = 8, views: int = 1, seed: int = 0) -> dict:
         "labelled": stream("labelled", np.arange(0, 30), **augmented),
         "unlabelled": stream("unlabelled", np.arange(30, 75), views=views, **augmented),
         "meta": stream("meta", np.arange(75, 96)),
+        "audited": Audited(pixels[75:96], labels[75:96]),
     }
 
 

@@ -17,7 +17,7 @@ from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.schedules import warm_up
 from tf_metamixup.data.contents import changes
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.models.layers import is_normalized
 from tf_metamixup.runs.checkpoints import Checkpoints
@@ -50,9 +50,9 @@ class Assembly:
         return self.config.epochs * self.prepared.epoch_steps
 
     @property
-    def training(self) -> dict[str, Stream | None]:
+    def training(self) -> dict[str, Stream | data.Audited | None]:
         """What is trained on, by name, as `Trainer.fit` takes it."""
-        names = ("labelled", "unlabelled", "meta")
+        names = ("labelled", "unlabelled", "meta", "audited")
         return {name: getattr(self.prepared, name) for name in names}
 
     @functools.cached_property
@@ -70,7 +70,7 @@ def canonical(config: Config) -> Config:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
-    policies.check(policy, learned_elsewhere=method.learns_lambda)
+    policies.check(policy, learned_elsewhere=method.learns_lambda, audited=method.audits)
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
@@ -82,6 +82,7 @@ def canonical(config: Config) -> Config:
         config,
         method=str(methods.parse(config.method)),
         policy=str(policies.parse(config.policy)),
+        label_noise=str(data.parse_noise(config.label_noise)),
         architecture=str(models.parse(config.architecture)),
     )
 
@@ -103,7 +104,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         )
         config = config.resolve(data=source.info)
         method = methods.make(config.method)
-        prepared = data.prepare(source, config, method.views)
+        prepared = data.prepare(source, config, method.views, audits=method.audits)
     if config.evaluate_every is None:
         config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
     keras.utils.set_random_seed(config.seed)

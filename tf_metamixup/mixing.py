@@ -25,6 +25,7 @@ class Examples(NamedTuple):
             or UNKNOWN; LABELLED for rows that came with a label.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
         aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
+        trust: how far the row's label is trusted, [N] in [0, 1]; None where nothing says.
     """
 
     x: tf.Tensor
@@ -34,6 +35,7 @@ class Examples(NamedTuple):
     truth: tf.Tensor
     groups: int
     aside: tf.Tensor | None = None
+    trust: tf.Tensor | None = None
 
     @property
     def accepted(self) -> tf.Tensor:

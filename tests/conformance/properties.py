@@ -24,7 +24,9 @@ RATE = 0.03
 def allowed(method, policy) -> bool:
     """Whether the pair is one."""
     try:
-        policies.check(policies.make(policy), learned_elsewhere=method.learns_lambda)
+        policies.check(
+            policies.make(policy), learned_elsewhere=method.learns_lambda, audited=method.audits
+        )
     except UserError:
         return False
     return True

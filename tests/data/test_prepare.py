@@ -225,3 +225,32 @@ def test_a_balanced_stream_shows_each_class_as_often(own_folder):
         assert made.epoch_steps == 36 // 2
     # Of 6 blue and 30 red images; a pass of "equal" is these 60.
     assert counts["none"][0] < counts["sqrt"][0] < counts["equal"][0] == 30
+
+
+def test_noise_is_in_the_labels_that_are_trained_on_and_in_no_others(digits):
+    made = prepared(digits, num_meta=100, batch_size=50, label_noise="symmetric(0.4)")
+    truth = digits.train.labels
+    _, given = made.labelled.whole()
+    assert abs((given != truth[made.splits.labelled]).numpy().mean() - 0.4) < 0.05
+    _, checked = made.meta.whole()
+    np.testing.assert_array_equal(checked, truth[made.splits.meta])
+
+
+def test_a_share_of_each_batch_is_trusted(digits):
+    settings = {"num_meta": 100, "batch_size": 50, "label_noise": "symmetric(0.4)"}
+    made = prepared(digits, trusted_share=0.2, **settings)
+    assert made.audited is None
+    images, labels = made.labelled.whole()
+    assert len(images) == len(made.splits.labelled) + 100
+    np.testing.assert_array_equal(labels[-100:], digits.train.labels[made.splits.meta])
+    assert made.labels_used(reads_meta=False) == len(images)
+
+
+def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_their_noise(digits):
+    settings = {"num_meta": 200, "batch_size": 50, "label_noise": "symmetric(0.4)"}
+    config = Config(trusted_share=0.2, **settings).resolve().resolve(data=digits.info)
+    made = data.prepare(digits, config, 0, audits=True)
+    assert np.bincount(made.audited.labels).tolist() == [5] * 10
+    assert 0.2 < (made.audited.given != made.audited.labels).mean() < 0.6
+    trained = {image.tobytes() for image in made.labelled.whole()[0].numpy()[-150:]}
+    assert not trained & {image.tobytes() for image in made.audited.images}

@@ -62,3 +62,11 @@ def test_synchronized_reaches_the_batch_norms():
 def test_sizes_below_one_are_refused(spec):
     with pytest.raises(UserError, match="at least 1"):
         make(spec, (8, 8, 1), 10)
+
+
+def test_an_average_over_positions_takes_the_place_of_the_dense_layer():
+    model = make("cnn3(width=2, average_pool=True)", (8, 8, 1), 3)
+    assert model.get_layer("features").output.shape == (None, 8)
+    names = [layer.name for layer in model.layers]
+    assert "flatten" not in names
+    assert [w.shape for w in model.get_layer("logits").weights] == [(8, 3), (3,)]

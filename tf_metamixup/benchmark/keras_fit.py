@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 
 
 def timed(

@@ -35,6 +35,13 @@ def check(config: Any) -> None:
             f"--val_fraction={config.val_fraction} and --test_fraction={config.test_fraction} "
             "leave nothing to train on; their sum must be less than 1"
         )
+    if not 0 <= config.trusted_share < 1:
+        raise UserError(f"--trusted_share={config.trusted_share} must lie in [0, 1)")
+    if config.trusted_share and config.meta_source == "train":
+        raise UserError(
+            f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
+            "out --meta_source=train"
+        )
     if config.mode == "sl" and config.num_labels is not None:
         raise UserError(
             f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "

@@ -20,13 +20,13 @@ class RowSettings:
     method: str | None = setting(
         None,
         "row",
-        "name, name(value) or name(option=value, ...): supervised, adamixup, manifold_mixup, and "
-        "with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
+        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, "
+        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
     )
     policy: str | None = setting(
         None,
         "row",
-        "where lambda comes from: none, fixed(c), beta(a), meta; the paper's MetaMixUp is "
+        "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
         "meta(estimator='nested')",
     )
     architecture: str | None = setting(
@@ -94,6 +94,18 @@ class DataSettings:
         "data",
         "heldout (nobody trains on the meta images) or train",
         choices=("heldout", "train"),
+    )
+    trusted_share: float = setting(
+        0.0,
+        "data",
+        "share of each batch that comes from the meta set, whose labels are trusted; 0 leaves it "
+        "to --meta_source",
+    )
+    label_noise: str = setting(
+        "none",
+        "data",
+        "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
+        "column='worse_label'); never in meta, validation or test images",
     )
     include_labelled: bool = setting(
         False, "data", "whether the unlabelled images contain the labelled ones"

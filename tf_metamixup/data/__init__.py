@@ -1,22 +1,28 @@
 """Data: sources, splits, augmentation, and streams that are functions of seed and step."""
 
 from tf_metamixup.data.dataset_stream import DatasetStream
-from tf_metamixup.data.images import InMemory, Source
-from tf_metamixup.data.pipeline import ArrayStream, FileStream, Stream
+from tf_metamixup.data.images import Audited, InMemory, Source
+from tf_metamixup.data.joined_stream import JoinedStream
+from tf_metamixup.data.label_noise import parse as parse_noise
+from tf_metamixup.data.pipeline import ArrayStream, FileStream
 from tf_metamixup.data.prepare import Prepared, prepare, streams
 from tf_metamixup.data.scaling import scale
 from tf_metamixup.data.sources import folder, load, register, table
+from tf_metamixup.data.stream import Stream
 
 __all__ = [
     "ArrayStream",
+    "Audited",
     "DatasetStream",
     "FileStream",
     "InMemory",
+    "JoinedStream",
     "Prepared",
     "Source",
     "Stream",
     "folder",
     "load",
+    "parse_noise",
     "prepare",
     "register",
     "scale",

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 
 
 class DatasetStream(Stream):

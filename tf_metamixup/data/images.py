@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,21 @@ class InMemory:
     def keep(self, indices: np.ndarray) -> "InMemory":
         """The images at `indices`, int [n], in that order, without `ids`."""
         return InMemory(self.images[indices], self.labels[indices])
+
+
+class Audited(NamedTuple):
+    """Images whose labels were checked, and which are not trained on.
+
+    Attributes:
+        images: as the training images are stored, [M, H, W, C].
+        labels: checked, int [M].
+        given: the labels in doubt, int [M]; None where they never had one, which then is drawn
+            from an estimate of how labels go wrong.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    given: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

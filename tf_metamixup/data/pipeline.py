@@ -4,7 +4,7 @@ Nothing here has a state to checkpoint: `Stream.shards(step, ...)` begins at any
 shards that several replicas own add up to the batch that one device would see.
 """
 
-import abc
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -15,39 +15,11 @@ from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
 from tf_metamixup.data.images import InMemory
 from tf_metamixup.data.stored_files import StoredFiles
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
 
 _ENDLESS = tf.int64.max
 _SHUFFLE_BUFFER = 16_384  # encoded images
-
-
-class Stream(abc.ABC):
-    """Global batches, split into equal shards.
-
-    Attributes:
-        batch_size: rows of a global batch; None where a user's data set does not tell.
-    """
-
-    batch_size: int | None
-
-    @abc.abstractmethod
-    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """For each step from `start_step` on, the shards `shard_ids`, an element each, in order.
-
-        Args:
-            start_step: where a resumed run goes on; 0 is the beginning.
-            shard_ids: which of the shards, ascending.
-            num_shards: how many shards a global batch of b rows is split into; shard p holds its
-                rows [p * b / num_shards, (p + 1) * b / num_shards).
-        """
-
-    def beginning(self) -> "Stream":
-        """A stream with the same first batch; reading it leaves later reads of this one alone."""
-        return self
-
-    @abc.abstractmethod
-    def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """All (images, labels), each image once, as they are stored."""
 
 
 class _Sampled(Stream):
@@ -151,6 +123,13 @@ class ArrayStream(_Sampled):
             .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(4)
         )
+
+    def numbered(self, first=0):
+        """See `Stream.numbered`."""
+        same = copy.copy(self)
+        with tf.device("CPU:0"):
+            same._labels = tf.range(first, first + self._count, dtype=tf.int64)
+        return same
 
     def whole(self):
         """See `Stream.whole`."""

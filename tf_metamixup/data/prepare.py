@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+import zlib
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,18 @@ import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import balance, pipeline, splits
-from tf_metamixup.data.images import InMemory, Source
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data import balance, label_noise, pipeline, splits
+from tf_metamixup.data.images import Audited, InMemory, Source
+from tf_metamixup.data.joined_stream import JoinedStream
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
 
 TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
 # that is 2 GiB.
 KEPT = 20_000
+# Share of the trusted images that is audited, where the others are trained on.
+AUDITED_SHARE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Prepared:
         test: finite batches: all test images, or as many unused ones; None where there are none.
         validation: finite batches of the validation images; None where there are none.
         judged: the images of `test`, or of `validation` where there are none.
+        audited: checked images that are not trained on, for a method that audits labels.
         evaluate_every: epochs between two evaluations by default: often, but without looking at
             more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
@@ -46,6 +51,8 @@ class Prepared:
     judged: InMemory | Streamed
     epoch_steps: int
     evaluate_every: int
+    audited: Audited | None = None
+    trusted_share: float = 0.0
 
     @property
     def evaluated(self) -> tf.data.Dataset:
@@ -54,22 +61,25 @@ class Prepared:
 
     def labels_used(self, reads_meta: bool) -> int:
         """How many training images have their labels read."""
+        reads_meta = reads_meta or self.audited is not None or self.trusted_share > 0
         meta = self.splits.meta if reads_meta else []
         return len(np.union1d(self.splits.labelled, meta))
 
 
-def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
+def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = False) -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 
     Args:
         source: the data set.
         config: the settings.
         views: augmented views of each unlabelled image; 0 leaves them out.
+        audits: whether the method audits labels.
 
     Raises:
         UserError: the data cannot be split as the settings say.
     """
     parts = _split(source, config)
+    given = _given(source, config)
     semi = config.mode == "ssl"
     if len(source.unlabelled) and not semi:
         warnings.warn(
@@ -79,7 +89,7 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         )
 
     def stream(name: str, indices: np.ndarray, batch_size: int, **options) -> Stream:
-        images = source.train
+        images = source.train if name != "labelled" else given
         if isinstance(images, Streamed) and len(indices) <= KEPT:
             # A batch of few of the images would read a large share of the files, every step.
             images, indices = images.keep(indices), np.arange(len(indices))
@@ -98,13 +108,17 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
     drawn = _balanced(source, config, parts.labelled)
-    labelled = stream("labelled", drawn, config.batch_size, **augmented)
+    trusted_rows = round(config.trusted_share * config.batch_size / groups) * groups
+    labelled = stream("labelled", drawn, config.batch_size - trusted_rows, **augmented)
+    trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
+    if trusted_rows:
+        labelled = JoinedStream(labelled, stream("trusted", trained, trusted_rows, **augmented))
     unlabelled = None
     if semi and views:
         unlabelled = stream(
             "unlabelled", parts.unlabelled, config.batch_size, views=views, **augmented
         )
-    passed = len(parts.unlabelled if semi else parts.labelled)
+    passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
     epoch_steps = passed // config.batch_size
     test, val = (_judged(source, parts, part) for part in ("test", "val"))
     if config.evaluate_on == "unused":
@@ -122,6 +136,8 @@ def prepare(source: Source, config: Config, views: int = 1) -> Prepared:
         judged=val if test is None else test,
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
+        audited=_audited(source, given, audited, config) if audits else None,
+        trusted_share=config.trusted_share,
     )
 
 
@@ -196,6 +212,45 @@ def _split(source: Source, config: Config) -> splits.Splits:
         more = parts.labelled if config.include_labelled else []
         found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
     return dataclasses.replace(parts, **found)
+
+
+def _given(source: Source, config: Config) -> InMemory | Streamed:
+    """The training images with the labels that are trained on as given."""
+    if config.label_noise == "none":
+        return source.train
+    if isinstance(source.train, Streamed):
+        raise UserError(
+            f"--label_noise={config.label_noise} does not go with {source.name}, whose images do "
+            "not fit into memory; drop the flag"
+        )
+    train = source.train
+    labels = label_noise.noisy(
+        config.label_noise, train.labels, source.classes, train.ids, config.seed
+    )
+    return dataclasses.replace(train, labels=labels)
+
+
+def _trusted(
+    meta: np.ndarray, labels: np.ndarray, config: Config, audits: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The trusted images that are trained on, and those that are audited."""
+    if not config.trusted_share:
+        return meta[:0], meta
+    if not audits:
+        return meta, meta[:0]
+    generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"audited")])
+    drawn = generator.permutation(meta)
+    # By class, so that each has its share.
+    drawn = drawn[np.argsort(labels[drawn], kind="stable")]
+    taken = np.arange(len(drawn)) % round(1 / AUDITED_SHARE) == 0
+    return np.sort(drawn[~taken]), np.sort(drawn[taken])
+
+
+def _audited(source: Source, given, positions: np.ndarray, config: Config) -> Audited:
+    """The checked images; what they were given is known where noise was added."""
+    checked = source.train.keep(positions)
+    known = None if config.label_noise == "none" else given.labels[positions]
+    return Audited(checked.images, checked.labels, known)
 
 
 def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarray:

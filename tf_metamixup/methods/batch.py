@@ -26,6 +26,7 @@ class Batch(NamedTuple):
         x_meta: meta images [m, H, W, C], or the head's cached input where features are
             cached; None without a meta set.
         y_meta: their targets [m, classes].
+        trust: how far each of `y` is trusted, [n] in [0, 1]; None where nothing says.
     """
 
     x: tf.Tensor
@@ -34,6 +35,7 @@ class Batch(NamedTuple):
     u_labels: tf.Tensor | None = None
     x_meta: tf.Tensor | None = None
     y_meta: tf.Tensor | None = None
+    trust: tf.Tensor | None = None
 
 
 def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:

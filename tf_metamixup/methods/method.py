@@ -70,6 +70,7 @@ class Method:
         predicts_average: whether it is the average that is evaluated and exported.
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
+        audits: whether it trains on what an audit says of the labels; see `audit`.
         needs_exact: why it must not be computed in half precision; empty where it may.
     """
 
@@ -78,6 +79,7 @@ class Method:
     predicts_average: ClassVar[bool] = False
     fold_lambda: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
+    audits: ClassVar[bool] = False
     needs_exact: ClassVar[str] = ""
 
     def parts(self, model: keras.Model) -> Mapping[str, keras.Model]:
@@ -155,6 +157,7 @@ def labelled(batch: Batch, groups: int) -> Examples:
         stream=tf.zeros(rows, tf.int32),
         truth=tf.fill(rows, tf.cast(LABELLED, tf.int64)),
         groups=groups,
+        trust=batch.trust,
     )
 
 

@@ -13,6 +13,7 @@ def cnn3(
     width: int = 32,
     batch_norm: bool = False,
     features: int | None = None,
+    average_pool: bool = False,
     synchronized: bool = False,
 ) -> keras.Model:
     """Builds three convolutions, each with ReLU and 2x2 max-pooling, and 4 * width dense units.
@@ -27,6 +28,8 @@ def cnn3(
         width: filters of the first convolution; the second has twice, the third four times as many.
         batch_norm: whether BatchNorm stands between each convolution and its ReLU.
         features: units of one more, linear, hidden layer before the logits; figure 4 plots 2.
+        average_pool: whether the mean over all positions takes the place of the dense layer, which
+            has most of the weights: it learns wrong labels by heart later.
         synchronized: whether BatchNorm pools the statistics of all replicas.
     """
     height, breadth, _ = image_shape
@@ -46,9 +49,12 @@ def cnn3(
         x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
         if number < 3:
             x = layers.stage_end(x, number)
-    x = keras.layers.Flatten(name="flatten")(x)
     hidden = "features" if features is None else "dense"
-    x = keras.layers.Dense(4 * width, activation="relu", name=hidden)(x)
+    if average_pool:
+        x = keras.layers.GlobalAveragePooling2D(name=hidden)(x)
+    else:
+        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Dense(4 * width, activation="relu", name=hidden)(x)
     if features is not None:
         layers.at_least_one("cnn3", "features", features)
         x = keras.layers.Dense(features, name="features")(x)

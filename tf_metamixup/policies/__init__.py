@@ -3,7 +3,7 @@
 >>> make("beta(0.5)")
 Beta(alpha=0.5, per_sample=False)
 >>> names()
-['beta', 'fixed', 'meta', 'none']
+['beta', 'dynamic', 'fixed', 'meta', 'none']
 """
 
 from tf_metamixup.core import registry

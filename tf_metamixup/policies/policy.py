@@ -54,6 +54,8 @@ class Task(NamedTuple):
         head: which of `theta` are the weights of the network's head; see `models.head`.
         permutation_groups: int [N]; see `mixing.permutation_groups`.
         trained: which of `theta` are trained at this step; None for all.
+        partner: int [N], the row that each row is mixed with.
+        trust: how far each row's label is trusted, [N]; None without an audit.
     """
 
     theta: list[tf.Tensor]
@@ -66,6 +68,8 @@ class Task(NamedTuple):
     head: tuple[int, ...] = ()
     permutation_groups: tf.Tensor | None = None
     trained: tuple[int, ...] | None = None
+    partner: tf.Tensor | None = None
+    trust: tf.Tensor | None = None
 
     @property
     def rows(self) -> tf.Tensor:
@@ -88,12 +92,14 @@ class Policy:
     Attributes:
         reads_meta: whether it learns from the meta set; such a policy has `initial_logits` and
             `gradient` as `Meta` has them.
+        reads_trust: whether it needs `Task.trust`.
         mixes: whether its lambda is ever other than 1.
         caches_features: whether its meta loss is that of the whole meta set, from cached features,
             which are computed every `refresh` steps.
     """
 
     reads_meta: ClassVar[bool] = False
+    reads_trust: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
     caches_features: ClassVar[bool] = False
 
@@ -102,12 +108,22 @@ class Policy:
         raise NotImplementedError
 
 
-def check(policy: Policy, *, learned_elsewhere: bool) -> None:
-    """Refuses a policy beside a method that learns lambda itself.
+def check(policy: Policy, *, learned_elsewhere: bool, audited: bool = False) -> None:
+    """Refuses a policy that does not go with a method.
+
+    Args:
+        policy: the policy.
+        learned_elsewhere: whether the method learns lambda itself.
+        audited: whether the method says how far labels are trusted.
 
     Raises:
-        UserError: the policy would have no say.
+        UserError: the policy would have no say, or lacks what it reads.
     """
+    if policy.reads_trust and not audited:
+        raise UserError(
+            f"policy {policy} mixes by how far labels are trusted, which method audit alone says; "
+            "use it with --method=audit, or policy beta"
+        )
     if learned_elsewhere and policy.mixes:
         raise UserError(
             f"the method learns lambda itself, so policy {policy} would have no say; use none"

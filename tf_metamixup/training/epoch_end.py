@@ -75,7 +75,7 @@ class EpochEnd:
             entry = log.history.close(extra, evaluation)
             self._recorder.epoch(log.step, entry)
             if ends or (evaluate and self._is_drawn(number)):
-                sample = self._graphs.sample()
+                sample = self._graphs.mixed.predicted()
                 self._recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
             if save:
                 log.write_counts()

@@ -1,5 +1,6 @@
 """Evaluates a network on test data, on all replicas."""
 
+import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
@@ -9,6 +10,9 @@ from tf_metamixup.methods.batch import pixels, targets, translate_data_errors
 from tf_metamixup.models.network import Network
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.data_checks import labelled_dataset
+
+# Images of a batch of `Evaluator.probabilities`.
+ROWS = 500
 
 
 class Evaluator:
@@ -23,6 +27,7 @@ class Evaluator:
         self._network, self._strategy = network, strategy
         self._classes = network.model.output_shape[-1]
         self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
+        self._probabilities = tf.function(self._predict_batch, reduce_retracing=True)
         self._batches: dict[int, tuple] = {}  # by the identity of the data, which they hold
 
     def check(self, test, name: str = "test") -> first_batch.Scale:
@@ -55,6 +60,8 @@ class Evaluator:
 
             padded = self._dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
+            if len(self._batches) > 1:  # validation and test images take turns
+                self._batches.pop(next(iter(self._batches)))
             distributed = inputs.distribute(self._strategy, {"test": stream}, 0)
             self._batches[id(test)] = distributed, test
         sums = None
@@ -68,9 +75,39 @@ class Evaluator:
             raise UserError("the test set is empty")
         return sums.numpy()
 
+    def probabilities(self, images) -> np.ndarray:
+        """Predicts on all replicas; returns [N, classes] in the precision of the weights.
+
+        Args:
+            images: as they are stored, [N, H, W, C].
+        """
+        count = self._strategy.num_replicas_in_sync
+        with tf.device("CPU:0"):
+            images = tf.convert_to_tensor(images)
+
+        def ready(first):
+            rows = images[first : first + ROWS]
+            return inputs.padded(rows, tf.range(tf.shape(rows)[0]), count)
+
+        batches = DatasetStream(tf.data.Dataset.range(0, len(images), ROWS).map(ready), False)
+        found = [
+            self._probabilities(batch["images"])
+            for batch in inputs.distribute(self._strategy, {"images": batches}, 0)
+        ]
+        return np.concatenate([rows.numpy()[real.numpy() > 0] for rows, real in found])
+
     def _dataset(self, data, name: str = "test") -> tf.data.Dataset:
         shape = self._network.model.input_shape
         return labelled_dataset(name, data, shape, self._classes, finite=True)
+
+    def _predict_batch(self, batch):
+        def on_replica(batch):
+            images, _, real = batch
+            logits = self._network.infer(pixels(images, self._network))
+            return tf.nn.softmax(tf.cast(logits, self._network.model.variable_dtype)), real
+
+        rows, real = self._strategy.run(on_replica, (batch,))
+        return self._strategy.gather(rows, axis=0), self._strategy.gather(real, axis=0)
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):

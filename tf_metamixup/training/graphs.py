@@ -1,17 +1,23 @@
 """What training needs, made once from a trainer, its data and the length of the run."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.divergence import all_finite
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.images import Audited
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.batch import prepare, translate_data_errors
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
+from tf_metamixup.training.audit import Audit
 from tf_metamixup.training.feature_cache import FeatureCache
+from tf_metamixup.training.mixed_sample import MixedSample
+from tf_metamixup.training.stages import Stages
 from tf_metamixup.training.step import Report, train_step
 
 
@@ -23,22 +29,35 @@ class Graphs:
         streams: by name, as `inputs.collect` gives them.
         epoch_steps: steps of an epoch, which thresholds depend on.
         steps: steps of the whole run, which ramps depend on.
+        audited: checked images, for a method that audits labels.
 
     Attributes:
         variables: everything that training changes, in a stable order: what a checkpoint holds.
         recipe: what stays the same from step to step.
+        mixed: rows that the last step mixed.
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
-        switch: the step from which the body trains too; None where that never changes.
+        stages: which weights train at which step.
     """
 
-    def __init__(self, trainer, streams: dict[str, Stream], epoch_steps: int, steps: int):
+    def __init__(
+        self,
+        trainer,
+        streams: dict[str, Stream],
+        epoch_steps: int,
+        steps: int,
+        audited: Audited | None = None,
+    ):
         self._trainer, self.strategy = trainer, trainer.strategy
         self._epoch_steps, self._steps = epoch_steps, steps
-        self._sample: Sample | None = None
+        self.mixed = MixedSample(trainer)
         self._metric_names: dict[str, None] = {}
         self.scales: dict[str, first_batch.Scale] = {}
         self._compared = False
+        self._audit = None
+        if trainer.method.audits:
+            self._audit = Audit(trainer, streams["labelled"], audited, steps)
+            streams["labelled"] = self._audit.stream
         cache = None
         if trainer.policy.caches_features:
             images, labels = inputs.whole_meta_set(streams.pop("meta"), trainer.row_groups)
@@ -47,16 +66,15 @@ class Graphs:
                 cache = FeatureCache(trainer.network, images, labels, trainer.classes)
         self._streams = streams
         self.recipe = trainer.recipe._replace(feature_cache=cache)
-        self.switch = None
-        if trainer.unfreeze_at is not None:
-            self.switch = max(1, round(trainer.unfreeze_at * steps))
-        self.variables = [*trainer.variables, *(cache.variables if cache else [])]
+        self.stages = Stages(self.recipe, trainer.first_trained, trainer.unfreeze_at, steps)
+        states = [state for state in (cache, self._audit) if state is not None]
+        self.variables = [*trainer.variables, *(v for state in states for v in state.variables)]
+        # AutoGraph would rewrite all that a step calls, which takes longer than to build its graph.
+        step = tf.autograph.experimental.do_not_convert(self._replicated_step)
         # The data are read and checked outside of what is compiled: XLA drops assertions.
-        step = self._replicated_step
         self._step = tf.function(step, jit_compile=True) if trainer.jit else step
         self._train = tf.function(self._train_steps)
         self._finite = tf.function(lambda: all_finite(self.variables))
-        self._predict_sample = tf.function(self._probabilities, reduce_retracing=True)
 
     def batches(self, start_step: int):
         """Returns an iterator over the global batches from `start_step` on, sharded to replicas."""
@@ -69,22 +87,21 @@ class Graphs:
 
     def trace(self, iterator, step: int = 0) -> None:
         """Builds the graph of `train` at `step`, which may take minutes, and changes nothing."""
-        self._train.get_concrete_function(iterator, *_position(0, 1), self._all_train(step))
-
-    def _all_train(self, step: int) -> bool:
-        return self.switch is None or step >= self.switch
+        self._train.get_concrete_function(iterator, *_position(0, 1), self.stages.all_train(step))
 
     def train(self, iterator, start_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        """Takes `count` steps in one call; they lie on one side of `switch`.
+        """Takes `count` steps in one call; all of one stage.
 
         Returns:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
+        if self._audit is not None and start_step in self._audit.steps:
+            self._audit.update(start_step)
         try:
             with translate_data_errors():
-                metrics, rows, self._sample, ranges = self._train(
-                    iterator, *_position(start_step, count), self._all_train(start_step)
+                metrics, rows, self.mixed.latest, ranges = self._train(
+                    iterator, *_position(start_step, count), self.stages.all_train(start_step)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
         except tf.errors.OpError as error:
@@ -93,6 +110,11 @@ class Graphs:
         self._compare_scales(ranges)
         loss = metrics["train_loss"]
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
+
+    def steps_until_audit(self, step: int) -> float:
+        """Returns how many steps may be taken at once from `step`: labels are audited between."""
+        steps = [] if self._audit is None else self._audit.steps
+        return min([each - step for each in steps if each > step], default=math.inf)
 
     def is_finite(self) -> bool:
         """Returns whether no variable is NaN or infinite."""
@@ -104,27 +126,10 @@ class Graphs:
         images = self._trainer.network.preprocess(images)
         return float(tf.reduce_min(images)), float(tf.reduce_max(images))
 
-    def sample(self) -> tuple[Sample, np.ndarray] | None:
-        """Returns some rows that the last step mixed, and what the network says of them now.
-
-        Returns:
-            The rows as arrays, of this worker's first replica, and the probabilities [n, classes]
-            that the current weights give the mixed images. None before the first step, and where
-            the model takes no images [H, W, C].
-        """
-        if self._sample is None or len(self._trainer.model.input_shape) != 4:
-            return None
-        probabilities = self._predict_sample(self._sample).numpy()
-        return Sample(*(each.numpy() for each in self._sample)), probabilities
-
     def clock(self, step) -> Clock:
         """Returns what time it is at `step`."""
-        return Clock(
-            step=step,
-            epoch=step // self._epoch_steps,
-            learning_rate=self._trainer.learning_rate(step),
-            progress=tf.cast(step / self._steps, tf.float32),
-        )
+        progress = tf.cast(step / self._steps, tf.float32)
+        return Clock(step, step // self._epoch_steps, self._trainer.learning_rate(step), progress)
 
     def draws(self, step) -> Draws:
         """Returns this replica's random numbers of `step`."""
@@ -132,7 +137,10 @@ class Graphs:
 
     def prepare(self, raw):
         """Returns the `Batch` of this replica's elements of the streams."""
-        batch = prepare(raw, self._trainer.network, self._trainer.classes)
+        trust = None
+        if self._audit is not None:
+            raw, trust = self._audit.relabelled(raw)
+        batch = prepare(raw, self._trainer.network, self._trainer.classes)._replace(trust=trust)
         if self.recipe.feature_cache is None:
             return batch
         x_meta, y_meta = self.recipe.feature_cache.rows()
@@ -203,24 +211,12 @@ class Graphs:
         return stacked, self._trainer.workers.gather(rows), sample
 
     def _replicated_step(self, batch, step, all_train: bool):
-        recipe = self.recipe
-        if not all_train:
-            recipe = recipe._replace(trained=self._trainer.first_trained)
-
         def on_replica(batch, step):
+            recipe = self.stages.recipe(all_train)
             report = train_step(recipe, batch, self.clock(step), self.draws(step))
             return dict(report.metrics), _rows(report), report.sample()
 
         return self.strategy.run(on_replica, (batch, step))
-
-    def _probabilities(self, sample):
-        trainer = self._trainer
-
-        def on_replica(x):
-            logits = trainer.network.infer(tf.cast(x, trainer.model.compute_dtype))
-            return tf.nn.softmax(tf.cast(logits, tf.float32))
-
-        return self.on_first_replica(on_replica, sample.x)
 
     def _first(self, values) -> tf.Tensor:
         return self.strategy.experimental_local_results(values)[0]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.data.dataset_stream import DatasetStream
-from tf_metamixup.data.pipeline import Stream
+from tf_metamixup.data.stream import Stream
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.first_batch import first_batch, reading
 
@@ -23,6 +23,11 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
         given["unlabelled"] = unlabelled
     if trainer.policy.reads_meta:
         given["meta"] = meta
+    if trainer.method.audits and not isinstance(labelled, Stream):
+        raise UserError(
+            "an audit has to know which image is which, and a tf.data.Dataset does not say: give "
+            "`labelled` as a stream of tf_metamixup.data"
+        )
     for name, data in given.items():
         if data is None:
             by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"

@@ -1,5 +1,6 @@
 """Puts a model, a method, a policy and an optimizer together: what is trained, and how."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
 from tf_metamixup.training import initial_weights, inputs, mixed_precision
+from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.optimizer import Staged, make_optimizer
 from tf_metamixup.training.step import Recipe
@@ -62,7 +64,11 @@ class Learner:
         self.workers = Workers(self.strategy)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
-        policies.check(self.policy, learned_elsewhere=self.method.learns_lambda)
+        policies.check(
+            self.policy,
+            learned_elsewhere=self.method.learns_lambda,
+            audited=self.method.audits,
+        )
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:
@@ -157,12 +163,18 @@ class Learner:
     def _rate_now(self) -> tf.Tensor:
         return self.learning_rate(self.optimizer.iterations)
 
-    def graphs(self, *, epoch_steps: int, steps: int, **data) -> Graphs:
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        """Measures the current weights."""
+        return Evaluator(self.network, self.strategy)
+
+    def graphs(self, *, epoch_steps: int, steps: int, audited=None, **data) -> Graphs:
         """Makes what training needs, from the data and the length of the run.
 
         Args:
             epoch_steps: steps of an epoch.
             steps: steps of the whole run.
+            audited: `Audited` images, for a method that audits labels.
             **data: `labelled`, `unlabelled` and `meta`, as `fit` takes them.
 
         Raises:
@@ -173,7 +185,7 @@ class Learner:
         if not self.steps_taken:
             # The model may have been given other weights since the averages were made.
             self.network.start_averages()
-        return Graphs(self, streams, epoch_steps, steps)
+        return Graphs(self, streams, epoch_steps, steps, audited)
 
 
 def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:

@@ -144,13 +144,14 @@ class _Run:
                 bar.refresh()
             if log.step >= plan.last_step:
                 return
-            if log.step == self._graphs.switch:
+            if log.step == self._graphs.stages.switch:
                 if self._workers.chief:
                     bar.write(f"from step {log.step} on the body trains too: tracing it, once")
                 self._graphs.trace(iterator, log.step)
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
-                count = self._agree(stop, min(most, self._steps_until_event()))
+                ends = plan.steps_until_event(log.step), *self._graphs_allow(log.step)
+                count = self._agree(stop, min(most, *ends))
                 metrics, rows, seconds = self._call(iterator, count)
                 # The first call compiles the graph; its time says nothing of the pace.
                 pace, seconds = (math.inf, 0.0) if pace is None else (seconds / count, seconds)
@@ -164,10 +165,9 @@ class _Run:
                     self._recorder.interval(log.step, scalars, interval.rows())
                     interval = Interval()
 
-    def _steps_until_event(self) -> int:
-        step, switch = self._log.step, self._graphs.switch
-        until = self._plan.steps_until_event(step)
-        return until if switch is None or step >= switch else min(until, switch - step)
+    def _graphs_allow(self, step: int) -> tuple[float, float]:
+        graphs = self._graphs
+        return graphs.steps_until_audit(step), graphs.stages.steps_until_switch(step)
 
     def _call(self, iterator, count: int):
         """Takes `count` steps and checks them; returns metrics, mixed rows and seconds."""

@@ -145,4 +145,6 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         head=network.head,
         trained=recipe.trained,
         permutation_groups=mixing.permutation_groups(examples),
+        partner=partner,
+        trust=examples.trust,
     )

@@ -1,6 +1,5 @@
 """The public way to train and evaluate a Keras model with a method and a policy."""
 
-import functools
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +11,6 @@ from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
 from tf_metamixup.runs.fingerprint import fingerprint
 from tf_metamixup.training import initial_weights, loop
-from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.learner import Learner
 
 
@@ -57,6 +55,7 @@ class Trainer(Learner):
         *,
         unlabelled=None,
         meta=None,
+        audited=None,
         validation=None,
         test=None,
         steps: int,
@@ -79,6 +78,8 @@ class Trainer(Learner):
                 many as the method needs, optionally with true labels to watch, -1 where unknown.
             meta: batches like `labelled`, for policies that learn; one pass, of which those that
                 cache features (`meta` by default) take all into memory.
+            audited: a `data.Audited`, the checked images of method `audit`; `labelled` then is one
+                of our streams.
             validation: finite batches (images, labels), evaluated at epoch ends as `val_error`,
                 ...; the first batch is also read before the first step.
             test: the same, as `test_error`, ....
@@ -102,11 +103,11 @@ class Trainer(Learner):
         self._run_dir = run_dir
         epoch_steps = epoch_steps or min(steps, 1000)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
-        graphs = self.graphs(**data, epoch_steps=epoch_steps, steps=steps)
+        graphs = self.graphs(**data, audited=audited, epoch_steps=epoch_steps, steps=steps)
         given = {"val": validation, "test": test}
         evaluated = {part: batches for part, batches in given.items() if batches is not None}
         for part, batches in evaluated.items():
-            graphs.scales[part] = self._evaluator.check(batches, part)
+            graphs.scales[part] = self.evaluator.check(batches, part)
         if evaluated and not plan.keys() & {"settings", "dataset", "data"}:
             plan["data"] = lambda: fingerprint([*evaluated.values()][-1])
         try:
@@ -134,7 +135,7 @@ class Trainer(Learner):
             test: finite batches (images, labels).
             between: called before each batch.
         """
-        return self._evaluator.measure(test, between)
+        return self.evaluator.measure(test, between)
 
     def export(self, folder: str | os.PathLike, command: str | None = None) -> None:
         """Writes a SavedModel with its model card; see `tf_metamixup.export`.
@@ -167,10 +168,6 @@ class Trainer(Learner):
             command=command,
             litert=litert,
         )
-
-    @functools.cached_property
-    def _evaluator(self) -> Evaluator:
-        return Evaluator(self.network, self.strategy)
 
     @property
     def _stored(self) -> tf.TensorSpec:

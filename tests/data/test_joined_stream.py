@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from tests import tiny
+from tf_metamixup.data import ArrayStream
+from tf_metamixup.data.joined_stream import JoinedStream
+
+
+@pytest.fixture(scope="module")
+def joined():
+    images, labels = tiny.images()
+
+    def part(purpose, indices, batch_size):
+        options = {"batch_size": batch_size, "seed": 0, "purpose": purpose}
+        return ArrayStream(images, labels, indices, **options)
+
+    return JoinedStream(part("labelled", np.arange(0, 60), 6), part("meta", np.arange(60, 96), 2))
+
+
+def rows(stream, shard_ids=range(1), num_shards=1, start_step=0):
+    return [part.numpy() for part in next(iter(stream.shards(start_step, shard_ids, num_shards)))]
+
+
+def test_a_batch_holds_its_share_of_checked_images(joined):
+    assert joined.batch_size == 8
+    images, labels = rows(joined)
+    assert images.shape == (8, *tiny.SHAPE)
+    assert labels.shape == (8,)
+    assert (rows(joined.numbered())[1] >= joined.doubted).tolist() == [False] * 6 + [True] * 2
+
+
+def test_every_shard_holds_the_same_share(joined):
+    numbered = joined.numbered()
+    for shard in range(2):
+        numbers = rows(numbered, range(shard, shard + 1), 2)[1]
+        assert (numbers >= joined.doubted).tolist() == [False] * 3 + [True]
+
+
+def test_a_number_is_the_position_of_the_image_in_the_whole(joined):
+    images, labels = (part.numpy() for part in joined.whole())
+    shown, numbers = rows(joined.numbered(), start_step=5)
+    np.testing.assert_array_equal(images[numbers], shown)
+    np.testing.assert_array_equal(labels[numbers], rows(joined, start_step=5)[1])

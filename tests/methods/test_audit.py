@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_metamixup import losses, methods
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import ArrayStream, Audited
+from tf_metamixup.methods.audit import Audit
+from tf_metamixup.methods.batch import Batch
+from tf_metamixup.mixing import Mixture
+
+GIVEN = tf.constant([[1.0, 0.0], [0.0, 1.0]])
+RIGHT = tf.constant([0.75, 0.1])
+GUESS = tf.constant([[0.8, 0.2], [0.9, 0.1]])
+
+
+def test_targets_and_trust_are_those_of_the_formula():
+    targets, trust = Audit().corrected(GIVEN, RIGHT, GUESS)
+    np.testing.assert_allclose(targets, [[0.95, 0.05], [0.81, 0.19]], rtol=1e-6)
+    np.testing.assert_allclose(trust, [0.8, 0.9], rtol=1e-6)
+
+
+def test_before_the_first_audit_every_label_counts_as_right():
+    targets, trust = Audit().corrected(GIVEN, tf.ones(2), tf.zeros((2, 2)))
+    np.testing.assert_array_equal(targets, GIVEN)
+    np.testing.assert_array_equal(trust, [1, 1])
+
+
+def test_targets_stay_as_given_where_they_are_switched_off_and_trust_has_a_floor():
+    targets, trust = Audit(targets=False, floor=0.5).corrected(GIVEN, RIGHT, GUESS / 10)
+    np.testing.assert_array_equal(targets, GIVEN)
+    np.testing.assert_allclose(trust, [0.75, 0.5])
+
+
+def test_the_loss_weighs_rows_by_the_trust_of_what_they_are_mixed_of():
+    logits = tf.constant([[2.0, -1.0], [0.5, 0.3]])
+    batch = Batch(x=tf.zeros((2, 1)), y=GIVEN, trust=tf.constant([1.0, 0.25]))
+    method = Audit()
+    examples = method.examples(None, batch, None, groups=1)
+    mixture = Mixture(examples, tf.constant([1, 0]), tf.constant([0.6, 0.2]))
+    weight = np.array([0.6 * 1 + 0.4 * 0.25, 0.2 * 0.25 + 0.8 * 1])
+    each = losses.cross_entropy(mixture.y, logits).numpy()
+    loss, watched = method.loss(lambda x: logits, mixture, batch, None)
+    np.testing.assert_allclose(loss, np.mean(weight / weight.mean() * each), rtol=1e-6)
+    assert watched["trust"][0] / watched["trust"][1] == 0.625
+    plain, _ = Audit(weights=False).loss(lambda x: logits, mixture, batch, None)
+    np.testing.assert_allclose(plain, each.mean(), rtol=1e-6)
+
+
+def test_labels_are_audited_from_a_quarter_of_the_run_on():
+    assert Audit().audit_steps(1200) == [300, 400, 500, 600, 700, 800, 900, 1000, 1100]
+    assert Audit(start=0.5, period=0.25).audit_steps(8) == [4, 6]
+    assert all(0 < step < 5 for step in Audit().audit_steps(5))
+
+
+@pytest.mark.parametrize("text", ["audit(start=0.0)", "audit(period=0.0)", "audit(floor=2.0)"])
+def test_shares_lie_between_0_and_1(text):
+    with pytest.raises(UserError, match="must lie in"):
+        methods.make(text)
+
+
+def test_labels_that_were_made_wrong_are_found_and_corrected():
+    """A quarter of the labels is wrong; audited images are others than those in doubt."""
+    pixels, truth = tiny.images(240)
+    generator = np.random.default_rng(0)
+    given = np.where(generator.random(240) < 0.25, (truth + 1) % tiny.CLASSES, truth)
+    rows, checked = np.arange(180), np.arange(180, 240)
+    labelled = ArrayStream(pixels, given, rows, batch_size=20, seed=0, purpose="labelled")
+    audited = Audited(pixels[checked], truth[checked], given[checked])
+    trainer = tiny.trainer("audit(start=0.5)", "dynamic", row_groups=1, learning_rate=0.02)
+    graphs = trainer.graphs(labelled=labelled, audited=audited, epoch_steps=9, steps=100)
+    batches = graphs.batches(0)
+    graphs.train(batches, 0, 50)
+    graphs.train(batches, 50, 1)
+    right, guess = (np.asarray(v) for v in graphs.variables[-2:])
+    wrong = given[rows] != truth[rows]
+    pairs = right[~wrong][:, None] > right[wrong][None]
+    assert pairs.mean() > 0.95  # the area under the ROC curve
+    targets, _ = trainer.method.corrected(np.eye(3)[given[rows]], right, guess)
+    better = np.argmax(targets, axis=1) == truth[rows]
+    assert better.mean() > (~wrong).mean() + 0.1
+
+
+def test_a_data_set_that_does_not_know_its_images_is_refused():
+    trainer = tiny.trainer("audit", "beta")
+    images, labels = tiny.images(16)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+    with pytest.raises(UserError, match="which image is which"):
+        trainer.graphs(labelled=dataset, audited=Audited(images, labels), epoch_steps=2, steps=2)

@@ -1,0 +1,99 @@
+"""Which labels are right: a logistic regression on images whose labels were checked.
+
+An audited image has the label that it was given and the one that a check found, so "is the given
+label right?" is a supervised problem with few parameters. What it is answered from are the
+network's predictions. NumPy alone; every function is deterministic in its arguments.
+"""
+
+import numpy as np
+
+# Keeps logarithms of probabilities finite.
+SMALLEST = 1e-4
+# How far a class's own prior counts beside what the network says of the image.
+CLASS_SCALE = 0.3
+# Newton's method on a regularised logistic loss converges in fewer.
+NEWTON_STEPS = 25
+
+
+def features(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Computes what the regression sees of each image, float64 [N, 5 + classes].
+
+    The logarithms of the given label's probability and of the largest other one, their difference,
+    the entropy, a constant, and the given class.
+
+    Args:
+        probabilities: the network's, [N, classes].
+        given: the labels in doubt, int [N].
+
+    >>> features(np.array([[0.5, 0.5]]), np.array([0]))[0, 2].item()
+    0.0
+    """
+    p = np.asarray(probabilities, np.float64)
+    chosen = np.eye(p.shape[1])[given]
+    own = np.sum(p * chosen, axis=1)
+    other = np.max(np.where(chosen > 0, 0.0, p), axis=1)
+    entropy = -np.sum(p * np.log(np.maximum(p, 1e-12)), axis=1)
+    columns = np.log(own + SMALLEST), np.log(other + SMALLEST), own - other, entropy
+    return np.column_stack([*columns, np.ones(len(p)), CLASS_SCALE * chosen])
+
+
+def fit(inputs: np.ndarray, right: np.ndarray, penalty: float = 1.0) -> np.ndarray:
+    """Fits a logistic regression by Newton's method, and returns its weights, float64 [D].
+
+    Minimises the summed logistic loss and penalty / 2 times the squared norm of the weights.
+
+    Args:
+        inputs: of `features`, [N, D].
+        right: whether each label is right, bool [N].
+        penalty: of the squared weights; above 0, the minimum is finite whatever `right` holds.
+    """
+    weights = np.zeros(inputs.shape[1])
+    for _ in range(NEWTON_STEPS):
+        p = sigmoid(inputs @ weights)
+        gradient = inputs.T @ (p - right) + penalty * weights
+        curvature = (inputs.T * (p * (1 - p))) @ inputs + penalty * np.eye(len(weights))
+        weights -= np.linalg.solve(curvature, gradient)
+    return weights
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Computes 1 / (1 + exp(-values)) without overflow.
+
+    >>> sigmoid(np.array([-1000.0, 0.0])).tolist()
+    [0.0, 0.5]
+    """
+    return np.exp(-np.logaddexp(0.0, -values))
+
+
+def sharpened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Computes p^(1/T), normalised, [N, classes] (MixMatch's sharpening).
+
+    >>> sharpened(np.array([[0.8, 0.2]]), 0.5).round(3).tolist()
+    [[0.941, 0.059]]
+    """
+    logits = np.log(np.maximum(probabilities, 1e-12)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def injected(
+    probabilities: np.ndarray, labels: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Draws the labels that checked images would have been given, int64 [N].
+
+    From the transition matrix that GLC estimates (Hendrycks et al. 2018): row k is the network's
+    mean prediction on checked images of class k, once it was trained on given labels.
+
+    Args:
+        probabilities: the network's on the checked images, [N, classes].
+        labels: checked, int [N].
+        generator: decides the draws.
+    """
+    classes = probabilities.shape[1]
+    of_class = np.eye(classes)[labels]
+    seen = of_class.sum(axis=0)[:, None]
+    # A class without a checked image is taken to be labelled right.
+    matrix = np.where(seen > 0, of_class.T @ probabilities / np.maximum(seen, 1), np.eye(classes))
+    bounds = np.cumsum(matrix / matrix.sum(axis=1, keepdims=True), axis=1)[labels]
+    draws = generator.random(len(labels))[:, None]
+    return np.minimum((draws >= bounds).sum(axis=1), classes - 1)

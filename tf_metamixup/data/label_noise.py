@@ -1,0 +1,112 @@
+"""Wrong labels for benchmarks: which of the training labels are replaced, and by what.
+
+Noise goes into the labels that are trained on as given. Checked, validation and test labels stay
+as they are.
+"""
+
+import zlib
+
+import numpy as np
+
+from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.registry import Registry
+
+NOISES = Registry("label noise")
+parse = NOISES.parse
+
+# What people and networks confuse (Patrini et al. 2017): the asymmetric noise of CIFAR-10.
+CIFAR10 = {
+    "truck": "automobile",
+    "bird": "airplane",
+    "deer": "horse",
+    "cat": "dog",
+    "dog": "cat",
+}
+
+
+class _Labels:
+    """What noise is made from: labels int [N], names of the classes, ids or None, a generator."""
+
+    def __init__(self, labels, classes, ids, generator):
+        self.labels, self.classes, self.ids, self.generator = labels, classes, ids, generator
+
+
+def noisy(text: str, labels: np.ndarray, classes: list[str], ids, seed: int) -> np.ndarray:
+    """Returns the labels with noise, int64 [N].
+
+    Args:
+        text: `none`, `symmetric(rate)`, `asymmetric(rate)` or `file(path, column=...)`.
+        labels: the right ones, int [N].
+        classes: their names.
+        ids: names of the images, or None.
+        seed: of the run.
+
+    Raises:
+        UserError: the noise is unknown, or does not fit the labels.
+    """
+    generator = np.random.default_rng([seed % 2**64, zlib.crc32(b"label noise")])
+    return NOISES.make(text, _Labels(labels, classes, ids, generator))
+
+
+def _replaced(known: _Labels, rate: float, others: np.ndarray) -> np.ndarray:
+    if not 0 <= rate <= 1:
+        raise UserError(f"label noise: rate={rate} must lie in [0, 1]")
+    wrong = known.generator.random(len(known.labels)) < rate
+    return np.where(wrong, others, known.labels)
+
+
+@NOISES.register("none")
+def none(known: _Labels) -> np.ndarray:
+    """Leaves every label as it is."""
+    return known.labels
+
+
+@NOISES.register("symmetric")
+def symmetric(known: _Labels, rate: float = 0.4) -> np.ndarray:
+    """Replaces a label, with probability `rate`, by one of the other classes, all alike."""
+    classes = len(known.classes)
+    moved = known.generator.integers(1, max(classes, 2), len(known.labels))
+    return _replaced(known, rate, (known.labels + moved) % classes)
+
+
+@NOISES.register("asymmetric")
+def asymmetric(known: _Labels, rate: float = 0.4) -> np.ndarray:
+    """Replaces a label, with probability `rate`, by that of the class it is confused with.
+
+    That is CIFAR-10's mapping (Patrini et al. 2017) where the classes are CIFAR-10's, and else the
+    next class.
+    """
+    names = list(known.classes)
+    if set(CIFAR10) <= set(names):
+        target = np.array([names.index(CIFAR10.get(name, name)) for name in names])
+    else:
+        target = (np.arange(len(names)) + 1) % len(names)
+    return _replaced(known, rate, target[known.labels])
+
+
+@NOISES.register("file")
+def from_file(known: _Labels, path: str = "", column: str = "label") -> np.ndarray:
+    """Reads labels by image from an .npz file with the arrays `id` and `column`.
+
+    Such is CIFAR-10N (Wei et al. 2022) by record id, with the columns `aggre_label`,
+    `random_label1` and `worse_label`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"label noise: cannot read {path} as .npz: {reason(error)}") from error
+    if missing := {"id", column} - set(arrays):
+        raise UserError(
+            f"label noise: {path} has no array {', '.join(sorted(missing))}; it has "
+            f"{', '.join(sorted(arrays))}"
+        )
+    if known.ids is None:
+        raise UserError("label noise: these images have no ids that a file could go by")
+    found = dict(zip(arrays["id"].astype(str).tolist(), arrays[column].tolist(), strict=True))
+    if lacking := [each for each in known.ids if each not in found]:
+        raise UserError(f"label noise: {path} has no label for {len(lacking)} images: {lacking[0]}")
+    labels = np.array([found[each] for each in known.ids], np.int64)
+    if labels.min() < 0 or labels.max() >= len(known.classes):
+        raise UserError(f"label noise: {path} has labels outside of 0 to {len(known.classes) - 1}")
+    return labels

@@ -1,0 +1,52 @@
+"""What training reads: batches that can begin at any step, in any number of shards."""
+
+import abc
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+
+
+class Stream(abc.ABC):
+    """Global batches, split into equal shards.
+
+    Attributes:
+        batch_size: rows of a global batch; None where a user's data set does not tell.
+    """
+
+    batch_size: int | None
+
+    @abc.abstractmethod
+    def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
+        """For each step from `start_step` on, the shards `shard_ids`, an element each, in order.
+
+        Args:
+            start_step: where a resumed run goes on; 0 is the beginning.
+            shard_ids: which of the shards, ascending.
+            num_shards: how many shards a global batch of b rows is split into; shard p holds its
+                rows [p * b / num_shards, (p + 1) * b / num_shards).
+        """
+
+    def beginning(self) -> "Stream":
+        """A stream with the same first batch; reading it leaves later reads of this one alone."""
+        return self
+
+    @property
+    def doubted(self) -> int:
+        """How many of `whole`, from the first on, have labels that an audit may doubt: all."""
+        return len(self.whole()[1])
+
+    def numbered(self, first: int = 0) -> "Stream":
+        """The same images, each with `first` + its position in `whole` in the place of its label.
+
+        Raises:
+            UserError: the stream does not know them.
+        """
+        raise UserError(
+            "an audit has to know which image is which, and this data set is read from files as "
+            "it goes: it needs images that fit into memory"
+        )
+
+    @abc.abstractmethod
+    def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """All (images, labels), each image once, as they are stored."""
