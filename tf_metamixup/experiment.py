@@ -22,6 +22,8 @@ from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.models.layers import is_normalized
 from tf_metamixup.runs.checkpoints import Checkpoints
 from tf_metamixup.training.graphs import Graphs
+from tf_metamixup.training.plan import Plan
+from tf_metamixup.training.selection import Selection
 from tf_metamixup.training.trainer import Trainer
 
 # Of networks without normalization layers.
@@ -199,12 +201,17 @@ def rebuild(
             f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
             f"trained on: {differing}; say with --data_dir where that one lies"
         )
-    progress = Checkpoints(folder / "checkpoints", assembly.graphs.variables).restore()
+    graphs = assembly.graphs
+    plan = Plan(assembly.steps, assembly.prepared.epoch_steps, select=own.select)
+    selection = Selection(assembly.trainer, graphs.variables, plan)
+    progress = Checkpoints(folder / "checkpoints", selection.variables).restore()
     if progress is None or progress.state["step"] != result["steps"]:
         raise UserError(
             f"{folder}/checkpoints does not hold the end of the run, step {result['steps']}; "
             "train it again in a new --run_dir"
         )
+    if result["status"] == "finished":
+        selection.apply(progress.state["history"])
     return assembly
 
 

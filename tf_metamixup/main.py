@@ -52,6 +52,9 @@ def train(config: Config) -> dict | None:
                 _require_litert(trainer, source)
     if config.initial_weights is not None:
         initial_weights.load(trainer, config)
+    labels_used = prepared.labels_used(trainer.policy.reads_meta)
+    if workers.chief:
+        print(announce(assembly, labels_used), file=sys.stderr)
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,
@@ -65,11 +68,13 @@ def train(config: Config) -> dict | None:
         evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         diagnostics=config.diagnostics,
+        select=config.select,
+        patience=config.patience,
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.splits.named(source.train.ids),
         contents=source.contents,
-        labels_used=prepared.labels_used(trainer.policy.reads_meta),
+        labels_used=labels_used,
         data=lambda: source.fingerprint,
     )
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
@@ -78,6 +83,21 @@ def train(config: Config) -> dict | None:
         if workers.chief and config.export and exported:
             _export(config, trainer, source, prepared, result)
     return result if workers.chief else None
+
+
+def announce(assembly, labels_used: int) -> str:
+    """Returns the line that is printed before training: images, labels and steps."""
+    config, splits = assembly.config, assembly.prepared.splits
+    parts = {"labelled": splits.labelled}
+    if assembly.prepared.unlabelled is not None:
+        parts["unlabelled"] = splits.unlabelled
+    if assembly.trainer.policy.reads_meta:
+        parts["meta"] = splits.meta
+    images = ", ".join(f"{len(indices):,} {name}" for name, indices in parts.items())
+    return (
+        f"{config.dataset}: {images} images with {labels_used:,} labels; {assembly.steps:,} steps "
+        f"of {config.batch_size} ({config.epochs} epochs)"
+    )
 
 
 def command_of(config: Config) -> list[str]:
@@ -161,10 +181,15 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
 def describe(result: dict, run_dir: str) -> str:
     """What is printed at the end of a run."""
     part, error = results.judged(result)
+    which = "last epoch"
+    if result.get("selected", {}).get("weights") == "best":
+        which = f"epoch {result['selected']['epoch']}, the best by validation error"
     lines = [
         f"{result['status']}: {result['steps']} steps, {part} error "
-        + (f"{error:.2f} % (last epoch)" if error is not None else "not evaluated"),
+        + (f"{error:.2f} % ({which})" if error is not None else "not evaluated"),
     ]
+    if "stopped_early" in result:
+        lines.append(f"  ended early  {result['stopped_early']}")
     if result.get("class_errors"):
         lines.append(f"  classes      {_worst(result['class_errors'])}")
     lines.append(f"  result       {run_dir}/result.json")

@@ -166,7 +166,7 @@ def test_a_share_of_each_class_is_held_out_by_name_and_seed(own_folder):
     assert own(own_folder, **shares)[1] == names
     assert own(own_folder, **shares, seed=1)[1]["test"] != names["test"]
     # One more image takes the place of one other at most.
-    Image.new("RGB", (5, 6), "red").save(own_folder / "train" / "red" / "more.png")
+    Image.new("RGB", (5, 6), "red").save(own_folder / "train" / "red" / "-first.png")
     assert len({*own(own_folder, **shares)[1]["test"]} - {*names["test"]}) <= 1
 
 

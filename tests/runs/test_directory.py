@@ -165,3 +165,10 @@ def test_arrays_that_are_cut_short_or_damaged_are_reported_in_one_line(tmp_path)
     with pytest.raises(UserError, match="cannot read"):
         folder.read_arrays("lambdas.npz")
     assert folder.read_arrays("nothing.npz") is None
+
+
+def test_a_setting_that_an_older_version_did_not_know_had_its_default(tmp_path):
+    RunDirectory(tmp_path).write_or_verify_config({"seed": 1}, {})
+    RunDirectory(tmp_path).write_or_verify_config({"seed": 1, "select": "last"}, {})
+    with pytest.raises(UserError, match="select: 'last' there, 'best' here"):
+        RunDirectory(tmp_path).write_or_verify_config({"seed": 1, "select": "best"}, {})

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import types
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tf_metamixup import policies
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Interrupted
@@ -34,7 +36,11 @@ class Device:
     classes = 3
     class_names = ("a", "b", "c")
     parameters = 4
-    checkpointed_model = None
+    checkpointed_model = {}  # noqa: RUF012
+    model = None
+    mixed = types.SimpleNamespace(predicted=lambda: None)
+    strategy = tf.distribute.get_strategy()
+    policy = policies.make("none")
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012
 
     def __init__(self, **at):
@@ -51,14 +57,14 @@ class Device:
 
     stages = Stages(Recipe(*[None] * 6), None, None, 25)
 
-    def steps_until_audit(self, step):
-        return float("inf")
-
     def trace(self, iterator, step):
         self._reach("trace", None)
 
     def learning_rate(self, step):
         return 0.1
+
+    def steps_until_audit(self, step):
+        return np.inf
 
     def train(self, iterator, start_step, count):
         self.calls.append((start_step, count))
@@ -81,9 +87,6 @@ class Device:
         bins = np.zeros((15, 3))
         bins[7] = 3, weight, 2
         return Evaluation(np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]]), bins, 3.0, 3.0)
-
-    def sample(self):
-        return None
 
     def is_finite(self):
         return bool(np.isfinite(self.variables[0].numpy()).all())

@@ -2,8 +2,7 @@
 
 from tf_metamixup.config.checks import check_jit
 from tf_metamixup.config.config import FREE, RECORDED_ONLY, Config, DataInfo
-from tf_metamixup.config.defaults import BY_MODE, META, MODES, dataset_name
-from tf_metamixup.config.fields import LITERT, OPTIMIZERS
+from tf_metamixup.config.defaults import BY_MODE, LITERT, META, MODES, OPTIMIZERS, dataset_name
 
 __all__ = [
     "BY_MODE",

@@ -4,6 +4,9 @@ import re
 from typing import Any
 
 MODES = ("sl", "ssl")
+OPTIMIZERS = ("sgd", "adam")
+# Precisions of LiteRT models by value of --litert.
+LITERT = {"none": (), "float32": ("float32",), "int8": ("int8",), "both": ("float32", "int8")}
 
 # MetaMixUp as the paper has it: the exact gradient.
 META = "meta(estimator='nested')"

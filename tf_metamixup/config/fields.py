@@ -2,12 +2,8 @@
 
 import dataclasses
 
-from tf_metamixup.config.defaults import MODES
+from tf_metamixup.config.defaults import LITERT, MODES, OPTIMIZERS
 from tf_metamixup.config.setting import setting
-
-OPTIMIZERS = ("sgd", "adam")
-# Precisions of LiteRT models by value of --litert.
-LITERT = {"none": (), "float32": ("float32",), "int8": ("int8",), "both": ("float32", "int8")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +188,19 @@ class TrainingSettings:
     weight_decay_on: str = setting(
         "all", "training", "all trainable variables, or kernels only", choices=("all", "kernels")
     )
+    select: str = setting(
+        "last",
+        "training",
+        "weights that the run ends with, exports and is tested with: the last ones, or the best by "
+        "validation error",
+        choices=("last", "best"),
+    )
+    patience: int | None = setting(
+        None,
+        "training",
+        "end the run after so many evaluations without a lower validation error",
+        at_least=1,
+    )
     seed: int = setting(
         0, "training", "decides split, initial weights, order, augmentation and lambda"
     )
@@ -251,8 +260,8 @@ class RunSettings:
         None,
         "run",
         "run directory of another run: a new run starts from the weights that its newest "
-        "checkpoint holds (averaged ones where that run evaluates those), and with its BatchNorm "
-        "statistics",
+        "checkpoint holds (averaged or best ones where that run ends with those), and with its "
+        "BatchNorm statistics",
     )
     max_steps: int | None = setting(
         None,

@@ -38,6 +38,12 @@ class Run(NamedTuple):
     evaluation: Evaluation | None = None
 
     @property
+    def selected(self) -> int | None:
+        """The epoch of the weights, where they were selected by the validation error."""
+        selected = self.result.get("selected", {})
+        return selected["epoch"] if selected.get("weights") == "best" else None
+
+    @property
     def part(self) -> str:
         """Of which images the evaluation is: "test", or "validation" where there are none."""
         return results.judged(self.result)[0]
@@ -86,6 +92,11 @@ def markdown(
     if "dataset" in settings:
         title += f", trained on {settings['dataset']}"
     weights = "the average that the method keeps of them" if averaged else "those of the last step"
+    if run and run.selected:
+        weights = (
+            f"those of epoch {run.selected}, which had the lowest validation error of "
+            f"{run.result['epochs']}"
+        )
     parts = [
         f"# {_plain(title)}",
         f"An image classifier of {len(classes)} classes, trained with "
@@ -140,7 +151,7 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
     ]
     return [
         f"## {run.part.capitalize()}",
-        f"At the end of training, never at its best, on {evaluation.images:,} {run.part} images:",
+        f"{_when(run)}, on {evaluation.images:,} {run.part} images:",
         _table(("measure", "value"), rows),
         "## Calibration",
         f"Confidence is the probability of the predicted class, in {BINS} equal bins (Guo et al. "
@@ -149,6 +160,14 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
         "## What it takes for something else",
         *_confusions(evaluation, classes, run.part),
     ]
+
+
+def _when(run: Run) -> str:
+    if run.selected is None:
+        return "At the end of training, never at its best"
+    if run.part == "test":
+        return "Of weights that were selected without them"
+    return "Of weights that were selected by them, so that the error is too low"
 
 
 def _bins(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:

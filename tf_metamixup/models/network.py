@@ -102,7 +102,7 @@ class Network:
         }
         self._average = average
         self._predicts_average = predicts_average
-        self.averages = [] if average is None else _copies(model.trainable_variables)
+        self.averages = [] if average is None else copies(model.trainable_variables)
 
     @property
     def theta(self) -> list[tf.Tensor]:
@@ -234,7 +234,8 @@ def _distinct(variables) -> list[keras.Variable]:
     return list({id(variable): variable for variable in variables}.values())
 
 
-def _copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+def copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+    """Makes variables of the same values, which are not trained."""
     return [
         keras.Variable(
             tf.convert_to_tensor(variable),
@@ -242,7 +243,7 @@ def _copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
             trainable=False,
             # Every replica computes the same.
             aggregation="only_first_replica",
-            name=f"{variable.name}_average",
+            name=f"{variable.name}_copy",
         )
         for variable in variables
     ]

@@ -1,6 +1,7 @@
 """A run's folder: whose it is, and its small files, each written whole or not at all."""
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
@@ -67,7 +69,10 @@ class RunDirectory:
         if theirs is None:
             self.write_json("config.json", {"settings": settings, **facts})
             return
+        # What an older version did not record, it did not have: the default is what it did.
+        defaults = {field.name: field.default for field in dataclasses.fields(Config)}
         theirs = theirs.get("settings", {})
+        theirs = {name: defaults.get(name) for name in settings} | theirs
         differing = [
             f"{name}: {theirs.get(name)!r} there, {settings.get(name)!r} here"
             for name in sorted(theirs.keys() | settings.keys())

@@ -10,6 +10,7 @@ from tf_metamixup.training.diagnostics import Diagnostics
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.plan import Plan
 from tf_metamixup.training.run_log import UNMEASURED, RunLog
+from tf_metamixup.training.selection import Selection
 from tf_metamixup.training.watch import NotFiniteError, Watch
 
 # Drawn in a run, of each kind; they cost a second and 200 kB.
@@ -28,6 +29,7 @@ class EpochEnd:
         recorder: writes TensorBoard's events.
         log: how far the run has come.
         watch: checks the evaluations.
+        selection: keeps the best weights.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class EpochEnd:
         recorder: Recorder,
         log: RunLog,
         watch: Watch,
+        selection: Selection,
     ):
         self._trainer, self._graphs, self._plan = trainer, graphs, plan
         self._evaluated = evaluated
         self._recorder, self._log, self._watch = recorder, log, watch
+        self._selection = selection
         learned = plan.diagnostics and trainer.policy.reads_meta
         self._diagnostics = Diagnostics(graphs) if learned else None
 
@@ -52,8 +56,13 @@ class EpochEnd:
         end = min((closed + 1) * plan.epoch_steps, plan.steps)
         return self._log.step == end and closed * plan.epoch_steps < plan.steps
 
-    def close(self, stop: Stop, between: Callable[[], Any]) -> None:
-        """Closes the open epoch; `between` is called before each batch of an evaluation."""
+    def close(self, stop: Stop, between: Callable[[], Any]) -> dict[str, Any]:
+        """Closes the open epoch and returns its entry in the history.
+
+        Args:
+            stop: deferred while something is written.
+            between: called before each batch of an evaluation.
+        """
         log, plan = self._log, self._plan
         number = len(log.history.entries) + 1
         ends = log.step >= plan.last_step
@@ -73,29 +82,39 @@ class EpochEnd:
             raise
         with stop.deferred():
             entry = log.history.close(extra, evaluation)
+            self._selection.observe(log.history.entries)
             self._recorder.epoch(log.step, entry)
             if ends or (evaluate and self._is_drawn(number)):
                 sample = self._graphs.mixed.predicted()
                 self._recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
             if save:
                 log.write_counts()
+        return entry
 
     def measure(
         self, between: Callable[[], Any] | None = None, *, evaluate: bool = True
     ) -> tuple[dict[str, float | None], Evaluation | None]:
         """Returns what an entry of the history has beside what is counted, and the evaluation."""
-        step = self._log.step
         extra: dict[str, float | None] = {"learning_rate": self._log.learning_rate(), **UNMEASURED}
-        evaluation = None
         if "val" in self._evaluated:
             extra |= {name.replace("test", "val"): None for name in UNMEASURED}
-        for part, batches in self._evaluated.items() if evaluate else ():
+        if not evaluate:
+            return extra, None
+        scores, evaluation = self.evaluate(between)
+        if self._diagnostics is not None:
+            extra["meta_gradient_cosine"] = self._diagnostics.agreement(self._log.step - 1)
+        return extra | scores, evaluation
+
+    def evaluate(
+        self, between: Callable[[], Any] | None = None
+    ) -> tuple[dict[str, float], Evaluation | None]:
+        """Returns all scores of the current weights, and the last evaluation."""
+        scores, evaluation = {}, None
+        for part, batches in self._evaluated.items():
             evaluation = self._trainer.measure(batches, between)
-            self._watch.check_evaluation(part, evaluation.loss, step)
-            extra |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
-        if evaluate and self._diagnostics is not None:
-            extra["meta_gradient_cosine"] = self._diagnostics.agreement(step - 1)
-        return extra, evaluation
+            self._watch.check_evaluation(part, evaluation.loss, self._log.step)
+            scores |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
+        return scores, evaluation
 
     def _is_drawn(self, number: int) -> bool:
         """Returns whether evaluated epoch `number` is one of about `PICTURES`, evenly spread."""

@@ -4,17 +4,20 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted, Stop, listen
-from tf_metamixup.distribution.workers import LostWorkerError
+from tf_metamixup.distribution.workers import LostWorkerError, Workers
 from tf_metamixup.runs.recorder import Recorder, versions
+from tf_metamixup.training.callbacks import Callbacks
 from tf_metamixup.training.epoch_end import EpochEnd
+from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.plan import Plan
-from tf_metamixup.training.progress import Interval, progress_bar
+from tf_metamixup.training.progress import Interval, ProgressBar, ways_to_shorten
 from tf_metamixup.training.run_log import RunLog
+from tf_metamixup.training.selection import Selection, check
 from tf_metamixup.training.watch import NotFiniteError, Watch
 
 # A signal waits for the end of a call of the graph.
@@ -36,6 +39,7 @@ def fit(
     labels_used: int | None = None,
     dataset: str | None = None,
     data: Callable[[], str] | None = None,
+    callbacks: Sequence[Any] = (),
     **plan,
 ) -> dict[str, Any]:
     """Runs or resumes training in `run_dir`; returns the content of `result.json`.
@@ -55,16 +59,21 @@ def fit(
         dataset: what reports call the data, without `settings`; runs on data of two names are
             never taken together.
         data: gives a checksum that distinguishes data of one name; called at the end.
+        callbacks: of Keras; see `training.callbacks`.
         **plan: the rest of `Plan`.
     """
     plan = Plan(steps, epoch_steps, **plan)
+    check(plan, validated="val" in evaluated)
+    callbacks = Callbacks(callbacks, trainer.model, validated="val" in evaluated)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": epoch_steps}
-        settings |= {"dataset": dataset} if dataset else {}
+        chosen = {"dataset": dataset, "select": plan.select, "patience": plan.patience}
+        settings |= {name: value for name, value in chosen.items() if value not in (None, "last")}
     workers = trainer.workers
     with contextlib.ExitStack() as stack:
+        selection = Selection(trainer, graphs.variables, plan)
         with workers.together():
-            recorder = Recorder(workers, graphs.variables, run_dir)
+            recorder = Recorder(workers, selection.variables, run_dir)
             stack.enter_context(recorder.lock())
             facts = {"recorded": recorded or {}, "versions": versions()}
             recorder.write_or_verify_config(settings, facts, splits, contents)
@@ -74,80 +83,115 @@ def fit(
         workers.check_same(**same, contents=contents)
         progress = recorder.share(progress)
         if finished := recorder.finished():
+            if progress is not None:
+                selection.apply(progress.state["history"])
             return finished
         config = settings | (recorded or {})
         recorder.open_summaries(config, trainer.class_names)
         watch = Watch(graphs, trainer.classes, warns=workers.chief)
-        log = RunLog(trainer, recorder, watch, config, labels_used, data)
+        log = RunLog(trainer, recorder, watch, selection, config, labels_used, data)
         if progress is not None:
             log.resume(progress)
-        epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch)
+        epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch, selection)
         with workers.watched():
-            return _Run(workers, graphs, plan, recorder, log, watch, epoch_end).go(stop)
+            ways = ways_to_shorten(trainer.policy)
+            how = (workers, graphs, plan, recorder, log, watch, epoch_end, selection, callbacks)
+            return _Run(*how, ways).go(stop)
 
 
+@dataclasses.dataclass
 class _Run:
     """Represents one invocation of a run."""
 
-    def __init__(self, workers, graphs, plan, recorder, log, watch, epoch_end):
-        self._workers, self._graphs, self._plan = workers, graphs, plan
-        self._recorder, self._log, self._watch = recorder, log, watch
-        self._epoch_end = epoch_end
-        self._whole = True  # whether the variables are those of `log.step`
+    workers: Workers
+    graphs: Graphs
+    plan: Plan
+    recorder: Recorder
+    log: RunLog
+    watch: Watch
+    epoch_end: EpochEnd
+    selection: Selection
+    callbacks: Callbacks
+    ways: list[str]  # to shorten the run
+    whole: bool = True  # whether the variables are those of `log.step`
+    reason: str | None = None  # to end before the last step
 
     def go(self, stop: Stop) -> dict[str, Any]:
         """Trains to the last step of this invocation; returns the result."""
-        log, plan = self._log, self._plan
+        log, plan = self.log, self.plan
+        self.callbacks.train_begin()
         try:
-            with progress_bar(log.step, plan.steps, shown=self._workers.chief) as bar:
+            with ProgressBar(
+                *(log.step, plan.last_step, plan.steps),
+                shown=self.workers.chief,
+                ways=self.ways,
+            ) as bar:
                 self._train_or_save(stop, bar)
-            if log.step == plan.steps:
-                return log.write_result("finished", log.history.entries)
-            self._watch.warn_of_stagnation()
+            self.callbacks.train_end()
+            if log.step == plan.steps or self.reason:
+                return self._finish()
+            self.watch.warn_of_stagnation()
             log.save()
             entries, evaluation = log.history.entries, None
             if log.step % plan.epoch_steps:
-                extra, evaluation = self._epoch_end.measure()
+                extra, evaluation = self.epoch_end.measure()
                 entries = [*entries, log.history.preview(extra)]
             return log.write_result("stopped", entries, evaluation)
         except NotFiniteError as error:
             log.write_result("failed", log.history.entries, error=str(error))
             raise UserError(str(error)) from None
 
+    def _finish(self) -> dict[str, Any]:
+        """Chooses the weights that the run ends with, and writes the result."""
+        entries = self.log.history.entries
+        # A selection may have been made after the last checkpoint.
+        self.log.save(again=self.plan.select == "best")
+        epoch = self.selection.apply(entries)
+        more = {"selected": {"weights": self.plan.select, "epoch": epoch}}
+        evaluation = None
+        if self.reason:
+            more["stopped_early"] = self.reason
+        if self.reason or epoch != len(entries):
+            scores, evaluation = self.epoch_end.evaluate()
+            more |= scores
+        return self.log.write_result("finished", entries, evaluation, **more)
+
     def _train_or_save(self, stop: Stop, bar) -> None:
         """Trains; where that is interrupted, saves what is whole."""
         try:
-            with self._workers.watched():
+            with self.workers.watched():
                 self._train(stop, bar)
         except (Interrupted, LostWorkerError):
-            if self._whole:
-                self._log.save()
+            if self.whole:
+                self.log.save()
             if stop.signum:
                 # The others have heard it too, and some have gone already.
                 raise Interrupted(stop.signum) from None
             raise
 
     def _train(self, stop: Stop, bar) -> None:
-        iterator = self._graphs.batches(self._log.step)
-        if self._log.step < self._plan.last_step:
-            self._graphs.trace(iterator, self._log.step)
+        iterator = self.graphs.batches(self.log.step)
+        if self.log.step < self.plan.last_step:
+            self.graphs.trace(iterator, self.log.step)
         # A worker that stops alone leaves the others waiting: they agree on when.
-        with stop.deferred() if self._workers.count > 1 else contextlib.nullcontext():
+        with stop.deferred() if self.workers.count > 1 else contextlib.nullcontext():
             self._train_on(iterator, stop, bar)
 
     def _train_on(self, iterator, stop: Stop, bar) -> None:
-        log, plan = self._log, self._plan
+        log, plan = self.log, self.plan
         pace, interval = None, Interval()
         while True:
-            if self._epoch_end.is_due():
-                self._epoch_end.close(stop, lambda: self._agree(stop))
+            if self.epoch_end.is_due():
+                entry = self.epoch_end.close(stop, lambda: self._agree(stop))
+                self.callbacks.epoch_end(entry)
                 bar.refresh()
-            if log.step >= plan.last_step:
+            if log.step >= plan.last_step or self._ends_early():
                 return
-            if log.step == self._graphs.stages.switch:
-                if self._workers.chief:
+            if log.step == self.graphs.stages.switch:
+                if self.workers.chief:
                     bar.write(f"from step {log.step} on the body trains too: tracing it, once")
-                self._graphs.trace(iterator, log.step)
+                self.graphs.trace(iterator, log.step)
+            self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
                 ends = plan.steps_until_event(log.step), *self._graphs_allow(log.step)
@@ -156,31 +200,35 @@ class _Run:
                 # The first call compiles the graph; its time says nothing of the pace.
                 pace, seconds = (math.inf, 0.0) if pace is None else (seconds / count, seconds)
                 log.add(count, metrics, rows, seconds)
-                self._whole = True
+                self.whole = True
                 interval.add(metrics, rows, seconds)
-                bar.update(count)
-                bar.set_postfix_str(interval.line(log.history), refresh=False)
+                bar.advance(count, seconds, interval.line(log.history))
                 if log.step % plan.log_every == 0:
                     scalars = interval.scalars(log.learning_rate())
-                    self._recorder.interval(log.step, scalars, interval.rows())
+                    self.recorder.interval(log.step, scalars, interval.rows())
                     interval = Interval()
 
+    def _ends_early(self) -> bool:
+        self.reason = self.selection.reason_to_stop(self.log.history.entries)
+        self.reason = self.reason or self.callbacks.reason_to_stop(self.workers)
+        return self.reason is not None
+
     def _graphs_allow(self, step: int) -> tuple[float, float]:
-        graphs = self._graphs
+        graphs = self.graphs
         return graphs.steps_until_audit(step), graphs.stages.steps_until_switch(step)
 
     def _call(self, iterator, count: int):
         """Takes `count` steps and checks them; returns metrics, mixed rows and seconds."""
         started = time.perf_counter()
-        self._whole = False
-        metrics, losses, rows = self._graphs.train(iterator, self._log.step, count)
+        self.whole = False
+        metrics, losses, rows = self.graphs.train(iterator, self.log.step, count)
         seconds = time.perf_counter() - started
-        self._watch.check_steps(self._log.step, losses, rows)
+        self.watch.check_steps(self.log.step, losses, rows)
         return metrics, rows, seconds
 
     def _agree(self, stop: Stop, count: int = 0) -> int:
         """Returns the chief's `count`; where a signal came to any worker, all are interrupted."""
-        table = self._workers.exchange([count, stop.signum or 0])
+        table = self.workers.exchange([count, stop.signum or 0])
         if signum := int(table[:, 1].max()):
             raise Interrupted(signum)
         return int(table[0, 0])

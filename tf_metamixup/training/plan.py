@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Holds the length of a run; all but `steps` and `epoch_steps` may change when it resumes.
+    """Holds the length of a run; what may change when it resumes is how often and `max_steps`.
 
     Attributes:
         steps: of the whole run.
@@ -14,6 +14,8 @@ class Plan:
         log_every: steps between two log entries.
         evaluate_every, checkpoint_every: epochs; the last epoch always is.
         diagnostics: whether `meta_gradient_cosine` is logged.
+        select: "last" or "best": which weights the run ends with; best by validation error.
+        patience: evaluations without a lower validation error that end the run; None for no end.
     """
 
     steps: int
@@ -23,6 +25,8 @@ class Plan:
     evaluate_every: int = 1
     checkpoint_every: int = 1
     diagnostics: bool = False
+    select: str = "last"
+    patience: int | None = None
 
     @property
     def last_step(self) -> int:

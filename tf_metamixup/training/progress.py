@@ -1,11 +1,18 @@
-"""What a run shows while it goes on: log intervals and the progress bar."""
+"""Shows a run while it goes on: log intervals, the progress bar, an estimate of its time."""
 
 import sys
+import time
+from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from tf_metamixup.runs.history import History
+
+# Timed steps before the whole time is estimated, and the seconds from which it is long.
+ESTIMATED_AFTER = 20
+LONG = 6 * 3600
 
 
 class Interval:
@@ -54,15 +61,80 @@ class Interval:
         return ", ".join(parts)
 
 
-def progress_bar(step: int, steps: int, *, shown: bool) -> tqdm.tqdm:
-    """Makes the progress bar of a run; not on a terminal, each refresh is a line."""
-    # Not on a terminal each refresh is a line of a log file.
-    seconds = 0.5 if sys.stderr.isatty() else 10
-    return tqdm.tqdm(
-        total=steps,
-        initial=step,
-        unit="step",
-        mininterval=seconds,
-        dynamic_ncols=True,
-        disable=not shown,
-    )
+class ProgressBar(tqdm.tqdm):
+    """Shows how far a run is; the time of building its graph counts for nothing.
+
+    Args:
+        step: where this invocation begins.
+        last_step: where it ends.
+        steps: of the whole run.
+        shown: whether this worker shows it.
+        ways: what would make the run shorter, said of a long one.
+    """
+
+    def __init__(
+        self, step: int, last_step: int, steps: int, *, shown: bool, ways: Sequence[str] = ()
+    ):
+        # Not on a terminal each refresh is a line of a log file.
+        seconds = 0.5 if sys.stderr.isatty() else 10
+        super().__init__(
+            total=steps,
+            initial=step,
+            unit="step",
+            mininterval=seconds,
+            dynamic_ncols=True,
+            disable=not shown,
+        )
+        self._left, self._ways = last_step - step, ways
+        self._timed, self._seconds = 0, 0.0
+
+    def advance(self, count: int, seconds: float, text: str) -> None:
+        """Moves on by `count` steps.
+
+        Args:
+            count: how many.
+            seconds: that they took; 0 where building the graph took most of them.
+            text: stands beside the bar.
+        """
+        if self.disable:
+            return
+        self.set_postfix_str(text, refresh=False)
+        if not seconds:
+            # Else the rate, and with it the time left, would be that of building the graph.
+            self.n += count
+            self.initial = self.last_print_n = self.n
+            self.start_t = self.last_print_t = time.time()
+            return
+        self.update(count)
+        before, self._timed = self._timed, self._timed + count
+        self._seconds += seconds
+        if before < ESTIMATED_AFTER <= self._timed:
+            self.write(self._estimate(), file=sys.stderr)
+
+    def _estimate(self) -> str:
+        seconds = self._left * self._seconds / self._timed
+        text = f"{self._left:,} steps take about {duration(seconds)}, without evaluations"
+        if seconds <= LONG:
+            return text
+        return f"{text}; shorter with {', '.join(self._ways)}"
+
+
+def ways_to_shorten(policy) -> list[str]:
+    """Returns what would make a long run with `policy` shorter."""
+    return [
+        *("a smaller network", "fewer epochs"),
+        *(["--policy=meta, which caches features"] if _learns_without_cache(policy) else []),
+        *([] if tf.config.list_physical_devices("GPU") else ["a GPU"]),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Formats a duration in its largest unit."""
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _learns_without_cache(policy) -> bool:
+    return policy.reads_meta and not policy.caches_features

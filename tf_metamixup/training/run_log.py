@@ -10,6 +10,7 @@ from tf_metamixup.runs import results
 from tf_metamixup.runs.checkpoints import Progress
 from tf_metamixup.runs.history import History
 from tf_metamixup.runs.recorder import Recorder
+from tf_metamixup.training.selection import Selection
 from tf_metamixup.training.watch import Watch
 
 # Of an epoch without an evaluation.
@@ -23,6 +24,7 @@ class RunLog:
         trainer: whose run it is.
         recorder: writes it.
         watch: says whether the weights may be saved.
+        selection: says which of them count.
         config: all settings, for the result.
         labels_used: number of labels that the run reads.
         data: gives a checksum of the data, or None.
@@ -37,11 +39,13 @@ class RunLog:
         trainer,
         recorder: Recorder,
         watch: Watch,
+        selection: Selection,
         config: dict[str, Any],
         labels_used: int | None,
         data: Callable[[], str] | None,
     ):
         self._trainer, self._recorder, self._watch = trainer, recorder, watch
+        self._selection = selection
         self._config, self._labels_used, self._data = config, labels_used, data
         self.history = History(trainer.classes)
         self.step = 0
@@ -65,20 +69,23 @@ class RunLog:
         """Returns eta of the last step."""
         return float(self._trainer.learning_rate(self.step - 1))
 
-    def save(self) -> None:
+    def save(self, *, again: bool = False) -> None:
         """Writes a checkpoint, unless there is one of this step, and the counts.
+
+        Args:
+            again: whether to write one all the same.
 
         Raises:
             NotFiniteError: the weights are not finite; nothing is written.
             UserError: it cannot be written.
         """
-        if self._watch.saved != self.step:
+        if again or self._watch.saved != self.step:
             self._watch.check_weights(self.step)
             state = {
                 "history": self.history.entries,
                 "seconds": self._seconds,
                 "images": self._images,
-                "model": self._trainer.checkpointed_model,
+                "model": self._selection.checkpointed_model(self.history.entries),
             }
             self._recorder.checkpoint(self.step, Progress(state, self.history.arrays()))
             self._watch.saved = self.step

@@ -87,8 +87,10 @@ class Trainer(Learner):
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`; and `settings`, `labels_used`, and `dataset`, a name of the data
-                for reports, which without it tell data apart by the test images alone.
+                `checkpoint_every`, `select`, `patience`; `callbacks` of Keras, of which
+                `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
+                `settings`, `labels_used`; and `dataset`, a name of the data for reports, which
+                without it distinguish data by the test images alone.
 
         Returns:
             The content of `result.json`.

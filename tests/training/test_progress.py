@@ -1,0 +1,63 @@
+"""What a run shows of its time."""
+
+import time
+
+import pytest
+
+from tf_metamixup import policies
+from tf_metamixup.training.progress import ProgressBar, duration, ways_to_shorten
+
+
+@pytest.fixture
+def said(capsys):
+    """What a bar over 1,000 steps writes where each takes so many seconds."""
+
+    def call(seconds, *, shown=True, ways=("a smaller network", "fewer epochs")):
+        with ProgressBar(100, 1000, 1000, shown=shown, ways=ways) as bar:
+            bar.advance(1, 0.0, "")
+            for _ in range(40):
+                bar.advance(1, seconds, "")
+        return [line for line in capsys.readouterr().err.splitlines() if "steps take" in line]
+
+    return call
+
+
+def test_after_20_timed_steps_the_whole_time_is_estimated_once(said):
+    assert said(0.4) == ["900 steps take about 6.0 min, without evaluations"]
+    assert said(0.4, shown=False) == []
+
+
+def test_of_more_than_six_hours_it_is_said_what_would_be_shorter(said):
+    assert said(24.1) == [
+        "900 steps take about 6.0 h, without evaluations; shorter with a smaller network, "
+        "fewer epochs"
+    ]
+    assert said(23.9) == ["900 steps take about 6.0 h, without evaluations"]
+
+
+def test_the_time_left_does_not_contain_the_building_of_the_graph():
+    with ProgressBar(0, 1000, 1000, shown=True) as bar:
+        bar.start_t -= 500  # building the graph
+        bar.last_print_t -= 500
+        bar.advance(1, 0.0, "")
+        bar.mininterval = 0
+        for _ in range(3):
+            time.sleep(0.01)
+            bar.advance(1, 0.01, "")
+        shown = bar.format_dict
+    assert shown["rate"] > 1 and shown["elapsed"] < 100 and shown["n"] == 4
+
+
+def test_a_gradient_that_is_not_cached_is_named_among_what_takes_long():
+    cached = "--policy=meta, which caches features"
+    assert cached in ways_to_shorten(policies.make("meta(estimator='nested')"))
+    for policy in ("meta", "beta", "none"):
+        assert cached not in ways_to_shorten(policies.make(policy))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "3 s"), (89, "89 s"), (90, "1.5 min"), (7200, "2.0 h"), (2e5, "2.3 days")],
+)
+def test_a_duration_is_given_in_its_largest_unit(seconds, text):
+    assert duration(seconds) == text
