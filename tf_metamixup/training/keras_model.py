@@ -50,10 +50,8 @@ class MixUpModel(keras.Model):
     - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
       evenly.
 
-    >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
-    >>> mixed = MixUpModel(model, policy="beta")
-    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    >>> mixed.compile("sgd", loss)
+    >>> mixed = MixUpModel(keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]), "beta")
+    >>> mixed.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     >>> log = mixed.fit(np.eye(4, dtype="float32"), np.array([0, 1, 2, 0]), verbose=0)
     >>> sorted(log.history)
     ['lambda_mean', 'lambda_move', 'loss']
