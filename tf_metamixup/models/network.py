@@ -106,12 +106,12 @@ class Network:
 
     @property
     def theta(self) -> list[tf.Tensor]:
-        """The current weights, as tensors."""
+        """Returns the current weights, as tensors."""
         return [tf.convert_to_tensor(v) for v in self.trainable]
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All variables, in a stable order."""
+        """Returns all variables, in a stable order."""
         models = [self.model, *self.parts.values()]
         return _distinct([*(v for m in models for v in m.variables), *self.averages])
 

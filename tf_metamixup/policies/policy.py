@@ -78,7 +78,7 @@ class Task(NamedTuple):
 
     @property
     def dtype(self) -> tf.DType:
-        """The precision that lambda is worked out in."""
+        """Returns the precision that lambda is worked out in."""
         return self.theta[0].dtype
 
     def given(self, lam: tf.Tensor) -> Lambdas:

@@ -135,12 +135,12 @@ class Learner:
 
     @property
     def parameters(self) -> int:
-        """The number of trainable parameters of the model."""
+        """Returns the number of trainable parameters of the model."""
         return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The variables of the network and the optimizer, in a stable order."""
+        """Returns the variables of the network and the optimizer, in a stable order."""
         return [*self.network.variables, *self.optimizer.variables]
 
     @property
@@ -152,7 +152,7 @@ class Learner:
 
     @property
     def steps_taken(self) -> int:
-        """How many steps made the current weights."""
+        """Returns how many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
 
     def learning_rate(self, step) -> tf.Tensor:

@@ -20,6 +20,11 @@ class Trainer(Learner):
     The model's variables decide where training runs: build it inside
     `tf.distribute.MirroredStrategy().scope()` for several GPUs.
 
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
+    >>> Trainer(model, policy="beta(per_sample=True)").parameters
+    15
+
     Args:
         model: a built `keras.Model` that returns logits [N, classes].
         method: `name(option=value)` or an instance; see `tmm.methods.names()`.
