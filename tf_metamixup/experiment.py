@@ -129,6 +129,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         row_groups=config.row_groups,
         mixed_bfloat16=config.mixed_bfloat16,
         jit=config.jit,
+        unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
     )
     return Assembly(config, source, prepared, trainer)
 

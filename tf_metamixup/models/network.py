@@ -162,10 +162,14 @@ class Network:
         owner = self.model if model is self._low_precision else model
         weights = [theta[self._place[id(v)]] for v in owner.trainable_variables]
         state = [self._value(v, draws) for v in owner.non_trainable_variables]
-        outputs, state = model.stateless_call(weights, state, x, training=True)
+        outputs, after = model.stateless_call(weights, state, x, training=True)
+        # What a layer in inference mode leaves as it is is no news, also to other replicas.
         return outputs, {
             id(variable): tf.convert_to_tensor(value)
-            for variable, value in zip(owner.non_trainable_variables, state, strict=True)
+            for variable, given, value in zip(
+                owner.non_trainable_variables, state, after, strict=True
+            )
+            if value is not given
         }
 
     def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:
