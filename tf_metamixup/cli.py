@@ -191,7 +191,7 @@ def _unknown(values: flags.FlagValues, name: str) -> str:
 
 
 def _illegal(values: flags.FlagValues, error: flags.IllegalFlagValueError) -> str:
-    """What absl says of a value, in the words of `Config`'s messages."""
+    """Returns what absl says of a value, in the words of `Config`'s messages."""
     name = str(error).removeprefix("flag --").partition("=")[0]
     if name not in values:
         return str(error)

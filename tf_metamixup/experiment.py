@@ -53,13 +53,13 @@ class Assembly:
 
     @property
     def training(self) -> dict[str, Stream | data.Audited | None]:
-        """What is trained on, by name, as `Trainer.fit` takes it."""
+        """Returns what is trained on, by name, as `Trainer.fit` takes it."""
         names = ("labelled", "unlabelled", "meta", "audited")
         return {name: getattr(self.prepared, name) for name in names}
 
     @functools.cached_property
     def graphs(self) -> Graphs:
-        """What training needs, made at its first use."""
+        """Returns what training needs, made at its first use."""
         return self.trainer.graphs(
             **self.training, epoch_steps=self.prepared.epoch_steps, steps=self.steps
         )
@@ -129,6 +129,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         row_groups=config.row_groups,
         mixed_bfloat16=config.mixed_bfloat16,
         jit=config.jit,
+        unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
     )
     return Assembly(config, source, prepared, trainer)
 

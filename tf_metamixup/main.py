@@ -101,7 +101,7 @@ def announce(assembly, labels_used: int) -> str:
 
 
 def command_of(config: Config) -> list[str]:
-    """The command line that repeats a run: each setting that is not the default.
+    """Returns the command line that repeats a run: each setting that is not the default.
 
     Args:
         config: canonical, with its data defaults filled in.
@@ -179,7 +179,7 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
 
 
 def describe(result: dict, run_dir: str) -> str:
-    """What is printed at the end of a run."""
+    """Returns what is printed at the end of a run."""
     part, error = results.judged(result)
     which = "last epoch"
     if result.get("selected", {}).get("weights") == "best":
@@ -208,7 +208,7 @@ def describe(result: dict, run_dir: str) -> str:
 
 
 def _worst(errors: dict[str, float | None]) -> str:
-    """The classes with the highest errors, and the mean over all."""
+    """Returns the classes with the highest errors, and the mean over all."""
     known = sorted(
         ((error, name) for name, error in errors.items() if error is not None), reverse=True
     )

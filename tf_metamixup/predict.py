@@ -108,7 +108,7 @@ def _names(path: pathlib.Path, count: int) -> list[str]:
 
 
 def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
-    """The image files that `names` stand for; what is no folder stands for itself."""
+    """Returns the image files that `names` stand for; what is no folder stands for itself."""
     from tf_metamixup.data import image_files
 
     for path in map(pathlib.Path, names):
@@ -124,7 +124,7 @@ def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
 def predictions(
     model: Model, paths: Iterable[pathlib.Path], top: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """What is printed of each image.
+    """Returns what is printed of each image.
 
     Args:
         model: the classifier.
@@ -154,7 +154,7 @@ def _prediction(classes: list[str], probabilities, class_id, top: int | None) ->
 
 
 def _read(path: pathlib.Path, shape: tuple[int, int, int]):
-    """The image, or what is wrong with it."""
+    """Returns the image, or what is wrong with it."""
     from tf_metamixup.data import image_files
 
     if path.is_dir():
@@ -166,7 +166,7 @@ def _read(path: pathlib.Path, shape: tuple[int, int, int]):
 
 
 def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
-    """The SavedModel, the images and --top of a command line.
+    """Returns the SavedModel, the images and --top of a command line.
 
     Raises:
         UserError: an unknown flag, or too few arguments.

@@ -7,7 +7,8 @@ import pytest
 
 MODULES = (
     *("mixing", "losses", "hypergradient", "core.schedules"),
-    *("models", "methods", "policies"),
+    *("models", "methods", "policies", "data.sources"),
+    *("training.trainer", "training.keras_model"),
 )
 
 

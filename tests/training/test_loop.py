@@ -21,6 +21,8 @@ from tf_metamixup.runs.checkpoints import Checkpoints
 from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.runs.tensorboard import Summaries
 from tf_metamixup.training import loop
+from tf_metamixup.training.stages import Stages
+from tf_metamixup.training.step import Recipe
 
 PLAN = {"steps": 25, "epoch_steps": 10, "log_every": 4}
 
@@ -53,7 +55,9 @@ class Device:
     def batches(self, start_step):
         return np.random.default_rng(0)
 
-    def trace(self, iterator):
+    stages = Stages(Recipe(*[None] * 6), None, None, 25)
+
+    def trace(self, iterator, step):
         self._reach("trace", None)
 
     def learning_rate(self, step):

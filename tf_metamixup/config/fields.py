@@ -28,7 +28,7 @@ class RowSettings:
     architecture: str | None = setting(
         None,
         "row",
-        "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, or "
+        "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, keras(name), "
         "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
         "preact_resnet(depth=18)",
     )

@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
 
     @property
     def images(self) -> int:
-        """How many there are."""
+        """Returns how many there are."""
         return int(self.confusion.sum())
 
     @property
@@ -54,7 +54,7 @@ class Evaluation(NamedTuple):
 
     @property
     def error_macro(self) -> float:
-        """Mean of the errors of the classes, in percent: as if each had as many images."""
+        """Returns mean of the errors of the classes, in percent: as if each had as many images."""
         return float(np.mean([error for error in self.class_errors if error is not None]))
 
     @property
@@ -64,7 +64,7 @@ class Evaluation(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy."""
+        """Returns mean cross-entropy."""
         return float(self.loss_sum / self.images)
 
     @property
@@ -78,7 +78,7 @@ class Evaluation(NamedTuple):
 
     @property
     def scores(self) -> dict[str, float]:
-        """The numbers by name; the top-5 error with more than ten classes only."""
+        """Returns the numbers by name; the top-5 error with more than ten classes only."""
         top5 = {"error_top5": self.error_top5} if len(self.confusion) > 10 else {}
         errors = {"error": self.error, "error_macro": self.error_macro, **top5}
         return {**errors, "loss": self.loss, "ece": self.ece}

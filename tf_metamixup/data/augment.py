@@ -87,7 +87,7 @@ def random_crop(encoded: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def center_crop(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """The centre crop of ImageNet evaluation, uint8 [size, size, 3], of one encoded JPEG.
+    """Returns the centre crop of ImageNet evaluation, uint8 [size, size, 3], of one encoded JPEG.
 
     Resizing the short side to `round(256 * size / 224)` and cutting `size` out of its middle, in
     the other order, so that only the crop is decoded.

@@ -199,7 +199,7 @@ def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int 
 
 
 def _held(name: str, count: int, shape: tuple[int, int, int], in_memory: str) -> bool:
-    """Whether the images are held in memory.
+    """Returns whether the images are held in memory.
 
     Streams copy what they read, hence half of the machine's memory is taken by a fourth of it.
     """

@@ -94,7 +94,7 @@ def _unlabelled(root: Path, left_out: LeftOut) -> list[Path]:
 
 
 def _images(folder: Path, left_out: LeftOut, advice: str = "") -> list[Path]:
-    """The image files at any depth; what is none joins `left_out`."""
+    """Returns the image files at any depth; what is none joins `left_out`."""
     files, others = image_files.find(folder)
     if not files:
         raise UserError(
@@ -107,7 +107,7 @@ def _images(folder: Path, left_out: LeftOut, advice: str = "") -> list[Path]:
 
 
 def _hint(root: Path) -> str:
-    """Where train lies, if one level off."""
+    """Returns where train lies, if one level off."""
     near = [root.parent, *(sorted(root.iterdir()) if root.is_dir() else [])]
     for folder in near:
         if (folder / "train").is_dir():

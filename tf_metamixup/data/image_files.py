@@ -182,7 +182,7 @@ def resize(images: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation that Pillow leaves to do; it turns TIFF by itself."""
+    """Returns the EXIF orientation that Pillow leaves to do; it turns TIFF by itself."""
     if image.format == "TIFF":
         return 1
     try:

@@ -18,7 +18,7 @@ UNLABELLED = -1  # in place of a label
 
 
 def fits(count: int, shape: tuple[int, int, int]) -> bool:
-    """Whether `count` decoded images of `shape`, (H, W, C), may be held in memory."""
+    """Returns whether `count` decoded images of `shape`, (H, W, C), may be held in memory."""
     return count * int(np.prod(shape, dtype=np.int64)) <= MAX_BYTES
 
 
@@ -40,7 +40,7 @@ class InMemory:
         return len(self.labels)
 
     def keep(self, indices: np.ndarray) -> "InMemory":
-        """The images at `indices`, int [n], in that order, without `ids`."""
+        """Returns the images at `indices`, int [n], in that order, without `ids`."""
         return InMemory(self.images[indices], self.labels[indices])
 
 
@@ -89,7 +89,7 @@ class Source:
 
     @property
     def own(self) -> bool:
-        """Whether these are a user's own files, and no data set that was published."""
+        """Returns whether these are a user's own files, and no data set that was published."""
         return self.name.startswith(OWN)
 
     @property
@@ -106,7 +106,7 @@ class Source:
 
     @property
     def info(self) -> DataInfo:
-        """What settings depend on."""
+        """Returns what settings depend on."""
         unlabelled, trusted = len(self.unlabelled), len(self.trusted)
         return DataInfo(
             len(self.classes),

@@ -227,7 +227,7 @@ def order(seed: int, purpose: str, count: int, first: tf.Tensor, rows: tf.Tensor
 
 
 def _key(seed: int, purpose: str, number) -> tf.Tensor:
-    """The seed of a pass."""
+    """Returns the seed of a pass."""
     return fold(fold(root(seed), purpose), number)
 
 
@@ -251,7 +251,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
 
 
 def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Dataset:
-    """All images in order, without augmentation: (x uint8 [n, H, W, C], y int64 [n])."""
+    """Returns all images in order, without augmentation: (x uint8 [n, H, W, C], y int64 [n])."""
     if isinstance(images, Streamed):
         return (
             images.encoded()
@@ -265,7 +265,7 @@ def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Datase
 
 
 def _reader(values: np.ndarray | StoredFiles) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function from positions [n] to what stands there."""
+    """Returns a function from positions [n] to what stands there."""
     if isinstance(values, StoredFiles):
         return values.gather
     with tf.device("CPU:0"):

@@ -60,7 +60,7 @@ class Prepared:
         return self.validation if self.test is None else self.test
 
     def labels_used(self, reads_meta: bool) -> int:
-        """How many training images have their labels read."""
+        """Returns how many training images have their labels read."""
         reads_meta = reads_meta or self.audited is not None or bool(self.trusted_share)
         meta = self.splits.meta if reads_meta else []
         return len(np.union1d(self.splits.labelled, meta))
@@ -215,7 +215,7 @@ def _split(source: Source, config: Config) -> splits.Splits:
 
 
 def _given(source: Source, config: Config) -> InMemory | Streamed:
-    """The training images with the labels that are trained on as given."""
+    """Returns the training images with the labels that are trained on as given."""
     if config.label_noise is None:
         return source.train
     if isinstance(source.train, Streamed):
@@ -233,7 +233,7 @@ def _given(source: Source, config: Config) -> InMemory | Streamed:
 def _trusted(
     meta: np.ndarray, labels: np.ndarray, config: Config, audits: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The trusted images that are trained on, and those that are audited."""
+    """Returns the trusted images that are trained on, and those that are audited."""
     if not config.trusted_share:
         return meta[:0], meta
     if not audits:
@@ -247,14 +247,14 @@ def _trusted(
 
 
 def _audited(source: Source, given, positions: np.ndarray, config: Config) -> Audited:
-    """The checked images; what they were given is known where noise was added."""
+    """Returns the checked images; what they were given is known where noise was added."""
     checked = source.train.keep(positions)
     known = None if config.label_noise is None else given.labels[positions]
     return Audited(checked.images, checked.labels, known)
 
 
 def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarray:
-    """The labelled positions, those of rare classes repeated where the settings say so."""
+    """Returns the labelled positions, those of rare classes repeated where the settings say so."""
     if config.balance is None:
         return labelled
     if isinstance(source.train, Streamed):
@@ -267,7 +267,7 @@ def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarra
 
 
 def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Streamed | None:
-    """The validation or test images, wherever they come from."""
+    """Returns the validation or test images, wherever they come from."""
     if len(taken := getattr(parts, name)):
         return source.train.keep(taken)
     return getattr(source, name)

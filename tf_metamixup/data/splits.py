@@ -50,7 +50,7 @@ class Splits:
         return rest[np.unique(np.linspace(0, len(rest) - 1, min(most, len(rest))).astype(int))]
 
     def named(self, ids: list[str] | None = None) -> dict[str, list]:
-        """The parts for `splits.json`: the data set's own `ids` where it has them."""
+        """Returns the parts for `splits.json`: the data set's own `ids` where it has them."""
         return {
             name: part.tolist() if ids is None else [ids[i] for i in part]
             for name, part in vars(self).items()
@@ -172,7 +172,7 @@ def _meta_sizes(
     meta_source: str,
     balanced: bool,
 ) -> np.ndarray:
-    """How many meta images each class gives."""
+    """Returns how many meta images each class gives."""
     if num_meta is None:
         return np.zeros_like(sizes)
     per_class = num_meta // len(classes)
@@ -199,7 +199,7 @@ def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -
 
 
 def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """How many of `total` each class gives: as even as its `room` allows.
+    """Returns how many of `total` each class gives: as even as its `room` allows.
 
     All classes are filled to one level, and what remains goes round in the order `turn`, so that a
     larger total never takes from a class.

@@ -49,4 +49,4 @@ class Stream(abc.ABC):
 
     @abc.abstractmethod
     def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """All (images, labels), each image once, as they are stored."""
+        """Returns all (images, labels), each image once, as they are stored."""

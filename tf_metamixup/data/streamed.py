@@ -39,7 +39,7 @@ class Streamed:
         return examples.map(lambda example: (example["image"], example["label"]))
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        """One image without augmentation, uint8 [H, W, C]."""
+        """Returns one image without augmentation, uint8 [H, W, C]."""
         if self.crop:
             return augment.center_crop(encoded, self.image_shape[0])
         return decode(encoded, self.builder.info.features["image"].shape, self.image_shape)
@@ -73,7 +73,7 @@ class Kept(Streamed):
 
 
 def examples_of(builder: Any, split: str) -> tf.data.Dataset:
-    """All examples in the order they are stored, images still encoded."""
+    """Returns all examples in the order they are stored, images still encoded."""
     import tensorflow_datasets as tfds  # here, since it takes seconds to import
 
     return builder.as_dataset(

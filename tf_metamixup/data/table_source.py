@@ -176,7 +176,7 @@ def _check_files(path: Path, rows: Iterable[Row]) -> None:
 
 
 def _classes(path: Path, rows: Iterable[Row]) -> list[str]:
-    """The classes of the training images, numbers in their own order."""
+    """Returns the classes of the training images, numbers in their own order."""
     labels = [row.label for row in rows if row.label]
     if all(map(_is_number, labels)):
         for row in rows:

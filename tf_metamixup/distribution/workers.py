@@ -56,7 +56,7 @@ class Workers:
 
     @property
     def chief(self) -> bool:
-        """Whether this worker is the one that writes."""
+        """Returns whether this worker is the one that writes."""
         return self.index == 0
 
     def exchange(self, numbers: Sequence[int]) -> np.ndarray:

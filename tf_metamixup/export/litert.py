@@ -70,7 +70,7 @@ def convert(saved_model: pathlib.Path, representative: np.ndarray | None = None)
 
 
 def runner(model: bytes):
-    """The signature of a LiteRT model: called with `image=` it returns arrays by output.
+    """Returns the signature of a LiteRT model: called with `image=` it returns arrays by output.
 
     `tf.lite.Interpreter` warns that it will go from TensorFlow; it is in the versions we ask for,
     as the converter is, and `ai_edge_litert`, which takes its place, would be one package more.

@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
     @property
     def selected(self) -> int | None:
-        """The epoch of the weights, where they were selected by the validation error."""
+        """Returns the epoch of the weights, where they were selected by the validation error."""
         selected = self.result.get("selected", {})
         return selected["epoch"] if selected.get("weights") == "best" else None
 

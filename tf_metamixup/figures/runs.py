@@ -38,12 +38,12 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """All settings."""
+        """Returns all settings."""
         return self.result["config"]
 
     @property
     def row(self) -> str:
-        """What the paper calls its method and policy, else both as they are written."""
+        """Returns what the paper calls its method and policy, else both as they are written."""
         method, policy = self.result["method"], self.result["policy"]
         name = paper.display_name(self.config.get("mode"), method, policy)
         return name or (policy if method == "supervised" else f"{method}, {policy}")
@@ -54,12 +54,12 @@ class Run:
         return self.config.get("mode") == "sl" and self.result["method"] == "supervised"
 
     def curve(self, name: str) -> np.ndarray:
-        """A value of the history, one an epoch."""
+        """Returns a value of the history, one an epoch."""
         return np.array([entry[name] for entry in self.result["history"]], float)
 
     @functools.cached_property
     def lambdas(self) -> dict[str, np.ndarray]:
-        """The content of `lambdas.npz`; see `History.lambdas`.
+        """Returns the content of `lambdas.npz`; see `History.lambdas`.
 
         Raises:
             UserError: it is missing or damaged.
@@ -79,7 +79,7 @@ class Run:
 
 
 def read(paths: Iterable[str], data_dir: str | None = None) -> list[Run]:
-    """The runs at or below `paths`, each once, in the order of their folders.
+    """Returns the runs at or below `paths`, each once, in the order of their folders.
 
     Raises:
         UserError: there are none, or one of them is not finished or cannot be read.
@@ -158,7 +158,7 @@ def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def subject(runs: Sequence[Run], *, but: Sequence[str] = ()) -> str:
-    """What the runs have in common, for a title."""
+    """Returns what the runs have in common, for a title."""
     config = runs[0].config
     names = ("dataset", "architecture", "train_examples", "epochs")
     shown = {name: config.get(name) for name in names if name not in but}
@@ -171,5 +171,5 @@ def subject(runs: Sequence[Run], *, but: Sequence[str] = ()) -> str:
 
 
 def seeds(runs: Sequence[Run]) -> str:
-    """How many, in words."""
+    """Returns how many, in words."""
     return "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"

@@ -133,7 +133,7 @@ def _probabilities(operation: keras.Operation) -> str | None:
 
 
 def _known(operation: keras.Operation) -> bool:
-    """Whether it is clear from outside what `operation` does."""
+    """Returns whether it is clear from outside what `operation` does."""
     activation = getattr(operation, "activation", None)
     functions = [type(operation), *([activation] if callable(activation) else [])]
     keras_has = all((each.__module__ or "").startswith("keras.") for each in functions)

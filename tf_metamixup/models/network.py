@@ -106,12 +106,12 @@ class Network:
 
     @property
     def theta(self) -> list[tf.Tensor]:
-        """The current weights, as tensors."""
+        """Returns the current weights, as tensors."""
         return [tf.convert_to_tensor(v) for v in self.trainable]
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All variables, in a stable order."""
+        """Returns all variables, in a stable order."""
         models = [self.model, *self.parts.values()]
         return _distinct([*(v for m in models for v in m.variables), *self.averages])
 
@@ -162,10 +162,14 @@ class Network:
         owner = self.model if model is self._low_precision else model
         weights = [theta[self._place[id(v)]] for v in owner.trainable_variables]
         state = [self._value(v, draws) for v in owner.non_trainable_variables]
-        outputs, state = model.stateless_call(weights, state, x, training=True)
+        outputs, after = model.stateless_call(weights, state, x, training=True)
+        # What a layer in inference mode leaves as it is is no news, also to other replicas.
         return outputs, {
             id(variable): tf.convert_to_tensor(value)
-            for variable, value in zip(owner.non_trainable_variables, state, strict=True)
+            for variable, given, value in zip(
+                owner.non_trainable_variables, state, after, strict=True
+            )
+            if value is not given
         }
 
     def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:

@@ -130,7 +130,8 @@ class Meta(Policy):
     def gradient(self, task: Task, z: tf.Tensor) -> tf.Tensor:
         """Computes the gradient, [N], of the meta loss after the virtual step in z (lines 4-6)."""
         estimator = ESTIMATORS[self.estimator]
-        stepped = task.head if estimator.weights == "head" else range(len(task.theta))
+        trained = range(len(task.theta)) if task.trained is None else task.trained
+        stepped = task.head if estimator.weights == "head" else trained
 
         def all_weights(stepped_weights):
             theta = list(task.theta)

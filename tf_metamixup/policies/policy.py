@@ -53,6 +53,7 @@ class Task(NamedTuple):
         fold_lambda: whether lambda stays at 1/2 or above (MixMatch): max(lambda, 1 - lambda).
         head: which of `theta` are the weights of the network's head; see `models.head`.
         permutation_groups: int [N]; see `mixing.permutation_groups`.
+        trained: which of `theta` are trained at this step; None for all.
         partner: int [N], the row that each row is mixed with.
         trust: how far each row's label is trusted, [N]; None without an audit.
     """
@@ -66,6 +67,7 @@ class Task(NamedTuple):
     fold_lambda: bool = False
     head: tuple[int, ...] = ()
     permutation_groups: tf.Tensor | None = None
+    trained: tuple[int, ...] | None = None
     partner: tf.Tensor | None = None
     trust: tf.Tensor | None = None
 
@@ -76,7 +78,7 @@ class Task(NamedTuple):
 
     @property
     def dtype(self) -> tf.DType:
-        """The precision that lambda is worked out in."""
+        """Returns the precision that lambda is worked out in."""
         return self.theta[0].dtype
 
     def given(self, lam: tf.Tensor) -> Lambdas:

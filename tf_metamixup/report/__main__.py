@@ -107,7 +107,7 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
 
 
 def stated(cell: paper.Cell) -> str:
-    """The paper's number."""
+    """Returns the paper's number."""
     return f"{cell.error:.2f}" + (f" ± {cell.spread:.2f}" if cell.spread is not None else "")
 
 
@@ -154,7 +154,7 @@ def _steps(row: Row) -> str:
 
 
 def _markdown(lines: list[list[str]]) -> str:
-    """A table; the first line is its head."""
+    """Returns a table; the first line is its head."""
     head, *rest = [f"| {' | '.join(cells)} |" for cells in lines]
     return "\n".join([head, "|---" * len(lines[0]) + "|", *rest])
 
@@ -172,7 +172,7 @@ def _text(value: Any) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Mean ± sample standard deviation; the value itself where there is one."""
+    """Returns mean ± sample standard deviation; the value itself where there is one."""
     if len(values) < 2:
         return f"{values[0]:.2f}" if values else ""
     return f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"

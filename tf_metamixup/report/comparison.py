@@ -77,7 +77,7 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
 
 
 def _by_dataset(results) -> dict[str, list[Row]]:
-    """The rows of finished runs, by what they were trained on and judged by."""
+    """Returns the rows of finished runs, by what they were trained on and judged by."""
     found = defaultdict(list)
     for row in rows([result for result in results if result["status"] == "finished"]):
         unused = row.first["config"].get("evaluate_on") == "unused"

@@ -153,7 +153,7 @@ _TABLE_5 = {
 
 
 def cells() -> list[Cell]:
-    """All numbers of tables I to V."""
+    """Returns all numbers of tables I to V."""
     first = [
         cell
         for architecture, text in _TABLE_1.items()
@@ -232,7 +232,7 @@ def display_name(mode: str | None, method: str, policy: str) -> str | None:
 
 
 def _essential(method: str) -> str:
-    """A method's canonical text without the options that only fit it to a size."""
+    """Returns a method's canonical text without the options that only fit it to a size."""
     name, _, rest = method.partition("(")
     options = [option.strip() for option in rest.rstrip(")").split(",")] if rest else []
     kept = [o for o in options if o.partition("=")[0] not in SCALES.get(name, ())]
@@ -240,7 +240,7 @@ def _essential(method: str) -> str:
 
 
 def belonging(cell: Cell, configs: Iterable[dict[str, Any]]) -> list[int]:
-    """Which of `configs` have the cell's settings."""
+    """Returns which of `configs` have the cell's settings."""
     return [
         number
         for number, config in enumerate(configs)

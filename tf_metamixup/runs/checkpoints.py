@@ -47,7 +47,7 @@ class Checkpoints:
         self._shapes = [[list(v.shape), str(v.dtype)] for v in variables]
 
     def path(self, step: int) -> pathlib.Path:
-        """Where the checkpoint of `step` lies."""
+        """Returns where the checkpoint of `step` lies."""
         return self._folder / f"step-{step:010d}"
 
     def save(self, step: int, progress: Progress) -> None:
@@ -118,7 +118,7 @@ class Checkpoints:
 
 
 def read_model(folder: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """The model alone in the newest checkpoint, whatever else training changed.
+    """Returns the model alone in the newest checkpoint, whatever else training changed.
 
     Args:
         folder: where the checkpoints of a run lie.
@@ -157,7 +157,7 @@ def _newest_first(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _damage(folder: pathlib.Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Returns what is wrong with a checkpoint, or None."""
     try:
         lines = (folder / SUMS).read_text().splitlines()
         expected = {name: digest for digest, name in (line.split("  ") for line in lines)}

@@ -86,7 +86,7 @@ class RunDirectory:
             )
 
     def _how_to_extend(self, theirs: dict[str, Any], settings: dict[str, Any]) -> str:
-        """What to do instead, where the lengths of the runs differ."""
+        """Returns what to do instead, where the lengths of the runs differ."""
         if all(theirs.get(name) == settings.get(name) for name in ("epochs", "steps")):
             return ""
         start = f"--initial_weights={self.path}" if "epochs" in settings else "a new Trainer"
@@ -96,7 +96,7 @@ class RunDirectory:
         )
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The JSON file `name`, or None if it is missing.
+        """Returns the JSON file `name`, or None if it is missing.
 
         Raises:
             UserError: it is not a JSON object.
@@ -153,7 +153,7 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any] | None:
-    """The content of a JSON file, or None if it is missing.
+    """Returns the content of a JSON file, or None if it is missing.
 
     Raises:
         UserError: it is not a JSON object.

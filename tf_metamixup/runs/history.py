@@ -56,7 +56,7 @@ class Epoch:
         self.lambdas.append(np.stack([rows[:, LAM], np.abs(rows[:, MOVE])], axis=1))
 
     def entry(self) -> dict[str, float | None]:
-        """The epoch so far, as a history entry."""
+        """Returns the epoch so far, as a history entry."""
         values: dict[str, float | None] = {}
         for name, (numerator, denominator) in self.sums.items():
             values[name] = float(numerator / denominator) if denominator else None
@@ -83,7 +83,7 @@ class Epoch:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Epoch":
-        """The inverse of `arrays`."""
+        """Returns the inverse of `arrays`."""
         epoch = cls(len(arrays["pair_sum"]))
         epoch.sums = dict(zip(arrays["names"].tolist(), arrays["ratios"], strict=True))
         for name in ("before", "after", "pair_sum", "pair_count"):
@@ -125,7 +125,7 @@ class History:
         return entry
 
     def preview(self, extra: dict[str, Any]) -> dict[str, Any]:
-        """The entry that the open epoch would have if it ended here."""
+        """Returns the entry that the open epoch would have if it ended here."""
         return {"epoch": len(self.entries) + 1, **self.open.entry(), **extra}
 
     @property
@@ -134,7 +134,7 @@ class History:
         return self._closed[-1].pair_sum, self._closed[-1].pair_count
 
     def lambdas(self, *, with_open: bool = False) -> dict[str, np.ndarray]:
-        """The content of `lambdas.npz`.
+        """Returns the content of `lambdas.npz`.
 
         Returns:
             `edges` [51]; `before`, `after` [epochs, 50]: counts of lambda before and after the
@@ -164,7 +164,7 @@ class History:
     def from_arrays(
         cls, classes: int, entries: list[dict[str, Any]], arrays: dict[str, np.ndarray]
     ) -> "History":
-        """The inverse of `arrays`."""
+        """Returns the inverse of `arrays`."""
         history = cls(classes)
         history.entries = list(entries)
         pairs = dict(
@@ -188,7 +188,7 @@ class History:
 
 
 def _without_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those whose name has the prefix, by the rest of it."""
+    """Returns those whose name has the prefix, by the rest of it."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 

@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
     @property
     def first(self) -> dict[str, Any]:
-        """One of them, for what they have in common."""
+        """Returns one of them, for what they have in common."""
         return next(iter(self.seeds.values()))
 
     @property

@@ -205,7 +205,7 @@ def _check_dataset(name: str, data: Any, elements: str, finite: bool) -> None:
 
 
 def _remedy(data: Any, elements: str) -> str:
-    """How to make a data set of `data`."""
+    """Returns how to make a data set of `data`."""
     if isinstance(data, tf.distribute.DistributedDataset):
         return "nothing: give the data set itself, which Trainer distributes"
     if isinstance(data, keras.utils.PyDataset):
@@ -249,7 +249,7 @@ def _is_pair(spec: Any) -> bool:
 
 
 def _is_known(given: tf.TensorShape, expected: Shape) -> bool:
-    """Whether `given`, compatible with `expected`, says all that it does."""
+    """Returns whether `given`, compatible with `expected`, says all that it does."""
     return given.rank is not None and all(
         size is None or size == known for size, known in zip(expected, given, strict=True)
     )

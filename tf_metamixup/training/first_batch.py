@@ -98,12 +98,12 @@ class Scale(NamedTuple):
 
     @property
     def span(self) -> float:
-        """How far the values lie apart for the model."""
+        """Returns how far the values lie apart for the model."""
         return self.seen_high - self.seen_low
 
     @property
     def signed(self) -> bool:
-        """Whether the stored values are negative in earnest."""
+        """Returns whether the stored values are negative in earnest."""
         return self.low < -0.05 * (self.high - self.low)
 
     def __str__(self):

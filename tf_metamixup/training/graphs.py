@@ -17,6 +17,7 @@ from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.audit import Audit
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.mixed_sample import MixedSample
+from tf_metamixup.training.stages import Stages
 from tf_metamixup.training.step import Report, train_step
 
 
@@ -36,6 +37,7 @@ class Graphs:
         mixed: rows that the last step mixed.
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
+        stages: which weights train at which step.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Graphs:
                 cache = FeatureCache(trainer.network, images, labels, trainer.classes)
         self._streams = streams
         self.recipe = trainer.recipe._replace(feature_cache=cache)
+        self.stages = Stages(self.recipe, trainer.first_trained, trainer.unfreeze_at, steps)
         states = [state for state in (cache, self._audit) if state is not None]
         self.variables = [*trainer.variables, *(v for state in states for v in state.variables)]
         # AutoGraph would rewrite all that a step calls, which takes longer than to build its graph.
@@ -82,12 +85,12 @@ class Graphs:
         first = {name: stream.beginning() for name, stream in self._streams.items()}
         return iter(inputs.distribute(self.strategy, first, 0))
 
-    def trace(self, iterator) -> None:
-        """Builds the graph of `train`, which may take minutes, and changes nothing."""
-        self._train.get_concrete_function(iterator, *_position(0, 1))
+    def trace(self, iterator, step: int = 0) -> None:
+        """Builds the graph of `train` at `step`, which may take minutes, and changes nothing."""
+        self._train.get_concrete_function(iterator, *_position(0, 1), self.stages.all_train(step))
 
     def train(self, iterator, start_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        """Takes `count` steps in one call.
+        """Takes `count` steps in one call; all of one stage.
 
         Returns:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
@@ -98,7 +101,7 @@ class Graphs:
         try:
             with translate_data_errors():
                 metrics, rows, self.mixed.latest, ranges = self._train(
-                    iterator, *_position(start_step, count)
+                    iterator, *_position(start_step, count), self.stages.all_train(start_step)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
         except tf.errors.OpError as error:
@@ -125,12 +128,8 @@ class Graphs:
 
     def clock(self, step) -> Clock:
         """Returns what time it is at `step`."""
-        return Clock(
-            step=step,
-            epoch=step // self._epoch_steps,
-            learning_rate=self._trainer.learning_rate(step),
-            progress=tf.cast(step / self._steps, tf.float32),
-        )
+        progress = tf.cast(step / self._steps, tf.float32)
+        return Clock(step, step // self._epoch_steps, self._trainer.learning_rate(step), progress)
 
     def draws(self, step) -> Draws:
         """Returns this replica's random numbers of `step`."""
@@ -161,7 +160,7 @@ class Graphs:
         """Runs `function` on all replicas and returns what this worker's first one gives."""
         return self._first(self.strategy.run(function, arguments))
 
-    def _train_steps(self, iterator, start_step, count):
+    def _train_steps(self, iterator, start_step, count, all_train: bool):
         metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
         rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
@@ -179,7 +178,7 @@ class Graphs:
             raw = next(iterator)
             ranges = self._ranges(raw)
             batch = self.strategy.run(self.prepare, (raw,))
-            step_metrics, step_rows, sample = self._global_step(batch, step)
+            step_metrics, step_rows, sample = self._global_step(batch, step, all_train)
             metrics = metrics.write(number, step_metrics)
             rows = rows.write(number, step_rows)
         stacked = metrics.stack()  # [count, metrics, 2]
@@ -202,8 +201,8 @@ class Graphs:
             read = {name: first_batch.Scale(*row, dtype) for name, row, dtype in rows}
             first_batch.warn_of_scales(self.scales | read)
 
-    def _global_step(self, batch, step):
-        metrics, rows, sample = self._step(batch, step)
+    def _global_step(self, batch, step, all_train: bool):
+        metrics, rows, sample = self._step(batch, step, all_train)
         self._metric_names = dict.fromkeys(metrics)
         # One tensor, since each reduction is a collective operation between workers.
         stacked = self.strategy.run(_stack, (metrics,))
@@ -211,9 +210,10 @@ class Graphs:
         sample = tf.nest.map_structure(self._first, sample)
         return stacked, self._trainer.workers.gather(rows), sample
 
-    def _replicated_step(self, batch, step):
+    def _replicated_step(self, batch, step, all_train: bool):
         def on_replica(batch, step):
-            report = train_step(self.recipe, batch, self.clock(step), self.draws(step))
+            recipe = self.stages.recipe(all_train)
+            report = train_step(recipe, batch, self.clock(step), self.draws(step))
             return dict(report.metrics), _rows(report), report.sample()
 
         return self.strategy.run(on_replica, (batch, step))

@@ -83,7 +83,7 @@ def load(trainer, config: Config) -> None:
 
 
 def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
-    """The values of `model.weights` in the newest checkpoint of the run."""
+    """Returns the values of `model.weights` in the newest checkpoint of the run."""
     folder = pathlib.Path(config.initial_weights)
     flag = f"--initial_weights={config.initial_weights}"
     theirs = read_json(folder / "config.json") if folder.is_dir() else None
@@ -113,7 +113,7 @@ def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """What a checkpoint records of its model: the image shape and the number of classes."""
+    """Returns what a checkpoint records of its model: the image shape and the number of classes."""
     return {"image_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1]}
 
 

@@ -50,6 +50,12 @@ class MixUpModel(keras.Model):
     - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
       evenly.
 
+    >>> mixed = MixUpModel(keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]), "beta")
+    >>> mixed.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> log = mixed.fit(np.eye(4, dtype="float32"), np.array([0, 1, 2, 0]), verbose=0)
+    >>> sorted(log.history)
+    ['lambda_mean', 'lambda_move', 'loss']
+
     Args:
         model: a built `keras.Model` that returns logits [N, classes]. For several GPUs, build it
             inside `tf.distribute.MirroredStrategy().scope()`.

@@ -19,7 +19,7 @@ from tf_metamixup.models.network import Network
 from tf_metamixup.training import initial_weights, inputs, mixed_precision
 from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
-from tf_metamixup.training.optimizer import make_optimizer
+from tf_metamixup.training.optimizer import Staged, make_optimizer
 from tf_metamixup.training.step import Recipe
 
 
@@ -32,6 +32,8 @@ class Learner:
         hyper_parameters: JSON values that make two runs the same.
         workers: of the job.
         image: images as they are stored, once the data are known.
+        unfreeze_at: the share of the run after which the body trains too; None for no such stage.
+        first_trained: indices of the network's weights that train before that.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Learner:
         row_groups: int | None = None,
         mixed_bfloat16: bool = False,
         jit: bool = False,
+        unfreeze_at: float | None = None,
     ):
         check_model(model)
         self.model = model
@@ -90,7 +93,16 @@ class Learner:
                 low_precision,
             )
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
+            late = [] if unfreeze_at is None else _body(model)
+            if late:
+                second = make_optimizer(optimizer, self._rate_now, momentum)
+                self.optimizer = Staged(self.optimizer, second, late)
             self.optimizer.build(self.network.trainable)
+        self.unfreeze_at = unfreeze_at
+        waiting = {id(variable) for variable in late}
+        self.first_trained = tuple(
+            place for place, v in enumerate(self.network.trainable) if id(v) not in waiting
+        )
         self.recipe = Recipe(
             network=self.network,
             method=self.method,
@@ -117,16 +129,18 @@ class Learner:
             "jit": jit,
             "parameters": self.parameters,
         }
+        if unfreeze_at is not None:
+            self.hyper_parameters["unfreeze_at"] = unfreeze_at
         self.image: tf.TensorSpec | None = None
 
     @property
     def parameters(self) -> int:
-        """The number of trainable parameters of the model."""
+        """Returns the number of trainable parameters of the model."""
         return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The variables of the network and the optimizer, in a stable order."""
+        """Returns the variables of the network and the optimizer, in a stable order."""
         return [*self.network.variables, *self.optimizer.variables]
 
     @property
@@ -138,13 +152,16 @@ class Learner:
 
     @property
     def steps_taken(self) -> int:
-        """How many steps made the current weights."""
+        """Returns how many steps made the current weights."""
         return int(self.optimizer.iterations.numpy())
 
     def learning_rate(self, step) -> tf.Tensor:
         """Returns eta of `step`."""
         rate = self._learning_rate
         return tf.convert_to_tensor(rate(step) if callable(rate) else rate, tf.float32)
+
+    def _rate_now(self) -> tf.Tensor:
+        return self.learning_rate(self.optimizer.iterations)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
@@ -179,6 +196,17 @@ def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:
             "name per class, in the order of the labels"
         )
     return names
+
+
+def _body(model: keras.Model) -> list[keras.Variable]:
+    """Returns the trainable variables of the layer "body"."""
+    for layer in model.layers:
+        if layer.name == "body" and layer.trainable_variables:
+            return layer.trainable_variables
+    raise UserError(
+        f"unfreeze_at says when the layer named 'body' begins to train, and the model "
+        f"{model.name!r} has none with trainable variables"
+    )
 
 
 def _describe(learning_rate) -> Any:

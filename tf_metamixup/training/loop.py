@@ -172,7 +172,7 @@ class _Run:
     def _train(self, stop: Stop, bar) -> None:
         iterator = self.graphs.batches(self.log.step)
         if self.log.step < self.plan.last_step:
-            self.graphs.trace(iterator)
+            self.graphs.trace(iterator, self.log.step)
         # A worker that stops alone leaves the others waiting: they agree on when.
         with stop.deferred() if self.workers.count > 1 else contextlib.nullcontext():
             self._train_on(iterator, stop, bar)
@@ -187,10 +187,14 @@ class _Run:
                 bar.refresh()
             if log.step >= plan.last_step or self._ends_early():
                 return
+            if log.step == self.graphs.stages.switch:
+                if self.workers.chief:
+                    bar.write(f"from step {log.step} on the body trains too: tracing it, once")
+                self.graphs.trace(iterator, log.step)
             self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
-                ends = plan.steps_until_event(log.step), self.graphs.steps_until_audit(log.step)
+                ends = plan.steps_until_event(log.step), *self._graphs_allow(log.step)
                 count = self._agree(stop, min(most, *ends))
                 metrics, rows, seconds = self._call(iterator, count)
                 # The first call compiles the graph; its time says nothing of the pace.
@@ -208,6 +212,10 @@ class _Run:
         self.reason = self.selection.reason_to_stop(self.log.history.entries)
         self.reason = self.reason or self.callbacks.reason_to_stop(self.workers)
         return self.reason is not None
+
+    def _graphs_allow(self, step: int) -> tuple[float, float]:
+        graphs = self.graphs
+        return graphs.steps_until_audit(step), graphs.stages.steps_until_switch(step)
 
     def _call(self, iterator, count: int):
         """Takes `count` steps and checks them; returns metrics, mixed rows and seconds."""

@@ -1,5 +1,7 @@
 """SGD with the learning rate outside of the velocity, as PyTorch and TensorFlow 1 have it."""
 
+from collections.abc import Sequence
+
 import keras
 
 from tf_metamixup.config import OPTIMIZERS
@@ -24,6 +26,47 @@ class SGD(keras.optimizers.SGD):
             self.assign(velocity, self.momentum * velocity + gradient)
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, learning_rate * gradient)
+
+
+class Staged:
+    """Steps some weights with an optimizer of their own, which may begin later than the other.
+
+    One optimizer of all would correct Adam's bias by the steps of the whole run, and so take first
+    steps that are several times too long with the moments of weights that begin to train late.
+
+    Args:
+        optimizer: of all weights that train from the start.
+        late_optimizer: of the others; it has the rate of the whole run.
+        late: the other weights.
+    """
+
+    def __init__(self, optimizer, late_optimizer, late: Sequence[keras.Variable]):
+        self._optimizer, self._late_optimizer = optimizer, late_optimizer
+        self._late = {id(variable) for variable in late}
+
+    @property
+    def iterations(self) -> keras.Variable:
+        """The steps of the whole run."""
+        return self._optimizer.iterations
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Those of both."""
+        return [*self._optimizer.variables, *self._late_optimizer.variables]
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes the state of both."""
+        self._late_optimizer.build([v for v in variables if id(v) in self._late])
+        self._optimizer.build([v for v in variables if id(v) not in self._late])
+
+    def apply(self, gradients, variables: Sequence[keras.Variable]) -> None:
+        """Changes `variables`, among them all late ones or none."""
+        pairs = list(zip(gradients, variables, strict=True))
+        # First, since the other counts the step that the rate depends on.
+        if late := [pair for pair in pairs if id(pair[1]) in self._late]:
+            self._late_optimizer.apply(*zip(*late, strict=True))
+        early = [pair for pair in pairs if id(pair[1]) not in self._late]
+        self._optimizer.apply(*zip(*early, strict=True))
 
 
 def make_optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer:

@@ -30,7 +30,7 @@ class Plan:
 
     @property
     def last_step(self) -> int:
-        """The last step of this invocation."""
+        """Returns the last step of this invocation."""
         return self.steps if self.max_steps is None else min(self.steps, self.max_steps)
 
     def steps_until_event(self, step: int) -> int:

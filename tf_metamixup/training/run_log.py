@@ -138,7 +138,7 @@ class RunLog:
     def _class_errors(
         self, last: dict[str, Any], evaluation: Evaluation | None
     ) -> dict[str, float | None] | None:
-        """The errors by class name, where the last entry was evaluated."""
+        """Returns the errors by class name, where the last entry was evaluated."""
         if evaluation is None or results.judged(last)[1] is None:
             return None
         return dict(zip(self._trainer.class_names, evaluation.class_errors, strict=True))

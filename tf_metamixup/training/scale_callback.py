@@ -35,7 +35,7 @@ class ScaleCallback(keras.callbacks.Callback):
 
     @property
     def image_range(self) -> tuple[float, float]:
-        """The least and the largest value of the last step's images."""
+        """Returns the least and the largest value of the last step's images."""
         low, high, *_ = tf.convert_to_tensor(self._range).numpy().tolist()
         return low, high
 

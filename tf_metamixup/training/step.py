@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
         weight_decay: coefficient of the coupled L2 gradient, one per weight of the network.
         groups: how many row groups this replica's rows form.
         feature_cache: the meta set's features, for a policy that caches them.
+        trained: indices of the weights that steps change, virtual and real; None for all.
     """
 
     network: Network
@@ -40,6 +41,11 @@ class Recipe(NamedTuple):
     weight_decay: list[float]
     groups: int
     feature_cache: FeatureCache | None = None
+    trained: tuple[int, ...] | None = None
+
+    def select(self, values: list) -> list:
+        """Returns those of `values`, one per weight of the network, whose weights are trained."""
+        return values if self.trained is None else [values[index] for index in self.trained]
 
 
 class Report(NamedTuple):
@@ -80,19 +86,22 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta)
+        weights = recipe.select(theta)
+        tape.watch(weights)
         region = {}
         if method.learns_lambda:
             lambdas, region = method.lambdas(forward, examples, partner)
         mixture = Mixture(examples, partner, lambdas.value)
         loss, watched = method.loss(forward, mixture, batch, clock)
-    gradients = tape.gradient(loss, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     # The optimizer sums over replicas, so each adds its share of the decay.
     gradients = [
         gradient + decay / replicas.count() * weight
-        for gradient, decay, weight in zip(gradients, recipe.weight_decay, theta, strict=True)
+        for gradient, decay, weight in zip(
+            gradients, recipe.select(recipe.weight_decay), weights, strict=True
+        )
     ]
-    recipe.optimizer.apply(gradients, network.trainable)
+    recipe.optimizer.apply(gradients, recipe.select(network.trainable))
     network.commit(forward.state, clock.step)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
@@ -134,6 +143,7 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         batch_size=batch_size(batch),
         fold_lambda=method.fold_lambda,
         head=network.head,
+        trained=recipe.trained,
         permutation_groups=mixing.permutation_groups(examples),
         partner=partner,
         trust=examples.trust,

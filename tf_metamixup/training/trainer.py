@@ -20,6 +20,11 @@ class Trainer(Learner):
     The model's variables decide where training runs: build it inside
     `tf.distribute.MirroredStrategy().scope()` for several GPUs.
 
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
+    >>> Trainer(model, policy="beta(per_sample=True)").parameters
+    15
+
     Args:
         model: a built `keras.Model` that returns logits [N, classes].
         method: `name(option=value)` or an instance; see `tmm.methods.names()`.
@@ -38,6 +43,8 @@ class Trainer(Learner):
         mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
             and the meta stage stay as they are.
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
+        unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
+            call that layer with `training=False` if it has BatchNorm.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
