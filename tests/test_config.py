@@ -128,3 +128,17 @@ def test_the_devices_there_are_are_settings_of_the_run():
 def test_a_batch_that_the_devices_cannot_share_is_reported():
     with pytest.raises(UserError, match=r"--batch_size=128 .*--replicas=3"):
         Config().resolve().resolve(replicas=3)
+
+
+def test_images_of_ones_own_get_a_run_that_ends_and_train_on_every_label():
+    info = DataInfo(classes=3, examples=300, flip=True)
+    own = Config(dataset="folder:photos", mode="sl").resolve().resolve(data=info)
+    assert (own.policy, own.meta_source) == ("beta(per_sample=True)", "train")
+    assert own.architecture == "cnn3(width=32, batch_norm=True, average_pool=True)"
+    assert own.epochs * info.examples // own.batch_size == 3000
+    many = Config(dataset="table:photos.csv", mode="ssl").resolve()
+    many = many.resolve(data=info._replace(unlabelled=3000))
+    assert (many.policy, many.epochs) == ("beta(0.5, per_sample=True)", 50)
+    trusting = Config(dataset="folder:photos", mode="sl", trusted_share=0.2).resolve()
+    assert trusting.meta_source == "heldout"
+    assert Config(dataset="cifar10", mode="sl").resolve().meta_source == "heldout"

@@ -143,7 +143,7 @@ def test_a_file_where_the_run_directory_should_be_is_reported(run, tmp_path):
     (tmp_path / "file").write_text("")
     code, out, err = run(*TINY, f"--run_dir={tmp_path}/file")
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: cannot write into the run directory {tmp_path}/file")
+    assert f"\nerror: cannot write into the run directory {tmp_path}/file" in err
 
 
 def test_a_loss_that_is_not_finite_is_reported_with_its_step(run, tmp_path):

@@ -84,7 +84,7 @@ def canonical(config: Config) -> Config:
         config,
         method=str(methods.parse(config.method)),
         policy=str(policies.parse(config.policy)),
-        label_noise=str(data.parse_noise(config.label_noise)),
+        label_noise=config.label_noise and str(data.parse_noise(config.label_noise)),
         architecture=str(models.parse(config.architecture)),
     )
 

@@ -5,6 +5,7 @@ their order, as one session in an empty folder; `steps=N` in the marker shortens
 below `<!-- test: example NAME -->` is used by a test of its own.
 """
 
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -20,6 +21,7 @@ from tf_metamixup import data, experiment, main, methods, predict
 from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas, streaming
+from tf_metamixup.config import Config
 from tf_metamixup.figures import __main__ as figures
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -53,6 +55,11 @@ def commands():
         if path.name == "quickstart.sh":
             for line in re.findall(r"^train (.*)$", text, re.M):
                 yield path.name, "main", shlex.split(line)
+
+
+def test_every_setting_has_its_flag_on_the_page_of_the_command_line():
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert not [f.name for f in dataclasses.fields(Config) if f"`--{f.name}`" not in page]
 
 
 @pytest.mark.parametrize(("file", "module", "arguments"), list(commands()))

@@ -12,10 +12,6 @@ def noisy(text, labels=LABELS, classes=CLASSES, ids=None, seed=0):
     return label_noise.noisy(text, labels, classes, ids, seed)
 
 
-def test_none_leaves_the_labels_alone():
-    np.testing.assert_array_equal(noisy("none"), LABELS)
-
-
 def test_symmetric_noise_makes_its_share_wrong_and_all_wrong_classes_alike():
     made = noisy("symmetric(0.3)")
     wrong = made != LABELS

@@ -102,7 +102,9 @@ def test_scale_brings_stored_images_to_minus_one_to_one():
 
 def own(folder, **settings):
     source = data.load(f"folder:{folder}")
-    made = prepared(source, dataset=source.name, **{"batch_size": 2} | settings)
+    made = prepared(
+        source, dataset=source.name, **{"batch_size": 2, "meta_source": "heldout"} | settings
+    )
     return made, made.splits.named(source.train.ids)
 
 

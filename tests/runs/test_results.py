@@ -118,7 +118,9 @@ def test_a_setting_that_is_off_is_as_if_it_were_not_there():
     assert len(results.rows([older, newer])) == 1
     newer["config"]["jit"] = True
     assert len(results.rows([older, newer])) == 2
-    newer["config"] |= {"jit": False, "shift": 0}  # which is no switch
+    newer["config"] |= {"jit": False, "select": "last"}  # the default
+    assert len(results.rows([older, newer])) == 1
+    newer["config"] |= {"shift": 0}  # which is no switch
     assert len(results.rows([older, newer])) == 2
 
 

@@ -35,8 +35,8 @@ def check(config: Any) -> None:
             f"--val_fraction={config.val_fraction} and --test_fraction={config.test_fraction} "
             "leave nothing to train on; their sum must be less than 1"
         )
-    if not 0 <= config.trusted_share < 1:
-        raise UserError(f"--trusted_share={config.trusted_share} must lie in [0, 1)")
+    if config.trusted_share is not None and not 0 < config.trusted_share < 1:
+        raise UserError(f"--trusted_share={config.trusted_share} must lie between 0 and 1")
     if config.trusted_share and config.meta_source == "train":
         raise UserError(
             f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "

@@ -8,9 +8,13 @@ from tf_metamixup.config import checks, fields
 from tf_metamixup.config.defaults import (
     BY_MODE,
     NUM_LABELS,
+    OWN,
+    OWN_POLICY,
+    OWN_STEPS,
     SMALL_IMAGES,
     VAL_FRACTION,
     dataset_name,
+    is_own,
 )
 from tf_metamixup.config.setting import validate
 
@@ -60,6 +64,11 @@ class Config(
         validate("mode", self.mode, metadata["mode"])
         filled = dict(BY_MODE[self.mode])
         del filled["num_meta"]  # it depends on the data too
+        if is_own(self.dataset):
+            filled |= {**OWN, "policy": OWN_POLICY[self.mode]}
+            # Nothing is learned from the meta set by default: its labels are for training.
+            filled["meta_source"] = "heldout" if self.trusted_share else "train"
+            del filled["epochs"]  # they depend on the data
         if dataset_name(self.dataset) in SMALL_IMAGES:
             filled["architecture"] = "cnn3"
         if data is not None:
@@ -90,6 +99,10 @@ class Config(
         defaults: dict[str, Any] = {"flip": data.flip}
         if not data.trusted:
             defaults["num_meta"] = max(data.classes, min(usual, data.examples // 10))
+        if is_own(self.dataset):
+            passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
+            rows = OWN_STEPS * (self.batch_size or OWN["batch_size"])
+            defaults["epochs"] = max(1, round(rows / max(passed, 1)))
         if self.mode == "ssl" and not data.unlabelled:
             defaults["num_labels"] = NUM_LABELS.get(name, 100 * data.classes)
         if not (data.val or data.test or self.test_fraction):

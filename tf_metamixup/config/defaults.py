@@ -20,6 +20,7 @@ BY_MODE: dict[str, dict[str, Any]] = {
         "batch_size": 128,  # "batch size as 128"
         "schedule": "cosine",  # "followed by cosine annealing"
         "architecture": "preact_resnet18",
+        "meta_source": "heldout",  # docs/reproduction.md, points 5 and 20
         "num_meta": 1000,  # "1000 images (100 per class)"
         "shift": 0,  # "we only use horizontal flipping"
     },
@@ -30,16 +31,31 @@ BY_MODE: dict[str, dict[str, Any]] = {
         "batch_size": 100,  # "batch size 100"
         "schedule": "steps",  # "divided by 10 after 60, 120 and 180 epochs"
         "architecture": "wrn_28_2",  # "all methods with WideResNet-28-2"
+        "meta_source": "heldout",
         "num_meta": 500,  # "500 images (50 per class)"
         "shift": 2,  # "horizontal flip and 2-pixel translation"
     },
 }
+# For a user's own images, in place of the paper's protocol: what ends in minutes on a CPU, and what
+# evidence recommends (docs/results.md, "Does a learned lambda pay?").
+OWN = {
+    "architecture": "cnn3(width=32, batch_norm=True, average_pool=True)",  # takes any size
+    "batch_size": 50,
+    "schedule": "cosine",
+}
+OWN_POLICY = {"sl": "beta(per_sample=True)", "ssl": "beta(0.5, per_sample=True)"}
+OWN_STEPS = 3000
 # "a 3-layer CNN is used for the tasks on MNIST and Fashion"; digits are as small.
 SMALL_IMAGES = ("digits", "mnist", "fashion_mnist")
 # The paper's larger number of labels (IV.A); a hundred a class elsewhere.
 NUM_LABELS = {"cifar10": 4000, "svhn_cropped": 1000, "digits": 100}
 # Of the labelled images, where there are neither validation nor test images.
 VAL_FRACTION = 0.1
+
+
+def is_own(dataset: str) -> bool:
+    """Returns whether these are a user's own files."""
+    return dataset_name(dataset) in ("folder", "table")
 
 
 def dataset_name(dataset: str) -> str:

@@ -84,20 +84,19 @@ class DataSettings:
         "the training set at most; 100 for digits",
         at_least=1,
     )
-    meta_source: str = setting(
-        "heldout",
+    meta_source: str | None = setting(
+        None,
         "data",
-        "heldout (nobody trains on the meta images) or train",
+        "heldout (nobody trains on the meta images), or train: the default for your own images",
         choices=("heldout", "train"),
     )
-    trusted_share: float = setting(
-        0.0,
+    trusted_share: float | None = setting(
+        None,
         "data",
-        "share of each batch that comes from the meta set, whose labels are trusted; 0 leaves it "
-        "to --meta_source",
+        "share of each batch that comes from the meta set; by default --meta_source decides",
     )
-    label_noise: str = setting(
-        "none",
+    label_noise: str | None = setting(
+        None,
         "data",
         "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
         "column='worse_label'); never in meta, validation or test images",

@@ -35,7 +35,7 @@ def noisy(text: str, labels: np.ndarray, classes: list[str], ids, seed: int) -> 
     """Returns the labels with noise, int64 [N].
 
     Args:
-        text: `none`, `symmetric(rate)`, `asymmetric(rate)` or `file(path, column=...)`.
+        text: `symmetric(rate)`, `asymmetric(rate)` or `file(path, column=...)`.
         labels: the right ones, int [N].
         classes: their names.
         ids: names of the images, or None.
@@ -53,12 +53,6 @@ def _replaced(known: _Labels, rate: float, others: np.ndarray) -> np.ndarray:
         raise UserError(f"label noise: rate={rate} must lie in [0, 1]")
     wrong = known.generator.random(len(known.labels)) < rate
     return np.where(wrong, others, known.labels)
-
-
-@NOISES.register("none")
-def none(known: _Labels) -> np.ndarray:
-    """Leaves every label as it is."""
-    return known.labels
 
 
 @NOISES.register("symmetric")

@@ -52,7 +52,7 @@ class Prepared:
     epoch_steps: int
     evaluate_every: int
     audited: Audited | None = None
-    trusted_share: float = 0.0
+    trusted_share: float | None = None
 
     @property
     def evaluated(self) -> tf.data.Dataset:
@@ -61,7 +61,7 @@ class Prepared:
 
     def labels_used(self, reads_meta: bool) -> int:
         """Returns how many training images have their labels read."""
-        reads_meta = reads_meta or self.audited is not None or self.trusted_share > 0
+        reads_meta = reads_meta or self.audited is not None or bool(self.trusted_share)
         meta = self.splits.meta if reads_meta else []
         return len(np.union1d(self.splits.labelled, meta))
 
@@ -108,7 +108,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = Fa
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
     drawn = _balanced(source, config, parts.labelled)
-    trusted_rows = round(config.trusted_share * config.batch_size / groups) * groups
+    trusted_rows = round((config.trusted_share or 0) * config.batch_size / groups) * groups
     labelled = stream("labelled", drawn, config.batch_size - trusted_rows, **augmented)
     trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
     if trusted_rows:
@@ -216,7 +216,7 @@ def _split(source: Source, config: Config) -> splits.Splits:
 
 def _given(source: Source, config: Config) -> InMemory | Streamed:
     """Returns the training images with the labels that are trained on as given."""
-    if config.label_noise == "none":
+    if config.label_noise is None:
         return source.train
     if isinstance(source.train, Streamed):
         raise UserError(
@@ -249,7 +249,7 @@ def _trusted(
 def _audited(source: Source, given, positions: np.ndarray, config: Config) -> Audited:
     """Returns the checked images; what they were given is known where noise was added."""
     checked = source.train.keep(positions)
-    known = None if config.label_noise == "none" else given.labels[positions]
+    known = None if config.label_noise is None else given.labels[positions]
     return Audited(checked.images, checked.labels, known)
 
 

@@ -1,5 +1,6 @@
 """The results of finished runs: read from their run directories, and kept without them."""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -7,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tf_metamixup.config import FREE, RECORDED_ONLY
+from tf_metamixup.config import FREE, RECORDED_ONLY, Config
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
 KEPT = "results.jsonl"
 NAMED = 3  # duplicates in one line
 _REQUIRED = ("config", "history", "labels_used", "method", "policy", "status", "steps")
@@ -64,11 +66,14 @@ def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
 
 def row_key(result: dict[str, Any]) -> str:
     """Returns what the runs of a row have in common, as one text."""
-    # A version that did not know a setting did what the setting does where it is off.
+    # A version that did not know a setting did what its default does.
     settings = {
         name: value
         for name, value in result["config"].items()
-        if name not in FREE and value is not None and value is not False
+        if name not in FREE
+        and value is not None
+        and value is not False
+        and value != DEFAULTS.get(name)
     }
     return json.dumps([settings, result.get("data"), result.get("labels_used")], sort_keys=True)
 
