@@ -169,7 +169,7 @@ def last_evaluation(folder):
 def test_the_last_evaluation_is_kept(tmp_path):
     stopped = fit(tmp_path, max_steps=13)
     assert last_evaluation(tmp_path).scores == {
-        name: stopped[f"test_{name}"] for name in ("error", "loss", "ece")
+        name: stopped[f"test_{name}"] for name in ("error", "error_macro", "loss", "ece")
     }
     finished = fit(tmp_path)
     assert last_evaluation(tmp_path).ece == finished["test_ece"] != stopped["test_ece"]
