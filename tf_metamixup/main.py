@@ -11,6 +11,7 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
+from tf_metamixup.core.intervals import wilson
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.startup import quiet
 from tf_metamixup.runs import results
@@ -190,18 +191,27 @@ def describe(result: dict, run_dir: str) -> str:
     ]
     if "stopped_early" in result:
         lines.append(f"  ended early  {result['stopped_early']}")
+    if images := result.get("evaluated_images"):
+        low, high = (100 * end for end in wilson(error / 100, images))
+        lines.append(f"  interval     {low:.2f} to {high:.2f} % (95 %, of {images:,} images)")
     if result.get("class_errors"):
         lines.append(f"  classes      {_worst(result['class_errors'])}")
+    if result.get("labels_used"):
+        lines.append(f"  labels used  {result['labels_used']:,}")
     lines.append(f"  result       {run_dir}/result.json")
     if os.path.isdir(f"{run_dir}/tensorboard"):
         lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
     if os.path.isdir(f"{run_dir}/saved_model"):
         lines.append(f"  SavedModel   {run_dir}/saved_model")
+        model = shlex.quote(f"{run_dir}/saved_model")
+        lines.append(f"  predict      python -m tf_metamixup.predict {model} IMAGES")
     for precision, check in result.get("litert", {}).items():
         lines.append(
             f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "
             f"{check['same_class']:.2f} % of {check['images']} images)"
         )
+    if result["status"] == "finished":
+        lines.append(f"  report       python -m tf_metamixup.report {shlex.quote(run_dir)}")
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)

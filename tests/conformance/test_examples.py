@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 MODULES = (
-    *("mixing", "losses", "hypergradient", "core.schedules"),
+    *("mixing", "losses", "hypergradient", "core.schedules", "core.intervals", "core.label_trust"),
     *("models", "methods", "policies", "data.sources"),
     *("training.trainer", "training.keras_model"),
 )

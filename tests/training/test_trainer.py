@@ -375,3 +375,12 @@ def test_what_diverges_on_raw_pixels_names_their_range(tmp_path, kind, preproces
         trainer.fit(own(images.astype(kind), labels, 16), steps=3, run_dir=tmp_path)
     reported = f"values from {images.min()} to {images.max()}: scale them"
     assert (reported in str(raised.value)) is named
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_predict_gives_the_probabilities_of_every_image_in_order(replicas):
+    trainer = tiny.trainer(replicas=replicas)
+    images, _ = tiny.images(7)
+    found = trainer.predict(images)
+    logits = trainer.model(scale(images), training=False)
+    np.testing.assert_allclose(found, tf.nn.softmax(logits), rtol=1e-5)

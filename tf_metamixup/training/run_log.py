@@ -116,7 +116,7 @@ class RunLog:
         result = {
             "status": status,
             **{k: v for k, v in last.items() if k.startswith(("test_", "val_"))},
-            "class_errors": self._class_errors(last, evaluation or self.history.evaluation),
+            **self._judgement(last, evaluation or self.history.evaluation),
             "epochs": len(self.history.entries),
             "steps": self.step,
             "seconds": round(seconds, 3),
@@ -135,10 +135,9 @@ class RunLog:
         self._recorder.result(result)
         return result
 
-    def _class_errors(
-        self, last: dict[str, Any], evaluation: Evaluation | None
-    ) -> dict[str, float | None] | None:
-        """Returns the errors by class name, where the last entry was evaluated."""
+    def _judgement(self, last: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
+        """Returns the errors by class name and of how many images, if there was an evaluation."""
         if evaluation is None or results.judged(last)[1] is None:
-            return None
-        return dict(zip(self._trainer.class_names, evaluation.class_errors, strict=True))
+            return {"class_errors": None, "evaluated_images": None}
+        errors = zip(self._trainer.class_names, evaluation.class_errors, strict=True)
+        return {"class_errors": dict(errors), "evaluated_images": int(evaluation.images)}

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.metrics import Evaluation
@@ -143,6 +144,14 @@ class Trainer(Learner):
             between: called before each batch.
         """
         return self.evaluator.measure(test, between)
+
+    def predict(self, images) -> np.ndarray:
+        """Returns the probabilities [N, classes] that the current weights give.
+
+        Args:
+            images: as training reads them, [N, H, W, C]; held in memory.
+        """
+        return self.evaluator.probabilities(images)
 
     def export(self, folder: str | os.PathLike, command: str | None = None) -> None:
         """Writes a SavedModel with its model card; see `tf_metamixup.export`.
