@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -64,3 +65,15 @@ def test_outside_the_main_thread_nothing_is_heard():
     thread.start()
     thread.join()
     assert during == [before]
+
+
+def test_a_signal_in_a_destructor_raises_behind_it(capsys):
+    class Signalled:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted), listen():
+        Signalled()
+        time.sleep(10)
+        pytest.fail("the signal was lost")
+    assert capsys.readouterr().err == ""

@@ -1,9 +1,14 @@
 """SIGTERM and SIGINT as an exception that never tears a step or a checkpoint."""
 
 import contextlib
+import os
 import signal
 import threading
+import types
 from collections.abc import Iterator
+
+# Seconds until a signal that came in a destructor is sent again.
+AGAIN = 0.05
 
 
 class Interrupted(BaseException):
@@ -67,7 +72,10 @@ def listen() -> Iterator[Stop]:
             signal.signal(number, handler)
 
     def hear(signum, frame):
-        del frame
+        if _in_destructor(frame):
+            # Python would print what is raised here, with a traceback, and lose it.
+            threading.Timer(AGAIN, os.kill, (os.getpid(), signum)).start()
+            return
         restore()
         stop.hear(signum)
 
@@ -77,3 +85,11 @@ def listen() -> Iterator[Stop]:
         yield stop
     finally:
         restore()
+
+
+def _in_destructor(frame: types.FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
