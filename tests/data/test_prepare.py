@@ -256,3 +256,9 @@ def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_
     assert 0.2 < (made.audited.given != made.audited.labels).mean() < 0.6
     trained = {image.tobytes() for image in made.labelled.whole()[0].numpy()[-150:]}
     assert not trained & {image.tobytes() for image in made.audited.images}
+
+
+def test_an_audit_by_images_that_are_trained_on_is_refused(digits):
+    config = Config(method="audit", meta_source="train").resolve().resolve(data=digits.info)
+    with pytest.raises(UserError, match=r"--trusted_share=0.2.* or --meta_source=heldout"):
+        data.prepare(digits, config, 0, audits=True)

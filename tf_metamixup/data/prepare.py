@@ -78,6 +78,11 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = Fa
     Raises:
         UserError: the data cannot be split as the settings say.
     """
+    if audits and config.meta_source == "train":
+        raise UserError(
+            f"--method={config.method} audits labels by meta images that are not trained on; give "
+            "--trusted_share=0.2, which keeps some of them for it, or --meta_source=heldout"
+        )
     parts = _split(source, config)
     given = _given(source, config)
     semi = config.mode == "ssl"
