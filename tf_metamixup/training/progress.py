@@ -109,7 +109,12 @@ class ProgressBar(tqdm.tqdm):
         before, self._timed = self._timed, self._timed + count
         self._seconds += seconds
         if before < ESTIMATED_AFTER <= self._timed:
-            self.write(self._estimate(), file=sys.stderr)
+            self.tell(self._estimate())
+
+    def tell(self, text: str) -> None:
+        """Prints a line above the bar."""
+        if not self.disable:
+            self.write(text, file=sys.stderr)
 
     def _estimate(self) -> str:
         seconds = self._left * self._seconds / self._timed
