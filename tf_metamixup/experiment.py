@@ -72,7 +72,7 @@ def canonical(config: Config) -> Config:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
-    policies.check(policy, learned_elsewhere=method.learns_lambda, audited=method.audits)
+    policies.check(policy, learned_elsewhere=method.learns_lambda, trusts=method.trusts)
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":

@@ -251,7 +251,7 @@ def test_a_share_of_each_batch_is_trusted(digits):
 def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_their_noise(digits):
     settings = {"num_meta": 200, "batch_size": 50, "label_noise": "symmetric(0.4)"}
     config = Config(trusted_share=0.2, **settings).resolve().resolve(data=digits.info)
-    made = data.prepare(digits, config, 0, audits=True)
+    made = data.prepare(digits, config, 0, audits="apart")
     assert np.bincount(made.audited.labels).tolist() == [5] * 10
     assert 0.2 < (made.audited.given != made.audited.labels).mean() < 0.6
     trained = {image.tobytes() for image in made.labelled.whole()[0].numpy()[-150:]}
@@ -261,4 +261,19 @@ def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_
 def test_an_audit_by_images_that_are_trained_on_is_refused(digits):
     config = Config(method="audit", meta_source="train").resolve().resolve(data=digits.info)
     with pytest.raises(UserError, match=r"--trusted_share=0.2.* or --meta_source=heldout"):
-        data.prepare(digits, config, 0, audits=True)
+        data.prepare(digits, config, 0, audits="apart")
+
+
+def test_gold_loss_correction_is_estimated_from_all_trusted_images_and_trains_on_them(digits):
+    config = Config(trusted_share=0.2, num_meta=100, batch_size=50).resolve()
+    made = data.prepare(digits, config.resolve(data=digits.info), 0, audits="all")
+    assert len(made.audited.labels) == 100
+    np.testing.assert_array_equal(made.labelled.whole()[0][-100:], made.audited.images)
+
+
+def test_noise_never_reaches_trusted_images_that_are_trained_on_beside_the_others(digits):
+    settings = {"meta_source": "train", "num_meta": 100, "batch_size": 50}
+    made = prepared(digits, label_noise="symmetric(1.0)", **settings)
+    wrong = made.labelled.whole()[1] != digits.train.labels[made.splits.labelled]
+    checked = np.isin(made.splits.labelled, made.splits.meta)
+    np.testing.assert_array_equal(wrong, ~checked)

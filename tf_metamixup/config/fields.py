@@ -16,8 +16,9 @@ class RowSettings:
     method: str | None = setting(
         None,
         "row",
-        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, "
-        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
+        "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
+        "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
+        "mixmatch",
     )
     policy: str | None = setting(
         None,

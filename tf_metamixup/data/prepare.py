@@ -35,7 +35,7 @@ class Prepared:
         test: finite batches: all test images, or as many unused ones; None where there are none.
         validation: finite batches of the validation images; None where there are none.
         judged: the images of `test`, or of `validation` where there are none.
-        audited: checked images that are not trained on, for a method that audits labels.
+        audited: checked images that labels are judged by, for a method that does so.
         evaluate_every: epochs between two evaluations by default: often, but without looking at
             more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
@@ -66,25 +66,26 @@ class Prepared:
         return len(np.union1d(self.splits.labelled, meta))
 
 
-def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = False) -> Prepared:
+def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "") -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 
     Args:
         source: the data set.
         config: the settings.
         views: augmented views of each unlabelled image; 0 leaves them out.
-        audits: whether the method audits labels.
+        audits: which checked images labels are judged by; see `Method`.
 
     Raises:
         UserError: the data cannot be split as the settings say.
     """
     if audits and config.meta_source == "train":
         raise UserError(
-            f"--method={config.method} audits labels by meta images that are not trained on; give "
-            "--trusted_share=0.2, which keeps some of them for it, or --meta_source=heldout"
+            f"--method={config.method} judges labels by meta images apart from the others; give "
+            "--trusted_share=0.2, which knows them in a batch, or --meta_source=heldout"
         )
     parts = _split(source, config)
-    given = _given(source, config)
+    noisy = _noisy(source, config)
+    given = _checked_right(noisy, source.train, parts.meta)
     semi = config.mode == "ssl"
     if len(source.unlabelled) and not semi:
         warnings.warn(
@@ -141,7 +142,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = Fa
         judged=val if test is None else test,
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
-        audited=_audited(source, given, audited, config) if audits else None,
+        audited=_audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
     )
 
@@ -219,8 +220,8 @@ def _split(source: Source, config: Config) -> splits.Splits:
     return dataclasses.replace(parts, **found)
 
 
-def _given(source: Source, config: Config) -> InMemory | Streamed:
-    """Returns the training images with the labels that are trained on as given."""
+def _noisy(source: Source, config: Config) -> InMemory | Streamed:
+    """Returns the training images with the labels that they were given."""
     if config.label_noise is None:
         return source.train
     if isinstance(source.train, Streamed):
@@ -235,14 +236,25 @@ def _given(source: Source, config: Config) -> InMemory | Streamed:
     return dataclasses.replace(train, labels=labels)
 
 
+def _checked_right(
+    noisy: InMemory | Streamed, train: InMemory | Streamed, meta: np.ndarray
+) -> InMemory | Streamed:
+    """Returns the images with their right labels at `meta`: those were checked."""
+    if noisy is train:
+        return train
+    labels = noisy.labels.copy()
+    labels[meta] = train.labels[meta]
+    return dataclasses.replace(noisy, labels=labels)
+
+
 def _trusted(
-    meta: np.ndarray, labels: np.ndarray, config: Config, audits: bool
+    meta: np.ndarray, labels: np.ndarray, config: Config, audits: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the trusted images that are trained on, and those that are audited."""
     if not config.trusted_share:
         return meta[:0], meta
-    if not audits:
-        return meta, meta[:0]
+    if audits != "apart":
+        return meta, meta
     generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"audited")])
     drawn = generator.permutation(meta)
     # By class, so that each has its share.
@@ -251,10 +263,10 @@ def _trusted(
     return np.sort(drawn[~taken]), np.sort(drawn[taken])
 
 
-def _audited(source: Source, given, positions: np.ndarray, config: Config) -> Audited:
+def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Audited:
     """Returns the checked images; what they were given is known where noise was added."""
     checked = source.train.keep(positions)
-    known = None if config.label_noise is None else given.labels[positions]
+    known = None if config.label_noise is None else noisy.labels[positions]
     return Audited(checked.images, checked.labels, known)
 
 

@@ -108,21 +108,21 @@ class Policy:
         raise NotImplementedError
 
 
-def check(policy: Policy, *, learned_elsewhere: bool, audited: bool = False) -> None:
+def check(policy: Policy, *, learned_elsewhere: bool, trusts: bool = False) -> None:
     """Refuses a policy that does not go with a method.
 
     Args:
         policy: the policy.
         learned_elsewhere: whether the method learns lambda itself.
-        audited: whether the method says how far labels are trusted.
+        trusts: whether the method says how far labels are trusted.
 
     Raises:
         UserError: the policy would have no say, or lacks what it reads.
     """
-    if policy.reads_trust and not audited:
+    if policy.reads_trust and not trusts:
         raise UserError(
-            f"policy {policy} mixes by how far labels are trusted, which method audit alone says; "
-            "use it with --method=audit, or policy beta"
+            f"policy {policy} mixes by how far labels are trusted, which methods audit and "
+            "small_loss say; use it with --method=audit or small_loss, or policy beta"
         )
     if learned_elsewhere and policy.mixes:
         raise UserError(

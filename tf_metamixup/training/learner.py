@@ -67,7 +67,7 @@ class Learner:
         policies.check(
             self.policy,
             learned_elsewhere=self.method.learns_lambda,
-            audited=self.method.audits,
+            trusts=self.method.trusts,
         )
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
