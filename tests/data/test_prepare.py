@@ -277,3 +277,30 @@ def test_noise_never_reaches_trusted_images_that_are_trained_on_beside_the_other
     wrong = made.labelled.whole()[1] != digits.train.labels[made.splits.labelled]
     checked = np.isin(made.splits.labelled, made.splits.meta)
     np.testing.assert_array_equal(wrong, ~checked)
+
+
+def test_a_long_tail_is_cut_out_of_what_is_trained_on_alone(digits):
+    settings = {"num_meta": 100, "batch_size": 20}
+    whole = prepared(digits, **settings)
+    made = prepared(digits, imbalance=10.0, **settings)
+    sizes = np.bincount(digits.train.labels[made.splits.labelled])
+    most = np.bincount(digits.train.labels[whole.splits.labelled]).max()
+    expected = np.round(most * 10.0 ** (-np.arange(10) / 9))
+    assert (sizes <= expected).all() and (sizes[1:] == expected[1:]).all()
+    np.testing.assert_array_equal(made.splits.meta, whole.splits.meta)
+    both = np.union1d(made.splits.labelled, made.splits.left_out)
+    np.testing.assert_array_equal(both, whole.splits.labelled)
+    assert len(made.named(None)["left_out"]) == len(whole.splits.labelled) - sizes.sum()
+    kept = prepared(digits, imbalance=10.0, meta_source="train", **settings)
+    assert np.isin(kept.splits.meta, kept.splits.labelled).all()
+
+
+def test_images_that_were_relabelled_are_named_with_their_label(digits):
+    made = prepared(digits, label_noise="symmetric(0.3)", num_meta=100, batch_size=20)
+    named = made.named([f"image_{k}" for k in range(len(digits.train))])["relabelled"]
+    given = dict(zip(made.splits.labelled.tolist(), made.labelled.whole()[1].numpy(), strict=True))
+    assert 0.2 < len(named) / len(given) < 0.4
+    for name, label in named:
+        place = int(name.removeprefix("image_"))
+        assert given[place] == label != digits.train.labels[place]
+    assert "relabelled" not in prepared(digits, num_meta=100, batch_size=20).named(None)

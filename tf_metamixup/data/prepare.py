@@ -14,6 +14,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
+from tf_metamixup.data.parts import parts_of, require_batch
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
 
@@ -40,6 +41,8 @@ class Prepared:
             more test images than were trained on in between.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
             for methods that do not look at them too, so that all take as many steps.
+        trusted_share: share of each batch that comes from checked images.
+        relabelled: labels that noise was added to: position -> the label that is trained on.
     """
 
     splits: splits.Splits
@@ -53,11 +56,21 @@ class Prepared:
     evaluate_every: int
     audited: Audited | None = None
     trusted_share: float | None = None
+    relabelled: dict[int, int] = dataclasses.field(default_factory=dict)
 
     @property
     def evaluated(self) -> tf.data.Dataset:
         """Returns finite batches of what the run is judged by: `test`, else `validation`."""
         return self.validation if self.test is None else self.test
+
+    def named(self, ids: list[str] | None) -> dict[str, list]:
+        """Returns what `splits.json` holds: the parts, and (image, given label) of the noise."""
+        named = self.splits.named(ids)
+        if self.relabelled:
+            named["relabelled"] = [
+                [i if ids is None else ids[i], given] for i, given in self.relabelled.items()
+            ]
+        return named
 
     def labels_used(self, reads_meta: bool) -> int:
         """Returns how many training images have their labels read."""
@@ -83,7 +96,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "")
             f"--method={config.method} judges labels by meta images apart from the others; give "
             "--trusted_share=0.2, which knows them in a batch, or --meta_source=heldout"
         )
-    parts = _split(source, config)
+    parts = parts_of(source, config)
     noisy = _noisy(source, config)
     given = _checked_right(noisy, source.train, parts.meta)
     semi = config.mode == "ssl"
@@ -103,7 +116,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "")
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
-    _require_batch(parts, config)
+    require_batch(parts, config)
     augmented = {"flip": config.flip, "shift": config.shift}
     groups = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
@@ -144,6 +157,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "")
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
         audited=_audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
+        relabelled=_differing(parts.labelled, given, source.train),
     )
 
 
@@ -172,52 +186,11 @@ def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> d
     names = ("labelled", "unlabelled", "meta", "validation", "test")
     return {
         **{name: getattr(made, name) for name in names},
-        "splits": made.splits.named(source.train.ids),
+        "splits": made.named(source.train.ids),
         "contents": source.contents,
         "dataset": source.name,
         "data": lambda: source.fingerprint,
     }
-
-
-def _split(source: Source, config: Config) -> splits.Splits:
-    """Splits what training may look at."""
-    labels = source.train.labels.copy()
-    # What has a place already is of no class to what follows.
-    labels[source.trusted] = splits.TAKEN
-    names = source.train.ids or range(len(labels))
-    found = {}
-    for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
-        if share is not None:
-            found[part] = splits.held_out(
-                labels, names, len(source.classes), share, config.seed, part
-            )
-            labels[found[part]] = splits.TAKEN
-    if source.test is None and "test" not in found and source.val is None:
-        warnings.warn(
-            f"there are no test images: --val_fraction={config.val_fraction} takes "
-            f"{len(found['val']):,} images out of the training images, and their error is a "
-            "validation error",
-            stacklevel=3,
-        )
-    parts = splits.make(
-        labels,
-        source.classes,
-        seed=config.seed,
-        num_meta=config.num_meta,
-        num_labels=config.num_labels,
-        train_examples=config.train_examples,
-        meta_source=config.meta_source,
-        include_labelled=config.include_labelled,
-        balanced=not source.own,
-    )
-    if len(source.trusted):
-        found["meta"] = source.trusted
-        if config.meta_source == "train":
-            found["labelled"] = np.union1d(parts.labelled, source.trusted)
-    if len(source.unlabelled) and config.mode == "ssl":
-        more = parts.labelled if config.include_labelled else []
-        found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
-    return dataclasses.replace(parts, **found)
 
 
 def _noisy(source: Source, config: Config) -> InMemory | Streamed:
@@ -245,6 +218,14 @@ def _checked_right(
     labels = noisy.labels.copy()
     labels[meta] = train.labels[meta]
     return dataclasses.replace(noisy, labels=labels)
+
+
+def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
+    """Returns the given labels, by position, that are other than the right ones."""
+    if given is train:
+        return {}
+    wrong = labelled[given.labels[labelled] != train.labels[labelled]]
+    return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
 
 
 def _trusted(
@@ -288,17 +269,3 @@ def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Strea
     if len(taken := getattr(parts, name)):
         return source.train.keep(taken)
     return getattr(source, name)
-
-
-def _require_batch(parts: splits.Splits, config: Config) -> None:
-    """Refuses a batch that is larger than one of the parts that are trained on."""
-    semi = config.mode == "ssl"
-    for name in ("labelled", "unlabelled") if semi else ("labelled",):
-        count = len(getattr(parts, name))
-        if config.batch_size > count:
-            flag = "num_labels" if semi else "train_examples"
-            asked = getattr(config, flag)
-            raise UserError(
-                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
-                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
-            )
