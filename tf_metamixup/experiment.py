@@ -111,7 +111,13 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         )
         config = config.resolve(data=source.info)
         method = methods.make(config.method)
-        prepared = data.prepare(source, config, method.views, audits=method.audits)
+        prepared = data.prepare(
+            source,
+            config,
+            method.views,
+            strong_views=method.strong_views,
+            audits=method.audits,
+        )
     if config.evaluate_every is None:
         config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
     keras.utils.set_random_seed(config.seed)

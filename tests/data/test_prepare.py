@@ -17,10 +17,10 @@ def digits():
     return data.load("digits")
 
 
-def prepared(source, **settings):
+def prepared(source, views=1, strong_views=0, **settings):
     config = Config(**settings).resolve()
     config = config.resolve(data=source.info)
-    return data.prepare(source, config)
+    return data.prepare(source, config, views, strong_views=strong_views)
 
 
 def first(stream):
@@ -54,6 +54,24 @@ def test_meta_images_are_not_augmented(digits):
     stored = {(digits.train.images[i].tobytes(), digits.train.labels[i]) for i in made.splits.meta}
     for image, label in zip(images.numpy(), labels.numpy(), strict=True):
         assert (image.tobytes(), label) in stored
+
+
+def test_weak_views_stay_weak_where_others_are_strong(digits):
+    def changed(views, strong_views, **settings):
+        """Which views of unlabelled images are not as stored, and whether labelled ones are."""
+        made = prepared(digits, views, strong_views, mode="ssl", **({"shift": 0} | settings))
+        stored = {image.tobytes() for image in digits.train.images}
+        (u, _), (x, _) = first(made.unlabelled), first(made.labelled)
+        *unlabelled, labelled = (
+            any(each.numpy().tobytes() not in stored for each in images)
+            for images in (*tf.unstack(u, views, axis=1), x)
+        )
+        return unlabelled, labelled
+
+    assert changed(2, 1) == ([False, True], False)
+    assert changed(2, 1, augment="none") == ([False, True], False)
+    assert changed(2, 1, augment="randaugment") == ([False, True], True)
+    assert changed(2, 0, augment="randaugment") == ([True, True], True)
 
 
 def test_unused_images_are_in_no_part_of_the_run(digits):

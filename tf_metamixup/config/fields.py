@@ -117,6 +117,12 @@ class DataSettings:
     test_fraction: float | None = setting(
         None, "the same, for testing, where there are no test images"
     )
+    augment: str = setting(
+        "flip_shift",
+        "of training images: --flip and --shift, these and RandAugment with Cutout (randaugment), "
+        "or nothing at all. Strong views of unlabelled images always have RandAugment",
+        choices=("flip_shift", "randaugment", "none"),
+    )
     flip: bool | None = setting(None, "random mirroring; by default where the data set allows it")
     shift: int | None = setting(
         None,

@@ -7,7 +7,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
@@ -15,6 +14,7 @@ from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.parts import parts_of, require_batch
+from tf_metamixup.data.prepared import Prepared
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
 
@@ -26,66 +26,21 @@ KEPT = 20_000
 AUDITED_SHARE = 0.25
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What a run reads.
-
-    Attributes:
-        splits: which training images are labelled, unlabelled, meta, and evaluated on.
-        labelled, unlabelled, meta: endless streams; `unlabelled` is None where none are looked at.
-        test: finite batches: all test images, or as many unused ones; None where there are none.
-        validation: finite batches of the validation images; None where there are none.
-        judged: the images of `test`, or of `validation` where there are none.
-        audited: checked images that labels are judged by, for a method that does so.
-        evaluate_every: epochs between two evaluations by default: often, but without looking at
-            more test images than were trained on in between.
-        epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
-            for methods that do not look at them too, so that all take as many steps.
-        trusted_share: share of each batch that comes from checked images.
-        relabelled: labels that noise was added to: position -> the label that is trained on.
-    """
-
-    splits: splits.Splits
-    labelled: Stream
-    unlabelled: Stream | None
-    meta: Stream
-    test: tf.data.Dataset | None
-    validation: tf.data.Dataset | None
-    judged: InMemory | Streamed
-    epoch_steps: int
-    evaluate_every: int
-    audited: Audited | None = None
-    trusted_share: float | None = None
-    relabelled: dict[int, int] = dataclasses.field(default_factory=dict)
-
-    @property
-    def evaluated(self) -> tf.data.Dataset:
-        """Returns finite batches of what the run is judged by: `test`, else `validation`."""
-        return self.validation if self.test is None else self.test
-
-    def named(self, ids: list[str] | None) -> dict[str, list]:
-        """Returns what `splits.json` holds: the parts, and (image, given label) of the noise."""
-        named = self.splits.named(ids)
-        if self.relabelled:
-            named["relabelled"] = [
-                [i if ids is None else ids[i], given] for i, given in self.relabelled.items()
-            ]
-        return named
-
-    def labels_used(self, reads_meta: bool) -> int:
-        """Returns how many training images have their labels read."""
-        reads_meta = reads_meta or self.audited is not None or bool(self.trusted_share)
-        meta = self.splits.meta if reads_meta else []
-        return len(np.union1d(self.splits.labelled, meta))
-
-
-def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "") -> Prepared:
+def prepare(
+    source: Source,
+    config: Config,
+    views: int = 1,
+    *,
+    strong_views: int = 0,
+    audits: str = "",
+) -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 
     Args:
         source: the data set.
         config: the settings.
         views: augmented views of each unlabelled image; 0 leaves them out.
+        strong_views: how many of them, the last ones, are strong: see `randaugment`.
         audits: which checked images labels are judged by; see `Method`.
 
     Raises:
@@ -117,7 +72,11 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "")
         )
 
     require_batch(parts, config)
-    augmented = {"flip": config.flip, "shift": config.shift}
+    weak = {"flip": config.flip, "shift": config.shift}
+    # A method that tells views apart keeps its weak ones.
+    is_strong = config.augment == "randaugment"
+    augmented = {**weak, "strong": (0,) if is_strong else ()}
+    strong = range(0 if is_strong and not strong_views else views - strong_views, views)
     groups = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
     meta_batch = min(config.batch_size, len(parts.meta)) // groups * groups
@@ -135,7 +94,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "")
     unlabelled = None
     if semi and views:
         unlabelled = stream(
-            "unlabelled", parts.unlabelled, config.batch_size, views=views, **augmented
+            "unlabelled", parts.unlabelled, config.batch_size, views=views, strong=strong, **weak
         )
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
     epoch_steps = passed // config.batch_size
@@ -161,7 +120,9 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: str = "")
     )
 
 
-def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> dict[str, Any]:
+def streams(
+    source: Source, batch_size: int, *, views: int = 1, strong_views: int = 0, **settings
+) -> dict[str, Any]:
     """Makes what `Trainer.fit` takes of a data set: `fit(**streams(source, 50), steps=...)`.
 
     Labelled and, where there are any, unlabelled images are shuffled and augmented; order and
@@ -172,8 +133,10 @@ def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> d
         source: the data set.
         batch_size: rows of a global batch.
         views: augmented views of each unlabelled image that the method takes: `method.views`.
-        **settings: of the command line: `seed`, `flip`, `shift`, `num_meta`, `meta_source`,
-            `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but so many.
+        strong_views: `method.strong_views`.
+        **settings: of the command line: `seed`, `augment`, `flip`, `shift`, `num_meta`,
+            `meta_source`, `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but
+            so many.
 
     Raises:
         UserError: the data cannot be split as the settings say.
@@ -182,7 +145,7 @@ def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> d
     config = Config(
         dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
     ).resolve()
-    made = prepare(source, config.resolve(data=source.info), views)
+    made = prepare(source, config.resolve(data=source.info), views, strong_views=strong_views)
     names = ("labelled", "unlabelled", "meta", "validation", "test")
     return {
         **{name: getattr(made, name) for name in names},

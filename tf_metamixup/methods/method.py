@@ -66,6 +66,7 @@ class Method:
 
     Attributes:
         views: how many augmented views of each unlabelled image it wants; 0 wants none.
+        strong_views: how many of them, the last ones, are strong (`data.randaugment`).
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
@@ -78,6 +79,7 @@ class Method:
     """
 
     views: ClassVar[int] = 0
+    strong_views: ClassVar[int] = 0
     average: ClassVar[float | None] = None
     predicts_average: ClassVar[bool] = False
     fold_lambda: ClassVar[bool] = False
