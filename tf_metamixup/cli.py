@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from absl import flags
 
 from tf_metamixup import __version__
-from tf_metamixup.config import Config
+from tf_metamixup.config import GROUPS, Config
 from tf_metamixup.core import flagfiles
 from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
@@ -72,11 +72,12 @@ def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int
 
 def define_flags(values: flags.FlagValues, names: Collection[str] | None = None) -> None:
     """Defines a flag for each field of Config, or for those in `names`."""
+    groups = {field.name: name for name, g in GROUPS.items() for field in dataclasses.fields(g)}
     for field in dataclasses.fields(Config):
         if names is not None and field.name not in names:
             continue
         kinds = typing.get_args(field.type) or (field.type,)
-        common = {"flag_values": values, "module_name": field.metadata["group"]}
+        common = {"flag_values": values, "module_name": groups[field.name]}
         if bool in kinds:
             flags.DEFINE_boolean(field.name, field.default, field.metadata["help"], **common)
             continue

@@ -3,10 +3,12 @@
 from tf_metamixup.config.checks import check_jit
 from tf_metamixup.config.config import FREE, RECORDED_ONLY, Config, DataInfo
 from tf_metamixup.config.defaults import BY_MODE, LITERT, META, MODES, OPTIMIZERS, dataset_name
+from tf_metamixup.config.fields import GROUPS
 
 __all__ = [
     "BY_MODE",
     "FREE",
+    "GROUPS",
     "LITERT",
     "META",
     "MODES",

@@ -11,23 +11,24 @@ class RowSettings:
     """Says what distinguishes the rows of a table: mode, method, policy, network."""
 
     mode: str = setting(
-        "sl", "row", "the paper's defaults (section IV.B) for all other flags", choices=MODES
+        "sl", "the paper's defaults (section IV.B) for all other flags", choices=MODES
     )
     method: str | None = setting(
         None,
-        "row",
-        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, "
-        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
+        "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
+        "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
+        "mixmatch",
     )
     policy: str | None = setting(
         None,
-        "row",
         "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
         "meta(estimator='nested')",
     )
+    mix_until: float = setting(
+        1.0, "share of the run after which nothing is mixed any more: lambda is 1; by default never"
+    )
     architecture: str | None = setting(
         None,
-        "row",
         "cnn3, preact_resnet18, preact_resnet34, wrn_28_10, wrn_28_2, resnet50, keras(name), "
         "cnn3(width=32, batch_norm=False, features=None), wrn(depth=16, width=2), "
         "preact_resnet(depth=18)",
@@ -40,7 +41,6 @@ class DataSettings:
 
     dataset: str = setting(
         "digits",
-        "data",
         "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, any other "
         "TFDS image-classification name, folder:DIR (DIR/train/CLASS/**; and where you have them "
         "DIR/unlabelled/**, and trusted, val and test like train) or table:FILE.csv (columns "
@@ -48,22 +48,19 @@ class DataSettings:
     )
     data_dir: str | None = setting(
         None,
-        "data",
         "where TFDS data is or goes; by default TFDS_DATA_DIR, else TFDS's own",
         recorded_only=True,
     )
     image_size: int | None = setting(
-        None, "data", "side that images of varying size are resized to", at_least=1
+        None, "side that images of varying size are resized to", at_least=1
     )
     corrupt_images: str = setting(
         "stop",
-        "data",
         "of your own files: stop at images that cannot be read, or skip them",
         choices=("stop", "skip"),
     )
     in_memory: str = setting(
         "auto",
-        "data",
         "of your own files: hold all images in memory, read a file whenever its image is needed "
         "(no), or as memory allows (auto); the results are the same",
         choices=("auto", "yes", "no"),
@@ -71,7 +68,6 @@ class DataSettings:
     )
     num_labels: int | None = setting(
         None,
-        "data",
         "labelled training images in --mode=ssl, class-balanced; the others' labels are not "
         "looked at. By default 4000 for cifar10, 1000 for svhn_cropped, 100 for digits, else 100 "
         "per class; not with unlabelled images of your own",
@@ -79,62 +75,62 @@ class DataSettings:
     )
     num_meta: int | None = setting(
         None,
-        "data",
         "images of the meta set, class-balanced; by default 1000 (sl) or 500 (ssl), a tenth of "
         "the training set at most; 100 for digits",
         at_least=1,
     )
     meta_source: str | None = setting(
         None,
-        "data",
         "heldout (nobody trains on the meta images), or train: the default for your own images",
         choices=("heldout", "train"),
     )
     trusted_share: float | None = setting(
-        None,
-        "data",
-        "share of each batch that comes from the meta set; by default --meta_source decides",
+        None, "share of each batch that comes from the meta set; by default --meta_source decides"
     )
     label_noise: str | None = setting(
         None,
-        "data",
         "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
         "column='worse_label'); never in meta, validation or test images",
     )
+    imbalance: float | None = setting(
+        None,
+        "a long tail for benchmarks: from the first class to the last they have fewer images, in "
+        "the end by this factor; never of meta, validation or test images",
+    )
     include_labelled: bool = setting(
-        False, "data", "whether the unlabelled images contain the labelled ones"
+        False, "whether the unlabelled images contain the labelled ones"
     )
     train_examples: int | None = setting(
-        None, "data", "cap on what is left after the meta set is taken out", at_least=1
+        None, "cap on what is left after the meta set is taken out", at_least=1
     )
     balance: str | None = setting(
         None,
-        "data",
         "how often labelled images of classes that have few are repeated: none, equal (until all "
         "classes are seen as often) or sqrt (half the way: by the square root of their numbers)",
         choices=("none", "sqrt", "equal"),
     )
     val_fraction: float | None = setting(
         None,
-        "data",
         "share of each class that is taken out of the training images for validation; by default "
         "0.1 where there are neither validation nor test images, else none",
     )
     test_fraction: float | None = setting(
-        None, "data", "the same, for testing, where there are no test images"
+        None, "the same, for testing, where there are no test images"
     )
-    flip: bool | None = setting(
-        None, "data", "random mirroring; by default where the data set allows it"
+    augment: str = setting(
+        "flip_shift",
+        "of training images: --flip and --shift, these and RandAugment with Cutout (randaugment), "
+        "or nothing at all. Strong views of unlabelled images always have RandAugment",
+        choices=("flip_shift", "randaugment", "none"),
     )
+    flip: bool | None = setting(None, "random mirroring; by default where the data set allows it")
     shift: int | None = setting(
         None,
-        "data",
         "random translation in pixels, with reflection; by default 0 (sl) or 2 (ssl)",
         at_least=0,
     )
     evaluate_on: str = setting(
         "test",
-        "data",
         "test images, or as many training images that no part of the run uses, to choose "
         "settings by",
         choices=("test", "unused"),
@@ -146,21 +142,14 @@ class TrainingSettings:
     """Says the length of training and the optimizer of the real step."""
 
     epochs: int | None = setting(
-        None,
-        "training",
-        "passes over the training images; over the unlabelled ones in ssl",
-        at_least=1,
+        None, "passes over the training images; over the unlabelled ones in ssl", at_least=1
     )
     batch_size: int | None = setting(
-        None,
-        "training",
-        "global; in ssl as many labelled and unlabelled images per step",
-        at_least=1,
+        None, "global; in ssl as many labelled and unlabelled images per step", at_least=1
     )
-    learning_rate: float = setting(0.1, "training", "initial learning rate")  # IV.B
+    learning_rate: float = setting(0.1, "initial learning rate")  # IV.B
     schedule: str | None = setting(
         None,
-        "training",
         "cosine, steps (a tenth after 30, 60 and 90 % of the run, which is 60, 120 and 180 of 200 "
         "epochs), late (a fifth after 80 %, Oliver et al. 2018) or constant",
         choices=("cosine", "steps", "late", "constant"),
@@ -168,40 +157,28 @@ class TrainingSettings:
     # IV.B names no warm-up: 0 is its letter.
     warmup_steps: int | None = setting(
         None,
-        "training",
         "steps over which the learning rate rises linearly; by default 100 for networks without "
         "normalization layers, else 0",
         at_least=0,
     )
     optimizer: str = setting(
-        "sgd",
-        "training",
-        "of the real step; the virtual step is plain gradient descent",
-        choices=OPTIMIZERS,
+        "sgd", "of the real step; the virtual step is plain gradient descent", choices=OPTIMIZERS
     )
-    momentum: float = setting(0.9, "training", "of SGD")  # IV.B
-    weight_decay: float = setting(
-        1e-4, "training", "coefficient of the coupled L2 gradient"
-    )  # IV.B
+    momentum: float = setting(0.9, "of SGD")  # IV.B
+    weight_decay: float = setting(1e-4, "coefficient of the coupled L2 gradient")  # IV.B
     weight_decay_on: str = setting(
-        "all", "training", "all trainable variables, or kernels only", choices=("all", "kernels")
+        "all", "all trainable variables, or kernels only", choices=("all", "kernels")
     )
     select: str = setting(
         "last",
-        "training",
         "weights that the run ends with, exports and is tested with: the last ones, or the best by "
         "validation error",
         choices=("last", "best"),
     )
     patience: int | None = setting(
-        None,
-        "training",
-        "end the run after so many evaluations without a lower validation error",
-        at_least=1,
+        None, "end the run after so many evaluations without a lower validation error", at_least=1
     )
-    seed: int = setting(
-        0, "training", "decides split, initial weights, order, augmentation and lambda"
-    )
+    seed: int = setting(0, "decides split, initial weights, order, augmentation and lambda")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +187,6 @@ class DeviceSettings:
 
     replicas: int | None = setting(
         None,
-        "devices",
         "data-parallel replicas of this process; by default all GPUs, else 1. With no GPU, so "
         "many logical CPU devices. TF_CONFIG in the environment makes this process one worker of "
         "a job (docs/distributed.md)",
@@ -218,28 +194,22 @@ class DeviceSettings:
     )
     deterministic: bool = setting(
         False,
-        "devices",
         "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at some "
         "speed; an operation that has none is an error",
     )
     mixed_bfloat16: bool = setting(
         False,
-        "devices",
         "compute label guessing and the real step in bfloat16; weights and meta stage stay in "
         "float32. Not with vat, adamixup and manifold_mixup",
     )
     jit: bool = setting(
         False,
-        "devices",
         "let TensorFlow's compiler XLA make one program of each step, on one replica; results "
         "differ by rounding from those without. For GPUs, not measured there; a CPU takes about "
         "twice as long",
     )
     row_groups: int | None = setting(
-        None,
-        "devices",
-        "pairs are drawn within so many row groups; by default one per replica",
-        at_least=1,
+        None, "pairs are drawn within so many row groups; by default one per replica", at_least=1
     )
 
 
@@ -249,51 +219,50 @@ class RunSettings:
 
     run_dir: str | None = setting(
         None,
-        "run",
         "everything of the run goes there, and the same command again resumes it; by default "
         "runs/<dataset>-<mode>-<row>-seed<k>",
         recorded_only=True,
     )
     initial_weights: str | None = setting(
         None,
-        "run",
         "run directory of another run: a new run starts from the weights that its newest "
         "checkpoint holds (averaged or best ones where that run ends with those), and with its "
         "BatchNorm statistics",
     )
     max_steps: int | None = setting(
-        None,
-        "run",
-        "stop after so many steps in all; can be resumed",
-        at_least=1,
-        recorded_only=True,
+        None, "stop after so many steps in all; can be resumed", at_least=1, recorded_only=True
     )
-    log_every: int = setting(
-        50, "run", "steps between two log entries", at_least=1, recorded_only=True
-    )
+    log_every: int = setting(50, "steps between two log entries", at_least=1, recorded_only=True)
     evaluate_every: int | None = setting(
         None,
-        "run",
         "epochs between two evaluations; by default as often as looks at no more test images than "
         "were trained on in between. The last epoch always is evaluated",
         at_least=1,
         recorded_only=True,
     )
     checkpoint_every: int = setting(
-        1, "run", "epochs between two checkpoints", at_least=1, recorded_only=True
+        1, "epochs between two checkpoints", at_least=1, recorded_only=True
     )
     diagnostics: bool = setting(
         False,
-        "run",
         "log meta_gradient_cosine at each evaluation: how well lambda's gradients from two halves "
         "of a meta batch agree",
         recorded_only=True,
     )
-    export: bool = setting(True, "run", "write a SavedModel at the end", recorded_only=True)
+    export: bool = setting(True, "write a SavedModel at the end", recorded_only=True)
     litert: str = setting(
         "none",
-        "run",
         "make LiteRT models (.tflite) of it and check them against it",
         choices=tuple(LITERT),
         recorded_only=True,
     )
+
+
+# Heading of their flags in `--help`.
+GROUPS = {
+    "row": RowSettings,
+    "data": DataSettings,
+    "training": TrainingSettings,
+    "devices": DeviceSettings,
+    "run": RunSettings,
+}

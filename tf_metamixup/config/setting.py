@@ -10,7 +10,6 @@ from tf_metamixup.core.errors import UserError
 
 def setting(
     default: Any,
-    group: str,
     text: str,
     *,
     choices: tuple[str, ...] = (),
@@ -21,14 +20,12 @@ def setting(
 
     Args:
         default: None is filled in by `Config.resolve`.
-        group: heading of its flag in `--help`.
         text: help of its flag.
         choices: the values allowed; any by default.
         at_least: the smallest number allowed.
         recorded_only: whether two runs may differ in it and still be the same run.
     """
     metadata = {
-        "group": group,
         "help": text,
         "choices": choices,
         "at_least": at_least,
