@@ -78,6 +78,7 @@ def canonical(config: Config) -> Config:
         trusts=method.trusts,
         mix_until=config.mix_until,
     )
+    methods.check_smoothing(method, config.label_smoothing)
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
@@ -142,6 +143,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
         mix_until=config.mix_until,
+        label_smoothing=config.label_smoothing,
     )
     return Assembly(config, source, prepared, trainer)
 

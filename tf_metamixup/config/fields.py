@@ -169,6 +169,9 @@ class TrainingSettings:
     weight_decay_on: str = setting(
         "all", "all trainable variables, or kernels only", choices=("all", "kernels")
     )
+    label_smoothing: float = setting(
+        0.0, "share of the target of each labelled image that is spread evenly over all classes"
+    )
     select: str = setting(
         "last",
         "weights that the run ends with, exports and is tested with: the last ones, or the best by "

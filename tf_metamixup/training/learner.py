@@ -33,6 +33,7 @@ class Learner:
         workers: of the job.
         image: images as they are stored, once the data are known.
         unfreeze_at: the share of the run after which the body trains too; None for no such stage.
+        label_smoothing: the share of each labelled target that is spread over all classes.
         first_trained: indices of the network's weights that train before that.
     """
 
@@ -55,6 +56,7 @@ class Learner:
         jit: bool = False,
         unfreeze_at: float | None = None,
         mix_until: float = 1.0,
+        label_smoothing: float = 0.0,
     ):
         check_model(model)
         self.model = model
@@ -71,6 +73,8 @@ class Learner:
             trusts=self.method.trusts,
             mix_until=mix_until,
         )
+        methods.check_smoothing(self.method, label_smoothing)
+        self.label_smoothing = label_smoothing
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:
@@ -136,6 +140,8 @@ class Learner:
             self.hyper_parameters["unfreeze_at"] = unfreeze_at
         if mix_until < 1:
             self.hyper_parameters["mix_until"] = mix_until
+        if label_smoothing:
+            self.hyper_parameters["label_smoothing"] = label_smoothing
         self.image: tf.TensorSpec | None = None
 
     @property

@@ -49,6 +49,8 @@ class Trainer(Learner):
             call that layer with `training=False` if it has BatchNorm.
         mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
             that learns still takes its time.
+        label_smoothing: the share of the target of each labelled image that is spread evenly over
+            all classes; meta and test images keep theirs.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
@@ -183,18 +185,12 @@ class Trainer(Learner):
         Raises:
             UserError: the folder cannot be written.
         """
-        stored = self._stored
-        if from_pixels is not None:
-            stored = tf.TensorSpec(stored.shape, tf.uint8)
+        kind = self._stored.dtype if from_pixels is None else tf.uint8
+        stored = tf.TensorSpec(self._stored.shape, kind)
         card = self.card(command, stored=stored)
         exporting.export(self.network, folder, stored, self.class_names, card, from_pixels)
 
-    def card(
-        self,
-        command: str | None = None,
-        litert: dict | None = None,
-        stored: tf.TensorSpec | None = None,
-    ) -> str:
+    def card(self, command: str | None = None, litert: dict | None = None, stored=None) -> str:
         """Returns the model card of the current weights; see `card.markdown`.
 
         What `fit` recorded stands on it where these are the weights that it recorded it of.
