@@ -222,6 +222,7 @@ def test_the_command_of_a_run_repeats_it(flags):
     config = experiment.canonical(main.parse(["main", *flags]))
     config = config.resolve(replicas=config.replicas or 1)
     config = config.resolve(data=DataInfo(classes=10, examples=5000, flip=True))
+    config = experiment.canonical(config)
     python, option, module, *arguments = main.command_of(config)
     assert (python, option, module) == ("python", "-m", "tf_metamixup.main")
     again = experiment.canonical(main.parse(["main", *arguments])).resolve(replicas=config.replicas)

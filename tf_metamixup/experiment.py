@@ -91,7 +91,7 @@ def canonical(config: Config) -> Config:
         method=str(methods.parse(config.method)),
         policy=str(policies.parse(config.policy)),
         label_noise=config.label_noise and str(data.parse_noise(config.label_noise)),
-        architecture=str(models.parse(config.architecture)),
+        architecture=config.architecture and str(models.parse(config.architecture)),
     )
 
 
@@ -101,6 +101,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     Raises:
         UserError: the data are not there, or cannot be split as the settings say.
     """
+    gpus = bool(tf.config.list_physical_devices("GPU"))
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
         source = data.load(
@@ -110,7 +111,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
             config.corrupt_images,
             config.in_memory,
         )
-        config = config.resolve(data=source.info)
+        config = canonical(config.resolve(gpus=gpus, data=source.info))
         method = methods.make(config.method)
         prepared = data.prepare(
             source,

@@ -28,8 +28,8 @@ JUDGED_BY = ("val", "test")
 PARTS = (*TRAINED_ON, *JUDGED_BY)
 _NAMED = 5  # of files that cannot be read
 _AT_ONCE = 64  # files
-# Without --image_size. A batch of activations takes hundreds of times the memory of its images.
-_LARGE = 2**20  # pixels
+# Pixels of a side, without --image_size: time and memory of a step grow with their square.
+LARGEST_KEPT = 128
 
 
 class Listed(NamedTuple):
@@ -181,7 +181,7 @@ def _check_classes(
 
 
 def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int | None) -> tuple:
-    """(H, W, C) of the data set, if images of that shape can be trained on.
+    """(H, W, C) of the data set.
 
     Decided on the headers alone, since decoding large photos takes minutes.
     """
@@ -189,12 +189,13 @@ def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int 
     if size is None and len(set(sizes)) > 1:
         size = DEFAULT_SIZE
     height, width = (size, size) if size else sizes[0]
-    if not size and height * width > _LARGE:
-        raise UserError(
-            f"{name}: {len(headers)} images of {width} x {height} pixels are too large to train "
-            f"on: without --image_size at most a megapixel. --image_size={DEFAULT_SIZE}, or "
-            f"another side up to {math.isqrt(_LARGE)}, resizes them as they are read"
+    if not size and max(height, width) > LARGEST_KEPT:
+        warnings.warn(
+            f"{name}: images of {width} x {height} pixels are resized to {LARGEST_KEPT} x "
+            f"{LARGEST_KEPT}, since larger ones take hours on a CPU; --image_size says otherwise",
+            stacklevel=2,
         )
+        height = width = LARGEST_KEPT
     return height, width, max(channels)
 
 

@@ -116,6 +116,7 @@ class Source:
             trusted=trusted,
             val=self.val is not None,
             test=self.test is not None,
+            side=max(self.image_shape[:2]),
         )
 
     def __post_init__(self):
