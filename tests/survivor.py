@@ -4,7 +4,8 @@
 
 FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
 `evaluating=N`, which tells "evaluating" and waits in the Nth evaluation, from 0; `clock`, whose
-time of day jumps by a day, forwards and back, from call to call; or `deterministic`, which is none.
+time of day jumps by a day, forwards and back, from call to call; or one that is none:
+`deterministic`, or `best`, whose run ends with the weights of the lowest validation error.
 """
 
 import itertools
@@ -89,10 +90,13 @@ def jump_clock() -> None:
 
 if __name__ == "__main__":
     run_dir, *fault = sys.argv[1:]
+    chosen = {}
     if fault == ["clock"]:
         jump_clock()
     elif fault == ["deterministic"]:
         tf.config.experimental.enable_op_determinism()
+    elif fault == ["best"]:
+        chosen = {"validation": tiny.test_set(), "select": "best"}
     elif fault:
         place, number = fault[0].split("=")
         {"writing": wait_in_writing, "evaluating": wait_in_evaluation}[place](int(number))
@@ -105,4 +109,8 @@ if __name__ == "__main__":
         epoch_steps=EPOCH_STEPS,
         log_every=3,
         run_dir=run_dir,
+        summarize=False,
+        **chosen,
     )
+    if chosen:
+        trainer.export(f"{run_dir}/saved_model")

@@ -16,6 +16,7 @@ from tf_metamixup.data.contents import checksum, listing
 from tf_metamixup.data.images import (
     DEFAULT_SIZE,
     MAX_BYTES,
+    UNLABELLED,
     InMemory,
     Source,
     fits,
@@ -39,11 +40,13 @@ class Listed(NamedTuple):
         path: of the file.
         label: position of its class, or `images.UNLABELLED`.
         name: of the file within its part, for records.
+        given: position of the class that a trusted image was taken for, or `images.UNLABELLED`.
     """
 
     path: Path
     label: int
     name: str
+    given: int = UNLABELLED
 
 
 def read(
@@ -78,7 +81,7 @@ def read(
         raise UserError(f"{name}: no image can be read; {reader.problems[0]}")
     shape = _shape(name, list(reader.headers.values()), size)
     held = _held(name, len(reader.headers), shape, in_memory)
-    trained_on, members = reader.read(TRAINED_ON, shape, held=held)
+    trained_on, listed = reader.read(TRAINED_ON, shape, held=held)
     val, test = (
         reader.read([part], shape, held=held)[0] if parts.get(part) else None for part in JUDGED_BY
     )
@@ -95,7 +98,8 @@ def read(
         test,
         {**(contents or {}), **reader.contents},
         val,
-        np.flatnonzero(np.array(members) == "trusted"),
+        np.flatnonzero([part == "trusted" for part, _ in listed]),
+        np.array([entry.given for part, entry in listed if part == "trusted"], np.int64),
     )
 
 
@@ -119,8 +123,8 @@ class _Reader:
         found = self._read_all(image_files.header, paths)
         self.headers = {p: each for p, each in zip(paths, found, strict=True) if each}
 
-    def read(self, parts: Sequence[str], shape: tuple, *, held: bool) -> tuple[InMemory, list[str]]:
-        """Returns the images of some parts, held in memory or in their files; the part of each."""
+    def read(self, parts: Sequence[str], shape: tuple, *, held: bool) -> tuple[InMemory, list]:
+        """Returns the images of some parts, in memory or in their files; and (part, `Listed`)."""
         listed = [(part, entry) for part in parts for entry in self._parts.get(part, ())]
         readable = [item for item in listed if item[1].path in self.headers]
         self.contents |= {f"{part}/{e.name}": checksum(b"") for part, e in listed}
@@ -143,7 +147,7 @@ class _Reader:
         labels = np.array([entry.label for _, entry in kept], np.int64)
         ids = [entry.name if part == "train" else f"{part}/{entry.name}" for part, entry in kept]
         held_or_stored = images[: len(kept)] if held else stored
-        return InMemory(held_or_stored, labels, ids), [part for part, _ in kept]
+        return InMemory(held_or_stored, labels, ids), kept
 
     def _read_all(self, read: Callable, paths: Sequence[Path]) -> Iterator:
         """What `read` returns of each path, in order; None and a problem where it cannot."""
