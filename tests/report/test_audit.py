@@ -42,7 +42,7 @@ def test_what_is_found_of_wrong_labels_is_counted_where_the_right_ones_are_known
 def test_the_page_shows_images_by_class_escapes_names_and_runs_nothing():
     made = judged()
     text = audit_page.page(made, made.scores())
-    assert [*re.findall(r"<h2>(.*?) <small>(.*?)</small>", text)] == [
+    assert [*re.findall(r"<h2>Labelled (.*?) <small>(.*?)</small>", text)] == [
         ("&lt;b&gt;cat&lt;/b&gt;", "1 of 2 suspicious"),
         ("dog&quot;", "1 of 2 suspicious"),
     ]

@@ -70,7 +70,7 @@ def _section(judged: Any, label: int, positions: np.ndarray, count: int) -> str:
     suspicious = np.sum(judged.right[judged.given == label] < 0.5)
     figures = "".join(_figure(judged, i) for i in positions)
     return (
-        f"<section><h2>{html.escape(judged.classes[label])} "
+        f"<section><h2>Labelled {html.escape(judged.classes[label])} "
         f"<small>{suspicious:,} of {count:,} suspicious</small></h2>"
         f'<div class="images">{figures}</div></section>\n'
     )
@@ -84,7 +84,7 @@ def _figure(judged: Any, i: int) -> str:
     tiny = ' class="tiny"' if max(pixels.shape[:2]) < LARGEST // 2 else ""
     return (
         f'<figure><img{tiny} src="data:image/png;base64,{_png(pixels)}" alt="{name}">'
-        f"<figcaption>{suggested}? <small>right: {judged.right[i]:.0%}<br>{name}</small>"
+        f"<figcaption>{suggested}?<br><small>{judged.right[i]:.0%} right<br>{name}</small>"
         "</figcaption></figure>"
     )
 
