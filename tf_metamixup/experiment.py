@@ -73,6 +73,7 @@ def canonical(config: Config) -> Config:
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
     policies.check(policy, learned_elsewhere=method.learns_lambda, audited=method.audits)
+    methods.averaging(method, config.ema)
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
@@ -136,6 +137,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         mixed_bfloat16=config.mixed_bfloat16,
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
+        ema=config.ema,
     )
     return Assembly(config, source, prepared, trainer)
 

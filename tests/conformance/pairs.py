@@ -15,6 +15,8 @@ AT_THIS_SIZE = {
     "mean_teacher": "mean_teacher(coefficient=1.0)",
     "vat": "vat(epsilon=0.5, entropy=0.01)",
     "mixmatch": "mixmatch(coefficient=1.0, decay=0.9)",
+    "fixmatch": "fixmatch(threshold=0.5, align=True)",
+    "freematch": "freematch(decay=0.9)",
 }
 # A constant lambda is in Table II alone; of 0.5 it would leave targets of two classes at once.
 FIXED = "fixed(0.9)"
@@ -28,16 +30,21 @@ MORE = [
     # Their passes have second derivatives of their own.
     (AT_THIS_SIZE["vat"], tiny.EXACT),
     ("manifold_mixup", tiny.EXACT),
+    (AT_THIS_SIZE["freematch"], tiny.EXACT),
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(shuffle=True)"),
 ]
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
+# What another method shares all but the weights of its rows with.
+HEIRS = {"freematch": "fixmatch"}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
-    if policy != "fixed" and allowed(methods.make(method), policy)
+    if policy != "fixed"
+    and (policy == "none" or method not in HEIRS)
+    and allowed(methods.make(method), policy)
 ] + MORE
 LEARNED = [pair for pair in PAIRS if policies.make(pair[1]).reads_meta]
 # How a gradient could flow through lambda depends on the method alone.

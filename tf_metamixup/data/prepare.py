@@ -92,16 +92,21 @@ def prepare(
     unlabelled = None
     if semi and views:
         unlabelled = stream(
-            "unlabelled", parts.unlabelled, config.batch_size, views=views, strong=strong, **weak
+            "unlabelled",
+            parts.unlabelled,
+            config.batch_size * config.unlabelled_ratio,
+            views=views,
+            strong=strong,
+            **weak,
         )
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
-    epoch_steps = passed // config.batch_size
+    epoch_steps = passed // (config.batch_size * config.unlabelled_ratio)
     test, val = (_judged(source, parts, part) for part in ("test", "val"))
     if config.evaluate_on == "unused":
         most = len(source.train) if test is None else len(test)
         test = source.train.keep(parts.unused(np.flatnonzero(source.train.labels >= 0), most))
     evaluated = [part for part in (test, val) if part is not None]
-    rows = epoch_steps * config.batch_size * (1 if unlabelled is None else 2)
+    rows = epoch_steps * (labelled.batch_size + (unlabelled.batch_size if unlabelled else 0))
     return Prepared(
         splits=parts,
         labelled=labelled,
@@ -255,13 +260,17 @@ def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Strea
 
 def _require_batch(parts: splits.Splits, config: Config) -> None:
     """Refuses a batch that is larger than one of the parts that are trained on."""
-    semi = config.mode == "ssl"
-    for name in ("labelled", "unlabelled") if semi else ("labelled",):
+    needed = {"labelled": config.batch_size}
+    if config.mode == "ssl":
+        needed["unlabelled"] = config.batch_size * config.unlabelled_ratio
+    for name, rows in needed.items():
         count = len(getattr(parts, name))
-        if config.batch_size > count:
-            flag = "num_labels" if semi else "train_examples"
+        if rows > count:
+            flag = "num_labels" if config.mode == "ssl" else "train_examples"
             asked = getattr(config, flag)
+            ratio = f" with --unlabelled_ratio={config.unlabelled_ratio}"
             raise UserError(
-                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
+                f"--batch_size={config.batch_size}{ratio if rows != config.batch_size else ''} is "
+                f"larger than the {count} {name} images"
                 f"{f' (--{flag}={asked})' if asked else ''}; lower it"
             )

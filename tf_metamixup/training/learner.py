@@ -54,6 +54,7 @@ class Learner:
         mixed_bfloat16: bool = False,
         jit: bool = False,
         unfreeze_at: float | None = None,
+        ema: float | None = None,
     ):
         check_model(model)
         self.model = model
@@ -88,9 +89,9 @@ class Learner:
                 model,
                 preprocess,
                 self.method.parts(model),
-                self.method.average,
-                self.method.predicts_average,
+                *methods.averaging(self.method, ema),
                 low_precision,
+                self.method.memory(self.classes),
             )
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
             late = [] if unfreeze_at is None else _body(model)
@@ -129,8 +130,8 @@ class Learner:
             "jit": jit,
             "parameters": self.parameters,
         }
-        if unfreeze_at is not None:
-            self.hyper_parameters["unfreeze_at"] = unfreeze_at
+        more = {"unfreeze_at": unfreeze_at, "ema": ema}
+        self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None
 
     @property
