@@ -98,6 +98,7 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"dataset": "folder:caf\udce9"}, r"--dataset=b'folder:caf\\xe9' is not UTF-8"),
         ({"run_dir": "runs/\udcff"}, "--run_dir=.* is not UTF-8"),
         ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
+        ({"imbalance": 0.5}, "--imbalance=0.5 must be a number from 1"),
         ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
         ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),
         ({"unlabelled_ratio": 7}, "--unlabelled_ratio=7 goes with --mode=ssl"),

@@ -72,7 +72,12 @@ def canonical(config: Config) -> Config:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
-    policies.check(policy, learned_elsewhere=method.learns_lambda, audited=method.audits)
+    policies.check(
+        policy,
+        learned_elsewhere=method.learns_lambda,
+        trusts=method.trusts,
+        mix_until=config.mix_until,
+    )
     methods.averaging(method, config.ema)
     if config.mixed_bfloat16:
         methods.check_precision(method)
@@ -138,6 +143,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
         ema=config.ema,
+        mix_until=config.mix_until,
     )
     return Assembly(config, source, prepared, trainer)
 
@@ -200,7 +206,7 @@ def rebuild(
     # One device computes what the replicas did, if it keeps their row groups.
     alone = dataclasses.replace(own, replicas=1).resolve()
     assembly = assemble(alone, tf.distribute.get_strategy())
-    splits = assembly.prepared.splits.named(assembly.source.train.ids)
+    splits = assembly.prepared.named(assembly.source.train.ids)
     differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
     if (folder / "data.json").exists():  # which an older version did not write
         differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing

@@ -36,14 +36,13 @@ MORE = [
 ]
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
-# What another method shares all but the weights of its rows with.
-HEIRS = {"freematch": "fixmatch"}
+# Methods whose step is that of another, or nearly: these policies are enough.
+ENOUGH = {"small_loss": ("dynamic",), "glc": ("beta", "meta"), "freematch": ("none",)}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
-    if policy != "fixed"
-    and (policy == "none" or method not in HEIRS)
+    if policy in ENOUGH.get(method, set(policies.names()) - {"fixed"})
     and allowed(methods.make(method), policy)
 ] + MORE
 LEARNED = [pair for pair in PAIRS if policies.make(pair[1]).reads_meta]

@@ -47,6 +47,8 @@ def check(config: Any) -> None:
             f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
             "out --meta_source=train"
         )
+    if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
+        raise UserError(f"--imbalance={config.imbalance} must be a number from 1")
     if config.mode == "sl" and config.num_labels is not None:
         raise UserError(
             f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "

@@ -15,14 +15,17 @@ class RowSettings:
     )
     method: str | None = setting(
         None,
-        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, "
-        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch, "
-        "fixmatch, freematch",
+        "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
+        "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
+        "mixmatch, fixmatch, freematch",
     )
     policy: str | None = setting(
         None,
         "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
         "meta(estimator='nested')",
+    )
+    mix_until: float = setting(
+        1.0, "share of the run after which nothing is mixed any more: lambda is 1; by default never"
     )
     architecture: str | None = setting(
         None,
@@ -94,6 +97,11 @@ class DataSettings:
         "unlabelled images per labelled one in a batch of --mode=ssl; an epoch is a pass over the "
         "unlabelled images",
         at_least=1,
+    )
+    imbalance: float | None = setting(
+        None,
+        "a long tail for benchmarks: from the first class to the last they have fewer images, in "
+        "the end by this factor; never of meta, validation or test images",
     )
     include_labelled: bool = setting(
         False, "whether the unlabelled images contain the labelled ones"

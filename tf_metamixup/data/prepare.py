@@ -13,6 +13,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
+from tf_metamixup.data.parts import parts_of, require_batch
 from tf_metamixup.data.prepared import Prepared
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
@@ -31,7 +32,7 @@ def prepare(
     views: int = 1,
     *,
     strong_views: int = 0,
-    audits: bool = False,
+    audits: str = "",
 ) -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 
@@ -40,18 +41,19 @@ def prepare(
         config: the settings.
         views: augmented views of each unlabelled image; 0 leaves them out.
         strong_views: how many of them, the last ones, are strong: see `randaugment`.
-        audits: whether the method audits labels.
+        audits: which checked images labels are judged by; see `Method`.
 
     Raises:
         UserError: the data cannot be split as the settings say.
     """
     if audits and config.meta_source == "train":
         raise UserError(
-            f"--method={config.method} audits labels by meta images that are not trained on; give "
-            "--trusted_share=0.2, which keeps some of them for it, or --meta_source=heldout"
+            f"--method={config.method} judges labels by meta images apart from the others; give "
+            "--trusted_share=0.2, which knows them in a batch, or --meta_source=heldout"
         )
-    parts = _split(source, config)
-    given = _given(source, config)
+    parts = parts_of(source, config)
+    noisy = _noisy(source, config)
+    given = _checked_right(noisy, source.train, parts.meta)
     semi = config.mode == "ssl"
     if len(source.unlabelled) and not semi:
         warnings.warn(
@@ -69,7 +71,7 @@ def prepare(
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
-    _require_batch(parts, config)
+    require_batch(parts, config)
     weak = {"flip": config.flip, "shift": config.shift}
     # A method that tells views apart keeps its weak ones.
     is_strong = config.augment == "randaugment"
@@ -117,8 +119,9 @@ def prepare(
         judged=val if test is None else test,
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
-        audited=_audited(source, given, audited, config) if audits else None,
+        audited=_audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
+        relabelled=_differing(parts.labelled, given, source.train),
     )
 
 
@@ -151,56 +154,15 @@ def streams(
     names = ("labelled", "unlabelled", "meta", "validation", "test")
     return {
         **{name: getattr(made, name) for name in names},
-        "splits": made.splits.named(source.train.ids),
+        "splits": made.named(source.train.ids),
         "contents": source.contents,
         "dataset": source.name,
         "data": lambda: source.fingerprint,
     }
 
 
-def _split(source: Source, config: Config) -> splits.Splits:
-    """Splits what training may look at."""
-    labels = source.train.labels.copy()
-    # What has a place already is of no class to what follows.
-    labels[source.trusted] = splits.TAKEN
-    names = source.train.ids or range(len(labels))
-    found = {}
-    for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
-        if share is not None:
-            found[part] = splits.held_out(
-                labels, names, len(source.classes), share, config.seed, part
-            )
-            labels[found[part]] = splits.TAKEN
-    if source.test is None and "test" not in found and source.val is None:
-        warnings.warn(
-            f"there are no test images: --val_fraction={config.val_fraction} takes "
-            f"{len(found['val']):,} images out of the training images, and their error is a "
-            "validation error",
-            stacklevel=3,
-        )
-    parts = splits.make(
-        labels,
-        source.classes,
-        seed=config.seed,
-        num_meta=config.num_meta,
-        num_labels=config.num_labels,
-        train_examples=config.train_examples,
-        meta_source=config.meta_source,
-        include_labelled=config.include_labelled,
-        balanced=not source.own,
-    )
-    if len(source.trusted):
-        found["meta"] = source.trusted
-        if config.meta_source == "train":
-            found["labelled"] = np.union1d(parts.labelled, source.trusted)
-    if len(source.unlabelled) and config.mode == "ssl":
-        more = parts.labelled if config.include_labelled else []
-        found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
-    return dataclasses.replace(parts, **found)
-
-
-def _given(source: Source, config: Config) -> InMemory | Streamed:
-    """Returns the training images with the labels that are trained on as given."""
+def _noisy(source: Source, config: Config) -> InMemory | Streamed:
+    """Returns the training images with the labels that they were given."""
     if config.label_noise is None:
         return source.train
     if isinstance(source.train, Streamed):
@@ -215,14 +177,33 @@ def _given(source: Source, config: Config) -> InMemory | Streamed:
     return dataclasses.replace(train, labels=labels)
 
 
+def _checked_right(
+    noisy: InMemory | Streamed, train: InMemory | Streamed, meta: np.ndarray
+) -> InMemory | Streamed:
+    """Returns the images with their right labels at `meta`: those were checked."""
+    if noisy is train:
+        return train
+    labels = noisy.labels.copy()
+    labels[meta] = train.labels[meta]
+    return dataclasses.replace(noisy, labels=labels)
+
+
+def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
+    """Returns the given labels, by position, that are other than the right ones."""
+    if given is train:
+        return {}
+    wrong = labelled[given.labels[labelled] != train.labels[labelled]]
+    return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
+
+
 def _trusted(
-    meta: np.ndarray, labels: np.ndarray, config: Config, audits: bool
+    meta: np.ndarray, labels: np.ndarray, config: Config, audits: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the trusted images that are trained on, and those that are audited."""
     if not config.trusted_share:
         return meta[:0], meta
-    if not audits:
-        return meta, meta[:0]
+    if audits != "apart":
+        return meta, meta
     generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"audited")])
     drawn = generator.permutation(meta)
     # By class, so that each has its share.
@@ -231,10 +212,10 @@ def _trusted(
     return np.sort(drawn[~taken]), np.sort(drawn[taken])
 
 
-def _audited(source: Source, given, positions: np.ndarray, config: Config) -> Audited:
+def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Audited:
     """Returns the checked images; what they were given is known where noise was added."""
     checked = source.train.keep(positions)
-    known = None if config.label_noise is None else given.labels[positions]
+    known = None if config.label_noise is None else noisy.labels[positions]
     return Audited(checked.images, checked.labels, known)
 
 
@@ -256,21 +237,3 @@ def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Strea
     if len(taken := getattr(parts, name)):
         return source.train.keep(taken)
     return getattr(source, name)
-
-
-def _require_batch(parts: splits.Splits, config: Config) -> None:
-    """Refuses a batch that is larger than one of the parts that are trained on."""
-    needed = {"labelled": config.batch_size}
-    if config.mode == "ssl":
-        needed["unlabelled"] = config.batch_size * config.unlabelled_ratio
-    for name, rows in needed.items():
-        count = len(getattr(parts, name))
-        if rows > count:
-            flag = "num_labels" if config.mode == "ssl" else "train_examples"
-            asked = getattr(config, flag)
-            ratio = f" with --unlabelled_ratio={config.unlabelled_ratio}"
-            raise UserError(
-                f"--batch_size={config.batch_size}{ratio if rows != config.batch_size else ''} is "
-                f"larger than the {count} {name} images"
-                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
-            )

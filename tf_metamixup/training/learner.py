@@ -55,6 +55,7 @@ class Learner:
         jit: bool = False,
         unfreeze_at: float | None = None,
         ema: float | None = None,
+        mix_until: float = 1.0,
     ):
         check_model(model)
         self.model = model
@@ -68,7 +69,8 @@ class Learner:
         policies.check(
             self.policy,
             learned_elsewhere=self.method.learns_lambda,
-            audited=self.method.audits,
+            trusts=self.method.trusts,
+            mix_until=mix_until,
         )
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
@@ -114,6 +116,7 @@ class Learner:
                 for v in self.network.trainable
             ],
             groups=self.row_groups // self.strategy.num_replicas_in_sync,
+            mix_until=mix_until,
         )
         self.hyper_parameters = {
             "method": repr(self.method),
@@ -131,6 +134,7 @@ class Learner:
             "parameters": self.parameters,
         }
         more = {"unfreeze_at": unfreeze_at, "ema": ema}
+        more["mix_until"] = mix_until if mix_until < 1 else None
         self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None
 

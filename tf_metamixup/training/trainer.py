@@ -48,6 +48,8 @@ class Trainer(Learner):
             call that layer with `training=False` if it has BatchNorm.
         ema: decay of an exponential average of the weights, which is then what is evaluated,
             selected and exported; None leaves that to the method.
+        mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
+            that learns still takes its time.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
