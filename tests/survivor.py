@@ -3,8 +3,9 @@
     python -m tests.survivor RUN_DIR [FAULT]
 
 FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
-`evaluating=N`, which tells "evaluating" and waits in the Nth evaluation, from 0; `clock`, whose
-time of day jumps by a day, forwards and back, from call to call; or `deterministic`, which is none.
+`evaluating=N`, which tells "evaluating" and waits in the Nth evaluation, from 0; or `disturbed`,
+whose time of day jumps by a day, forwards and back, from call to call, and whose operations are
+TensorFlow's deterministic ones, which is no fault.
 """
 
 import itertools
@@ -89,9 +90,8 @@ def jump_clock() -> None:
 
 if __name__ == "__main__":
     run_dir, *fault = sys.argv[1:]
-    if fault == ["clock"]:
+    if fault == ["disturbed"]:
         jump_clock()
-    elif fault == ["deterministic"]:
         tf.config.experimental.enable_op_determinism()
     elif fault:
         place, number = fault[0].split("=")

@@ -3,14 +3,15 @@
 import pytest
 
 from tests.conformance import properties
-from tests.conformance.pairs import CHOOSY, LEARNED, MIXED, PAIRS, SEMI_SUPERVISED
+from tests.conformance.pairs import CHOOSY, EACH, LEARNED, MIXED, PAIRS, SEMI_SUPERVISED
 from tests.conformance.properties import Pair
 from tf_metamixup import methods, policies
 
 
 def test_every_method_and_every_policy_is_here():
-    assert {methods.parse(method).name for method, _ in PAIRS} == set(methods.names())
-    assert {policies.parse(policy).name for _, policy in PAIRS} == set(policies.names())
+    for pairs in (PAIRS, EACH):
+        assert {methods.parse(method).name for method, _ in pairs} == set(methods.names())
+        assert {policies.parse(policy).name for _, policy in pairs} == set(policies.names())
 
 
 @pytest.mark.parametrize(("method", "policy"), PAIRS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.training.test_loop import Device, Killed, saved_steps
+from tests.training.stand_in import Device, Killed, saved_steps
 from tf_metamixup import main
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
