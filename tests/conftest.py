@@ -14,7 +14,7 @@ tf.config.set_logical_device_configuration(
 )
 
 
-from tf_metamixup.runs.recorder import Recorder  # noqa: E402: TensorFlow is set up above
+from tf_metamixup.runs.recorder import Recorder  # noqa: E402
 
 draw_pictures = Recorder.pictures
 

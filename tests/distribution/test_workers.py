@@ -145,7 +145,12 @@ class Job:
         self.log = logs / "worker1.log"
         command = [
             *(sys.executable, "-m", "tf_metamixup.main", "--mode=ssl", "--policy=beta"),
-            *("--architecture=cnn3(width=2)", "--batch_size=20", "--epochs=6"),
+            *(
+                "--architecture=cnn3(width=2)",
+                "--batch_size=20",
+                "--epochs=6",
+                "--evaluate_every=6",
+            ),
             *(f"--run_dir={run_dir}", *flags),
         ]
         self.process = subprocess.Popen(
