@@ -65,6 +65,15 @@ def test_the_data_decide_the_meta_set_and_the_labels(
     assert (filled.num_meta, filled.num_labels, filled.flip) == (num_meta, num_labels, True)
 
 
+def test_without_augmentation_nothing_is_changed():
+    data = DataInfo(classes=10, examples=1000, flip=True)
+    bare = config(mode="ssl", augment="none").resolve(data=data)
+    assert (bare.flip, bare.shift) == (False, 0)
+    for settings in ({"flip": True}, {"shift": 1}):
+        with pytest.raises(UserError, match="--augment=none leaves images as they are"):
+            config(augment="none", **settings)
+
+
 def test_the_default_run_directory_names_data_mode_row_and_seed():
     assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta_estimator_nested-seed3"
     named = config(dataset="folder:../a b", mode="ssl", policy="beta(1.0)").run_dir
@@ -89,6 +98,7 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"dataset": "folder:caf\udce9"}, r"--dataset=b'folder:caf\\xe9' is not UTF-8"),
         ({"run_dir": "runs/\udcff"}, "--run_dir=.* is not UTF-8"),
         ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
+        ({"imbalance": 0.5}, "--imbalance=0.5 must be a number from 1"),
         ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
         ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),
         ({"replicas": 3}, "--batch_size=128 is global and must be divisible by --replicas=3"),

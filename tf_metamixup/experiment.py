@@ -72,7 +72,12 @@ def canonical(config: Config) -> Config:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
-    policies.check(policy, learned_elsewhere=method.learns_lambda, audited=method.audits)
+    policies.check(
+        policy,
+        learned_elsewhere=method.learns_lambda,
+        trusts=method.trusts,
+        mix_until=config.mix_until,
+    )
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
@@ -106,7 +111,13 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         )
         config = config.resolve(data=source.info)
         method = methods.make(config.method)
-        prepared = data.prepare(source, config, method.views, audits=method.audits)
+        prepared = data.prepare(
+            source,
+            config,
+            method.views,
+            strong_views=method.strong_views,
+            audits=method.audits,
+        )
     if config.evaluate_every is None:
         config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
     keras.utils.set_random_seed(config.seed)
@@ -130,6 +141,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         mixed_bfloat16=config.mixed_bfloat16,
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
+        mix_until=config.mix_until,
     )
     return Assembly(config, source, prepared, trainer)
 
@@ -192,7 +204,7 @@ def rebuild(
     # One device computes what the replicas did, if it keeps their row groups.
     alone = dataclasses.replace(own, replicas=1).resolve()
     assembly = assemble(alone, tf.distribute.get_strategy())
-    splits = assembly.prepared.splits.named(assembly.source.train.ids)
+    splits = assembly.prepared.named(assembly.source.train.ids)
     differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
     if (folder / "data.json").exists():  # which an older version did not write
         differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing

@@ -16,6 +16,18 @@ def cross_entropy(probs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(probs * tf.nn.log_softmax(logits), axis=-1)
 
 
+def forward_corrected(likelihood: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Computes -log(sum_k likelihood_k softmax(logits)_k), both [N, C]: [N].
+
+    The forward correction of Patrini et al. (2017), with P(given label | class k) for each k; of a
+    one-hot `likelihood` it is the cross-entropy. Twice differentiable in `logits`.
+
+    >>> forward_corrected(tf.constant([[0.8, 0.4]]), tf.constant([[0.0, 0.0]])).numpy().round(4)
+    array([0.5108], dtype=float32)
+    """
+    return -tf.reduce_logsumexp(tf.nn.log_softmax(logits) + tf.math.log(likelihood), axis=-1)
+
+
 def squared_error(probs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Computes the mean over classes of (probs - softmax(logits))^2, both [N, C]: [N].
 

@@ -73,7 +73,7 @@ def train(config: Config) -> dict | None:
         patience=config.patience,
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
-        splits=prepared.splits.named(source.train.ids),
+        splits=prepared.named(source.train.ids),
         contents=source.contents,
         labels_used=labels_used,
         data=lambda: source.fingerprint,

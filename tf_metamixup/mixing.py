@@ -66,6 +66,11 @@ class Lambdas(NamedTuple):
         """Makes a lambda that nothing has moved."""
         return cls(value, value, tf.zeros_like(value))
 
+    def where(self, mixes: tf.Tensor) -> "Lambdas":
+        """Returns these lambdas where `mixes`, bool scalar, is true, and else 1, unmoved."""
+        unmixed = Lambdas.given(tf.ones_like(self.value))
+        return Lambdas(*(tf.where(mixes, a, b) for a, b in zip(self, unmixed, strict=True)))
+
 
 class Mixture(NamedTuple):
     """Holds examples, who is mixed with whom, and by how much.

@@ -33,11 +33,14 @@ MORE = [
 ]
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
+# Methods whose step is that of another, or nearly: these policies are enough.
+ENOUGH = {"small_loss": ("dynamic",), "glc": ("beta", "meta")}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
-    if policy != "fixed" and allowed(methods.make(method), policy)
+    if policy in ENOUGH.get(method, set(policies.names()) - {"fixed"})
+    and allowed(methods.make(method), policy)
 ] + MORE
 # Every method, with the policy that asks most of it, and every policy: for what does not depend on
 # how the two go together.

@@ -25,7 +25,7 @@ def allowed(method, policy) -> bool:
     """Whether the pair is one."""
     try:
         policies.check(
-            policies.make(policy), learned_elsewhere=method.learns_lambda, audited=method.audits
+            policies.make(policy), learned_elsewhere=method.learns_lambda, trusts=method.trusts
         )
     except UserError:
         return False

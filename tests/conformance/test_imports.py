@@ -51,7 +51,7 @@ BARRED = [
 
 
 # What methods derive from.
-BASES = ("method", "consistency", "batch")
+BASES = ("method", "consistency", "label_judge", "batch")
 
 
 def files():

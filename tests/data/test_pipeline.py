@@ -12,7 +12,7 @@ from tf_metamixup.data.images import InMemory
 COUNT = 10
 OPTIONS = {
     "flip and shift": {"flip": True, "shift": 2},
-    "views": {"flip": True, "shift": 2, "views": 3},
+    "views": {"flip": True, "shift": 2, "views": 3, "strong": (2,)},
 }
 
 
@@ -172,6 +172,12 @@ def test_views_without_augmentation_are_copies(in_memory):
     for x, y in take(make(in_memory, views=2), 3):
         np.testing.assert_array_equal(x[:, 0], in_memory.images[y])
         np.testing.assert_array_equal(x[:, 1], in_memory.images[y])
+
+
+def test_only_strong_views_have_randaugment(in_memory):
+    ((x, y),) = take(make(in_memory, batch_size=8, views=2, strong=(1,)), 1)
+    np.testing.assert_array_equal(x[:, 0], in_memory.images[y])
+    assert (x[:, 1] != x[:, 0]).any((1, 2, 3)).sum() > 4
 
 
 def test_random_crops_differ_by_view_and_pass(streamed):

@@ -17,10 +17,10 @@ def digits():
     return data.load("digits")
 
 
-def prepared(source, **settings):
+def prepared(source, views=1, strong_views=0, **settings):
     config = Config(**settings).resolve()
     config = config.resolve(data=source.info)
-    return data.prepare(source, config)
+    return data.prepare(source, config, views, strong_views=strong_views)
 
 
 def first(stream):
@@ -54,6 +54,24 @@ def test_meta_images_are_not_augmented(digits):
     stored = {(digits.train.images[i].tobytes(), digits.train.labels[i]) for i in made.splits.meta}
     for image, label in zip(images.numpy(), labels.numpy(), strict=True):
         assert (image.tobytes(), label) in stored
+
+
+def test_weak_views_stay_weak_where_others_are_strong(digits):
+    def changed(views, strong_views, **settings):
+        """Which views of unlabelled images are not as stored, and whether labelled ones are."""
+        made = prepared(digits, views, strong_views, mode="ssl", **({"shift": 0} | settings))
+        stored = {image.tobytes() for image in digits.train.images}
+        (u, _), (x, _) = first(made.unlabelled), first(made.labelled)
+        *unlabelled, labelled = (
+            any(each.numpy().tobytes() not in stored for each in images)
+            for images in (*tf.unstack(u, views, axis=1), x)
+        )
+        return unlabelled, labelled
+
+    assert changed(2, 1) == ([False, True], False)
+    assert changed(2, 1, augment="none") == ([False, True], False)
+    assert changed(2, 1, augment="randaugment") == ([False, True], True)
+    assert changed(2, 0, augment="randaugment") == ([True, True], True)
 
 
 def test_unused_images_are_in_no_part_of_the_run(digits):
@@ -251,7 +269,7 @@ def test_a_share_of_each_batch_is_trusted(digits):
 def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_their_noise(digits):
     settings = {"num_meta": 200, "batch_size": 50, "label_noise": "symmetric(0.4)"}
     config = Config(trusted_share=0.2, **settings).resolve().resolve(data=digits.info)
-    made = data.prepare(digits, config, 0, audits=True)
+    made = data.prepare(digits, config, 0, audits="apart")
     assert np.bincount(made.audited.labels).tolist() == [5] * 10
     assert 0.2 < (made.audited.given != made.audited.labels).mean() < 0.6
     trained = {image.tobytes() for image in made.labelled.whole()[0].numpy()[-150:]}
@@ -261,4 +279,46 @@ def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_
 def test_an_audit_by_images_that_are_trained_on_is_refused(digits):
     config = Config(method="audit", meta_source="train").resolve().resolve(data=digits.info)
     with pytest.raises(UserError, match=r"--trusted_share=0.2.* or --meta_source=heldout"):
-        data.prepare(digits, config, 0, audits=True)
+        data.prepare(digits, config, 0, audits="apart")
+
+
+def test_gold_loss_correction_is_estimated_from_all_trusted_images_and_trains_on_them(digits):
+    config = Config(trusted_share=0.2, num_meta=100, batch_size=50).resolve()
+    made = data.prepare(digits, config.resolve(data=digits.info), 0, audits="all")
+    assert len(made.audited.labels) == 100
+    np.testing.assert_array_equal(made.labelled.whole()[0][-100:], made.audited.images)
+
+
+def test_noise_never_reaches_trusted_images_that_are_trained_on_beside_the_others(digits):
+    settings = {"meta_source": "train", "num_meta": 100, "batch_size": 50}
+    made = prepared(digits, label_noise="symmetric(1.0)", **settings)
+    wrong = made.labelled.whole()[1] != digits.train.labels[made.splits.labelled]
+    checked = np.isin(made.splits.labelled, made.splits.meta)
+    np.testing.assert_array_equal(wrong, ~checked)
+
+
+def test_a_long_tail_is_cut_out_of_what_is_trained_on_alone(digits):
+    settings = {"num_meta": 100, "batch_size": 20}
+    whole = prepared(digits, **settings)
+    made = prepared(digits, imbalance=10.0, **settings)
+    sizes = np.bincount(digits.train.labels[made.splits.labelled])
+    most = np.bincount(digits.train.labels[whole.splits.labelled]).max()
+    expected = np.round(most * 10.0 ** (-np.arange(10) / 9))
+    assert (sizes <= expected).all() and (sizes[1:] == expected[1:]).all()
+    np.testing.assert_array_equal(made.splits.meta, whole.splits.meta)
+    both = np.union1d(made.splits.labelled, made.splits.left_out)
+    np.testing.assert_array_equal(both, whole.splits.labelled)
+    assert len(made.named(None)["left_out"]) == len(whole.splits.labelled) - sizes.sum()
+    kept = prepared(digits, imbalance=10.0, meta_source="train", **settings)
+    assert np.isin(kept.splits.meta, kept.splits.labelled).all()
+
+
+def test_images_that_were_relabelled_are_named_with_their_label(digits):
+    made = prepared(digits, label_noise="symmetric(0.3)", num_meta=100, batch_size=20)
+    named = made.named([f"image_{k}" for k in range(len(digits.train))])["relabelled"]
+    given = dict(zip(made.splits.labelled.tolist(), made.labelled.whole()[1].numpy(), strict=True))
+    assert 0.2 < len(named) / len(given) < 0.4
+    for name, label in named:
+        place = int(name.removeprefix("image_"))
+        assert given[place] == label != digits.train.labels[place]
+    assert "relabelled" not in prepared(digits, num_meta=100, batch_size=20).named(None)

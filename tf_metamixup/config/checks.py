@@ -35,6 +35,11 @@ def check(config: Any) -> None:
             f"--val_fraction={config.val_fraction} and --test_fraction={config.test_fraction} "
             "leave nothing to train on; their sum must be less than 1"
         )
+    if config.augment == "none" and (config.flip or config.shift):
+        raise UserError(
+            "--augment=none leaves images as they are, and --flip and --shift change them; drop "
+            "one or the other"
+        )
     if config.trusted_share is not None and not 0 < config.trusted_share < 1:
         raise UserError(f"--trusted_share={config.trusted_share} must lie between 0 and 1")
     if config.trusted_share and config.meta_source == "train":
@@ -42,6 +47,8 @@ def check(config: Any) -> None:
             f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
             "out --meta_source=train"
         )
+    if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
+        raise UserError(f"--imbalance={config.imbalance} must be a number from 1")
     if config.mode == "sl" and config.num_labels is not None:
         raise UserError(
             f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "

@@ -73,6 +73,8 @@ class Config(
             filled["architecture"] = "cnn3"
         if data is not None:
             filled |= self._data_defaults(data)
+        if self.augment == "none":
+            filled |= {"flip": False, "shift": 0}
         if replicas is not None:
             filled["row_groups"] = replicas
         filled = {name: value for name, value in filled.items() if getattr(self, name) is None}

@@ -15,13 +15,17 @@ class RowSettings:
     )
     method: str | None = setting(
         None,
-        "name, name(value) or name(option=value, ...): supervised, audit, adamixup, "
-        "manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, mixmatch",
+        "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
+        "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
+        "mixmatch",
     )
     policy: str | None = setting(
         None,
         "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
         "meta(estimator='nested')",
+    )
+    mix_until: float = setting(
+        1.0, "share of the run after which nothing is mixed any more: lambda is 1; by default never"
     )
     architecture: str | None = setting(
         None,
@@ -88,6 +92,11 @@ class DataSettings:
         "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
         "column='worse_label'); never in meta, validation or test images",
     )
+    imbalance: float | None = setting(
+        None,
+        "a long tail for benchmarks: from the first class to the last they have fewer images, in "
+        "the end by this factor; never of meta, validation or test images",
+    )
     include_labelled: bool = setting(
         False, "whether the unlabelled images contain the labelled ones"
     )
@@ -107,6 +116,12 @@ class DataSettings:
     )
     test_fraction: float | None = setting(
         None, "the same, for testing, where there are no test images"
+    )
+    augment: str = setting(
+        "flip_shift",
+        "of training images: --flip and --shift, these and RandAugment with Cutout (randaugment), "
+        "or nothing at all. Strong views of unlabelled images always have RandAugment",
+        choices=("flip_shift", "randaugment", "none"),
     )
     flip: bool | None = setting(None, "random mirroring; by default where the data set allows it")
     shift: int | None = setting(

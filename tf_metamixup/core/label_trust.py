@@ -81,19 +81,29 @@ def injected(
 ) -> np.ndarray:
     """Draws the labels that checked images would have been given, int64 [N].
 
-    From the transition matrix that GLC estimates (Hendrycks et al. 2018): row k is the network's
-    mean prediction on checked images of class k, once it was trained on given labels.
-
     Args:
         probabilities: the network's on the checked images, [N, classes].
         labels: checked, int [N].
         generator: decides the draws.
+    """
+    bounds = np.cumsum(transition(probabilities, labels), axis=1)[labels]
+    draws = generator.random(len(labels))[:, None]
+    return np.minimum((draws >= bounds).sum(axis=1), probabilities.shape[1] - 1)
+
+
+def transition(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Estimates P(given label | class), float64 [classes, classes], rows sum to 1.
+
+    GLC's estimate (Hendrycks et al. 2018): row k is the mean prediction on checked images of class
+    k, once the network was trained on given labels.
+
+    Args:
+        probabilities: the network's on the checked images, [N, classes].
+        labels: checked, int [N].
     """
     classes = probabilities.shape[1]
     of_class = np.eye(classes)[labels]
     seen = of_class.sum(axis=0)[:, None]
     # A class without a checked image is taken to be labelled right.
     matrix = np.where(seen > 0, of_class.T @ probabilities / np.maximum(seen, 1), np.eye(classes))
-    bounds = np.cumsum(matrix / matrix.sum(axis=1, keepdims=True), axis=1)[labels]
-    draws = generator.random(len(labels))[:, None]
-    return np.minimum((draws >= bounds).sum(axis=1), classes - 1)
+    return matrix / matrix.sum(axis=1, keepdims=True)

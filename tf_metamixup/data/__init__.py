@@ -5,7 +5,8 @@ from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.label_noise import parse as parse_noise
 from tf_metamixup.data.pipeline import ArrayStream, FileStream
-from tf_metamixup.data.prepare import Prepared, prepare, streams
+from tf_metamixup.data.prepare import prepare, streams
+from tf_metamixup.data.prepared import Prepared
 from tf_metamixup.data.scaling import scale
 from tf_metamixup.data.sources import folder, load, register, table
 from tf_metamixup.data.stream import Stream

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.image_files import resize
+from tf_metamixup.data.randaugment import randaugment
 
 # Of an ImageNet crop: He et al. (2016) resize the short side to 256 for a crop of 224.
 _SHORT_SIDE = 256 / 224
@@ -48,16 +49,31 @@ def shift(images: tf.Tensor, offsets: tf.Tensor, limit: int) -> tf.Tensor:
 
 
 def augment(
-    images: tf.Tensor, draws: rng.Draws, purpose: str, *, flip: bool, shift: int
+    images: tf.Tensor,
+    draws: rng.Draws,
+    purpose: str,
+    *,
+    flip: bool,
+    shift: int,
+    strong: bool = False,
 ) -> tf.Tensor:
-    """Flips (where `flip`) and shifts images [N, H, W, C] at random, by up to `shift` pixels."""
+    """Augments images, uint8 [N, H, W, C], at random.
+
+    Args:
+        images: all of one size.
+        draws: of the step and the rows.
+        purpose: tells these random numbers from others.
+        flip: whether half of them are mirrored.
+        shift: by up to so many pixels each is moved.
+        strong: whether `randaugment` follows.
+    """
     rows = tf.shape(images)[0]
     if flip:
         images = _flip(images, draws.uniform(f"{purpose}/flip", rows) < 0.5)
     if shift:
         offsets = draws.integers(f"{purpose}/shift", rows, -shift, shift + 1, (2,))
         images = _shift(images, offsets, shift)
-    return images
+    return randaugment(images, draws, purpose) if strong else images
 
 
 # The switches of `augment` carry the names of the functions they switch.

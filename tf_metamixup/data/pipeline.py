@@ -5,7 +5,7 @@ shards that several replicas own add up to the batch that one device would see.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +35,7 @@ class _Sampled(Stream):
         views: int = 0,
         flip: bool = False,
         shift: int = 0,
+        strong: Collection[int] = (),
     ):
         """See `stream`.
 
@@ -53,6 +54,7 @@ class _Sampled(Stream):
         self._views = views
         self._flip = flip
         self._shift = shift
+        self._strong = strong
 
     def _key(self, number) -> tf.Tensor:
         return _key(self._seed, self._purpose, number)
@@ -69,7 +71,12 @@ class _Sampled(Stream):
         draws = Draws.at(self._seed, step, shard, num_shards)
         views = [
             augment.augment(
-                x, draws, f"augment/{self._purpose}/{view}", flip=self._flip, shift=self._shift
+                x,
+                draws,
+                f"augment/{self._purpose}/{view}",
+                flip=self._flip,
+                shift=self._shift,
+                strong=view in self._strong,
             )
             for view, x in enumerate(images)
         ]
@@ -240,7 +247,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
-            `augment.augment`.
+            `augment.augment`. `strong`: of which views it is.
 
     Raises:
         UserError: for a batch larger than the data.

@@ -7,13 +7,14 @@ import zlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
+from tf_metamixup.data.parts import parts_of, require_batch
+from tf_metamixup.data.prepared import Prepared
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.data.streamed import Streamed
 
@@ -25,66 +26,34 @@ KEPT = 20_000
 AUDITED_SHARE = 0.25
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What a run reads.
-
-    Attributes:
-        splits: which training images are labelled, unlabelled, meta, and evaluated on.
-        labelled, unlabelled, meta: endless streams; `unlabelled` is None where none are looked at.
-        test: finite batches: all test images, or as many unused ones; None where there are none.
-        validation: finite batches of the validation images; None where there are none.
-        judged: the images of `test`, or of `validation` where there are none.
-        audited: checked images that are not trained on, for a method that audits labels.
-        evaluate_every: epochs between two evaluations by default: often, but without looking at
-            more test images than were trained on in between.
-        epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
-            for methods that do not look at them too, so that all take as many steps.
-    """
-
-    splits: splits.Splits
-    labelled: Stream
-    unlabelled: Stream | None
-    meta: Stream
-    test: tf.data.Dataset | None
-    validation: tf.data.Dataset | None
-    judged: InMemory | Streamed
-    epoch_steps: int
-    evaluate_every: int
-    audited: Audited | None = None
-    trusted_share: float | None = None
-
-    @property
-    def evaluated(self) -> tf.data.Dataset:
-        """Returns finite batches of what the run is judged by: `test`, else `validation`."""
-        return self.validation if self.test is None else self.test
-
-    def labels_used(self, reads_meta: bool) -> int:
-        """Returns how many training images have their labels read."""
-        reads_meta = reads_meta or self.audited is not None or bool(self.trusted_share)
-        meta = self.splits.meta if reads_meta else []
-        return len(np.union1d(self.splits.labelled, meta))
-
-
-def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = False) -> Prepared:
+def prepare(
+    source: Source,
+    config: Config,
+    views: int = 1,
+    *,
+    strong_views: int = 0,
+    audits: str = "",
+) -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 
     Args:
         source: the data set.
         config: the settings.
         views: augmented views of each unlabelled image; 0 leaves them out.
-        audits: whether the method audits labels.
+        strong_views: how many of them, the last ones, are strong: see `randaugment`.
+        audits: which checked images labels are judged by; see `Method`.
 
     Raises:
         UserError: the data cannot be split as the settings say.
     """
     if audits and config.meta_source == "train":
         raise UserError(
-            f"--method={config.method} audits labels by meta images that are not trained on; give "
-            "--trusted_share=0.2, which keeps some of them for it, or --meta_source=heldout"
+            f"--method={config.method} judges labels by meta images apart from the others; give "
+            "--trusted_share=0.2, which knows them in a batch, or --meta_source=heldout"
         )
-    parts = _split(source, config)
-    given = _given(source, config)
+    parts = parts_of(source, config)
+    noisy = _noisy(source, config)
+    given = _checked_right(noisy, source.train, parts.meta)
     semi = config.mode == "ssl"
     if len(source.unlabelled) and not semi:
         warnings.warn(
@@ -102,8 +71,12 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = Fa
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
-    _require_batch(parts, config)
-    augmented = {"flip": config.flip, "shift": config.shift}
+    require_batch(parts, config)
+    weak = {"flip": config.flip, "shift": config.shift}
+    # A method that tells views apart keeps its weak ones.
+    is_strong = config.augment == "randaugment"
+    augmented = {**weak, "strong": (0,) if is_strong else ()}
+    strong = range(0 if is_strong and not strong_views else views - strong_views, views)
     groups = config.row_groups or config.replicas or 1
     # The paper's m is the batch size; a smaller meta set is read whole.
     meta_batch = min(config.batch_size, len(parts.meta)) // groups * groups
@@ -121,7 +94,7 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = Fa
     unlabelled = None
     if semi and views:
         unlabelled = stream(
-            "unlabelled", parts.unlabelled, config.batch_size, views=views, **augmented
+            "unlabelled", parts.unlabelled, config.batch_size, views=views, strong=strong, **weak
         )
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
     epoch_steps = passed // config.batch_size
@@ -141,12 +114,15 @@ def prepare(source: Source, config: Config, views: int = 1, *, audits: bool = Fa
         judged=val if test is None else test,
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
-        audited=_audited(source, given, audited, config) if audits else None,
+        audited=_audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
+        relabelled=_differing(parts.labelled, given, source.train),
     )
 
 
-def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> dict[str, Any]:
+def streams(
+    source: Source, batch_size: int, *, views: int = 1, strong_views: int = 0, **settings
+) -> dict[str, Any]:
     """Makes what `Trainer.fit` takes of a data set: `fit(**streams(source, 50), steps=...)`.
 
     Labelled and, where there are any, unlabelled images are shuffled and augmented; order and
@@ -157,8 +133,10 @@ def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> d
         source: the data set.
         batch_size: rows of a global batch.
         views: augmented views of each unlabelled image that the method takes: `method.views`.
-        **settings: of the command line: `seed`, `flip`, `shift`, `num_meta`, `meta_source`,
-            `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but so many.
+        strong_views: `method.strong_views`.
+        **settings: of the command line: `seed`, `augment`, `flip`, `shift`, `num_meta`,
+            `meta_source`, `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but
+            so many.
 
     Raises:
         UserError: the data cannot be split as the settings say.
@@ -167,60 +145,19 @@ def streams(source: Source, batch_size: int, *, views: int = 1, **settings) -> d
     config = Config(
         dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
     ).resolve()
-    made = prepare(source, config.resolve(data=source.info), views)
+    made = prepare(source, config.resolve(data=source.info), views, strong_views=strong_views)
     names = ("labelled", "unlabelled", "meta", "validation", "test")
     return {
         **{name: getattr(made, name) for name in names},
-        "splits": made.splits.named(source.train.ids),
+        "splits": made.named(source.train.ids),
         "contents": source.contents,
         "dataset": source.name,
         "data": lambda: source.fingerprint,
     }
 
 
-def _split(source: Source, config: Config) -> splits.Splits:
-    """Splits what training may look at."""
-    labels = source.train.labels.copy()
-    # What has a place already is of no class to what follows.
-    labels[source.trusted] = splits.TAKEN
-    names = source.train.ids or range(len(labels))
-    found = {}
-    for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
-        if share is not None:
-            found[part] = splits.held_out(
-                labels, names, len(source.classes), share, config.seed, part
-            )
-            labels[found[part]] = splits.TAKEN
-    if source.test is None and "test" not in found and source.val is None:
-        warnings.warn(
-            f"there are no test images: --val_fraction={config.val_fraction} takes "
-            f"{len(found['val']):,} images out of the training images, and their error is a "
-            "validation error",
-            stacklevel=3,
-        )
-    parts = splits.make(
-        labels,
-        source.classes,
-        seed=config.seed,
-        num_meta=config.num_meta,
-        num_labels=config.num_labels,
-        train_examples=config.train_examples,
-        meta_source=config.meta_source,
-        include_labelled=config.include_labelled,
-        balanced=not source.own,
-    )
-    if len(source.trusted):
-        found["meta"] = source.trusted
-        if config.meta_source == "train":
-            found["labelled"] = np.union1d(parts.labelled, source.trusted)
-    if len(source.unlabelled) and config.mode == "ssl":
-        more = parts.labelled if config.include_labelled else []
-        found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
-    return dataclasses.replace(parts, **found)
-
-
-def _given(source: Source, config: Config) -> InMemory | Streamed:
-    """Returns the training images with the labels that are trained on as given."""
+def _noisy(source: Source, config: Config) -> InMemory | Streamed:
+    """Returns the training images with the labels that they were given."""
     if config.label_noise is None:
         return source.train
     if isinstance(source.train, Streamed):
@@ -235,14 +172,33 @@ def _given(source: Source, config: Config) -> InMemory | Streamed:
     return dataclasses.replace(train, labels=labels)
 
 
+def _checked_right(
+    noisy: InMemory | Streamed, train: InMemory | Streamed, meta: np.ndarray
+) -> InMemory | Streamed:
+    """Returns the images with their right labels at `meta`: those were checked."""
+    if noisy is train:
+        return train
+    labels = noisy.labels.copy()
+    labels[meta] = train.labels[meta]
+    return dataclasses.replace(noisy, labels=labels)
+
+
+def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
+    """Returns the given labels, by position, that are other than the right ones."""
+    if given is train:
+        return {}
+    wrong = labelled[given.labels[labelled] != train.labels[labelled]]
+    return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
+
+
 def _trusted(
-    meta: np.ndarray, labels: np.ndarray, config: Config, audits: bool
+    meta: np.ndarray, labels: np.ndarray, config: Config, audits: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the trusted images that are trained on, and those that are audited."""
     if not config.trusted_share:
         return meta[:0], meta
-    if not audits:
-        return meta, meta[:0]
+    if audits != "apart":
+        return meta, meta
     generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"audited")])
     drawn = generator.permutation(meta)
     # By class, so that each has its share.
@@ -251,10 +207,10 @@ def _trusted(
     return np.sort(drawn[~taken]), np.sort(drawn[taken])
 
 
-def _audited(source: Source, given, positions: np.ndarray, config: Config) -> Audited:
+def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Audited:
     """Returns the checked images; what they were given is known where noise was added."""
     checked = source.train.keep(positions)
-    known = None if config.label_noise is None else given.labels[positions]
+    known = None if config.label_noise is None else noisy.labels[positions]
     return Audited(checked.images, checked.labels, known)
 
 
@@ -276,17 +232,3 @@ def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Strea
     if len(taken := getattr(parts, name)):
         return source.train.keep(taken)
     return getattr(source, name)
-
-
-def _require_batch(parts: splits.Splits, config: Config) -> None:
-    """Refuses a batch that is larger than one of the parts that are trained on."""
-    semi = config.mode == "ssl"
-    for name in ("labelled", "unlabelled") if semi else ("labelled",):
-        count = len(getattr(parts, name))
-        if config.batch_size > count:
-            flag = "num_labels" if semi else "train_examples"
-            asked = getattr(config, flag)
-            raise UserError(
-                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
-                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
-            )

@@ -23,6 +23,7 @@ class Splits:
         unlabelled: trained on without; empty in supervised learning.
         meta: the meta set, which judges lambda.
         val, test: taken out of the training set to evaluate on; empty where it is not.
+        left_out: of no use, so that the training set has a long tail; see `imbalance`.
     """
 
     labelled: np.ndarray
@@ -30,6 +31,7 @@ class Splits:
     meta: np.ndarray
     val: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
     test: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+    left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
         """Positions in none of the parts, spread evenly over the set, sorted int64 [n].
@@ -54,8 +56,8 @@ class Splits:
         return {
             name: part.tolist() if ids is None else [ids[i] for i in part]
             for name, part in vars(self).items()
-            # As older versions did, which evaluated on nothing of the training set.
-            if len(part) or name not in ("val", "test")
+            # As older versions did, which had three parts.
+            if len(part) or name in ("labelled", "unlabelled", "meta")
         }
 
 

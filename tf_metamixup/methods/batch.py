@@ -27,6 +27,7 @@ class Batch(NamedTuple):
             cached; None without a meta set.
         y_meta: their targets [m, classes].
         trust: how far each of `y` is trusted, [n] in [0, 1]; None where nothing says.
+        likelihood: P(the given label | each class), [n, classes]; None where nothing says.
     """
 
     x: tf.Tensor
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     x_meta: tf.Tensor | None = None
     y_meta: tf.Tensor | None = None
     trust: tf.Tensor | None = None
+    likelihood: tf.Tensor | None = None
 
 
 def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:

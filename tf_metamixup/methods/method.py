@@ -66,20 +66,27 @@ class Method:
 
     Attributes:
         views: how many augmented views of each unlabelled image it wants; 0 wants none.
+        strong_views: how many of them, the last ones, are strong (`data.randaugment`).
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
-        audits: whether it trains on what an audit says of the labels; see `audit`.
+        judges: whether it judges labels between steps; see `label_judge`.
+        audits: which checked images it judges them by: "apart", some that it does not train on;
+            "all", which it trains on too; or none.
+        trusts: whether it says how far each label is trusted, for policies that mix by it.
         needs_exact: why it must not be computed in half precision; empty where it may.
     """
 
     views: ClassVar[int] = 0
+    strong_views: ClassVar[int] = 0
     average: ClassVar[float | None] = None
     predicts_average: ClassVar[bool] = False
     fold_lambda: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
-    audits: ClassVar[bool] = False
+    judges: ClassVar[bool] = False
+    audits: ClassVar[str] = ""
+    trusts: ClassVar[bool] = False
     needs_exact: ClassVar[str] = ""
 
     def parts(self, model: keras.Model) -> Mapping[str, keras.Model]:

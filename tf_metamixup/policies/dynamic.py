@@ -16,7 +16,7 @@ class Dynamic(Policy):
     """Draws lambda ~ Beta(alpha, alpha) per example and moves it by the trust u of both rows.
 
     lambda' = lambda u_i / (lambda u_i + (1 - lambda) u_j): dynamic mixup (Arazo et al. 2019), with
-    the trust that method `audit` gives. It mixes images and targets alike.
+    the trust that methods `audit` and `small_loss` give. It mixes images and targets alike.
     """
 
     alpha: float = 1.0

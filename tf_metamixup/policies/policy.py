@@ -108,21 +108,31 @@ class Policy:
         raise NotImplementedError
 
 
-def check(policy: Policy, *, learned_elsewhere: bool, audited: bool = False) -> None:
-    """Refuses a policy that does not go with a method.
+def check(
+    policy: Policy, *, learned_elsewhere: bool, trusts: bool = False, mix_until: float = 1.0
+) -> None:
+    """Refuses a policy that does not go with a method, or with the share of the run that is mixed.
 
     Args:
         policy: the policy.
         learned_elsewhere: whether the method learns lambda itself.
-        audited: whether the method says how far labels are trusted.
+        trusts: whether the method says how far labels are trusted.
+        mix_until: the share of the run that is mixed.
 
     Raises:
-        UserError: the policy would have no say, or lacks what it reads.
+        UserError: the policy would have no say, or lacks what it reads; the share is none.
     """
-    if policy.reads_trust and not audited:
+    if not 0 < mix_until <= 1:
+        raise UserError(f"mix_until={mix_until} must lie in (0, 1]; policy none never mixes")
+    if learned_elsewhere and mix_until < 1:
         raise UserError(
-            f"policy {policy} mixes by how far labels are trusted, which method audit alone says; "
-            "use it with --method=audit, or policy beta"
+            f"mix_until={mix_until} does not go with a method that learns lambda itself, whose "
+            "loss is about mixed images; leave it out"
+        )
+    if policy.reads_trust and not trusts:
+        raise UserError(
+            f"policy {policy} mixes by how far labels are trusted, which methods audit and "
+            "small_loss say; use it with --method=audit or small_loss, or policy beta"
         )
     if learned_elsewhere and policy.mixes:
         raise UserError(

@@ -1,30 +1,29 @@
 """The audit of labels: which given labels are right, and what to train on instead.
 
 Every so often one pass over the training images, without augmentation, gives the network's
-predictions. A logistic regression on the audited images, whose labels were checked, turns them into
-the probability that each given label is right (`core.label_trust`). Until the next audit this
-decides the targets, and how far each row is trusted.
+predictions, from which the method judges the labels (`methods.label_judge`). What it finds decides,
+until the next audit, what each row is trained on.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.core import label_trust
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import fold, root
 from tf_metamixup.data.images import Audited
 from tf_metamixup.data.stream import Stream
+from tf_metamixup.methods.label_judge import Checked, Evidence
 
 
 class Audit:
     """Holds what the last audit found of each training image.
 
     Args:
-        trainer: whose network is asked.
+        trainer: whose network is asked, and whose method judges.
         labelled: the training images with the labels that they were given. A stream of ours: the
             audit has to know which image is which.
-        audited: the checked images.
+        audited: the checked images, for a method that needs some.
         steps: of the whole run.
 
     Attributes:
@@ -33,50 +32,52 @@ class Audit:
         stream: the images, with their positions in the place of labels.
 
     Raises:
-        UserError: the data set is a user's own, or has no audited image.
+        UserError: the data set is a user's own, or has no audited image where it needs some.
     """
 
     def __init__(self, trainer, labelled: Stream, audited: Audited | None, steps: int):
-        if audited is None or not len(audited.labels):
+        self._trainer, self._method = trainer, trainer.method
+        if self._method.audits and (audited is None or not len(audited.labels)):
             raise UserError("an audit needs checked images, and there are none: raise --num_meta")
-        self._trainer, self._method, self._audited = trainer, trainer.method, audited
+        self._audited = audited
         self.steps = self._method.audit_steps(steps)
         self._images, given = labelled.whole()
         self._given = tf.cast(given, tf.int64)
         self.stream = labelled.numbered()
-        count, classes = len(self._given), trainer.classes
-        # Checked labels stay as they are, whatever the network says.
-        self._doubted = np.arange(count) < labelled.doubted
+        self._doubted = np.arange(len(self._given)) < labelled.doubted
+        believed = self._method.unjudged(len(self._given), trainer.classes)
         with trainer.strategy.scope():
             dtype = trainer.model.variable_dtype
-            self._right = _variable("right", np.ones(count), dtype)
-            self._guess = _variable("guess", np.zeros((count, classes)), dtype)
-        self.variables = [self._right, self._guess]
+            self._believed = {n: _variable(n, v, dtype) for n, v in believed.items()}
+        self.variables = list(self._believed.values())
 
     def update(self, step: int) -> None:
         """Audits the labels with the current weights, before `step` is taken."""
-        audited = self._audited
-        checked = self._trainer.evaluator.probabilities(audited.images)
-        given = audited.given
-        if given is None:
-            seed = fold(fold(root(self._trainer.seed), "audit"), step).numpy()
-            generator = np.random.default_rng(seed % 2**64)
-            given = label_trust.injected(checked, audited.labels, generator)
-        weights = label_trust.fit(label_trust.features(checked, given), given == audited.labels)
-        p = self._trainer.evaluator.probabilities(self._images)
-        right = label_trust.sigmoid(label_trust.features(p, self._given.numpy()) @ weights)
-        self._right.assign(np.where(self._doubted, right, 1.0))
-        self._guess.assign(label_trust.sharpened(p, self._method.temperature))
-
-    def relabelled(self, raw: dict[str, tuple]) -> tuple[dict[str, tuple], tf.Tensor]:
-        """Returns the streams' elements with targets in place of positions, and the trust [n]."""
-        images, positions = raw["labelled"]
-        given = tf.one_hot(
-            tf.gather(self._given, positions), self._trainer.classes, dtype=self._right.dtype
+        predict = self._trainer.evaluator.probabilities
+        checked = None
+        if self._method.audits:
+            images, labels, given = self._audited
+            checked = Checked(predict(images), labels, given)
+        seed = fold(fold(root(self._trainer.seed), "audit"), step).numpy().tolist()
+        evidence = Evidence(
+            probabilities=predict(self._images),
+            given=self._given.numpy(),
+            doubted=self._doubted,
+            checked=checked,
+            generator=np.random.default_rng([word % 2**64 for word in seed]),
         )
-        right, guess = (tf.gather(tf.convert_to_tensor(v), positions) for v in self.variables)
-        targets, trust = self._method.corrected(given, right, guess)
-        return {**raw, "labelled": (images, targets)}, trust
+        for name, value in self._method.judge(evidence).items():
+            self._believed[name].assign(value)
+
+    def relabelled(self, raw: dict[str, tuple]) -> tuple[dict[str, tuple], dict[str, tf.Tensor]]:
+        """Returns the streams' elements with targets in place of positions, and more of `Batch`."""
+        images, positions = raw["labelled"]
+        believed = {name: tf.convert_to_tensor(v) for name, v in self._believed.items()}
+        dtype = self._trainer.model.variable_dtype
+        given = tf.one_hot(tf.gather(self._given, positions), self._trainer.classes, dtype=dtype)
+        doubted = tf.gather(self._doubted, positions)
+        targets, judged = self._method.relabel(given, doubted, positions, believed)
+        return {**raw, "labelled": (images, targets)}, judged
 
 
 def _variable(name: str, value: np.ndarray, dtype: str) -> keras.Variable:

@@ -9,7 +9,7 @@ from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.batch import Batch, translate_data_errors
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.training.graphs import Graphs
-from tf_metamixup.training.step import Recipe, paired
+from tf_metamixup.training.step import Recipe, lambdas_of, paired
 
 
 class Diagnostics:
@@ -88,7 +88,7 @@ def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture
         forward = recipe.network.forward(task.theta, draws)
         lambdas, _ = recipe.method.lambdas(forward, examples, partner)
     else:
-        lambdas = recipe.policy(task, draws)
+        lambdas = lambdas_of(recipe, task, clock, draws)
     return Mixture(examples, partner, lambdas.value)
 
 

@@ -55,7 +55,7 @@ class Graphs:
         self.scales: dict[str, first_batch.Scale] = {}
         self._compared = False
         self._audit = None
-        if trainer.method.audits:
+        if trainer.method.judges:
             self._audit = Audit(trainer, streams["labelled"], audited, steps)
             streams["labelled"] = self._audit.stream
         cache = None
@@ -137,10 +137,10 @@ class Graphs:
 
     def prepare(self, raw):
         """Returns the `Batch` of this replica's elements of the streams."""
-        trust = None
+        judged = {}
         if self._audit is not None:
-            raw, trust = self._audit.relabelled(raw)
-        batch = prepare(raw, self._trainer.network, self._trainer.classes)._replace(trust=trust)
+            raw, judged = self._audit.relabelled(raw)
+        batch = prepare(raw, self._trainer.network, self._trainer.classes)._replace(**judged)
         if self.recipe.feature_cache is None:
             return batch
         x_meta, y_meta = self.recipe.feature_cache.rows()

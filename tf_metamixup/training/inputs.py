@@ -23,7 +23,7 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
         given["unlabelled"] = unlabelled
     if trainer.policy.reads_meta:
         given["meta"] = meta
-    if trainer.method.audits and not isinstance(labelled, Stream):
+    if trainer.method.judges and not isinstance(labelled, Stream):
         raise UserError(
             "an audit has to know which image is which, and a tf.data.Dataset does not say: give "
             "`labelled` as a stream of tf_metamixup.data"

@@ -40,13 +40,17 @@ def check_served(method: Method, policy: Policy, strategy: tf.distribute.Strateg
     """Refuses what Keras's `fit` has no place for.
 
     Raises:
-        UserError: unlabelled images, averaged weights, several workers.
+        UserError: unlabelled images, averaged weights, judged labels, several workers.
     """
     otherwise = "; train it with tmm.Trainer"
     if method.views or method.average is not None:
         raise UserError(
             f"method {method} takes unlabelled images or averages weights, which fit() has no "
             f"place for{otherwise}"
+        )
+    if method.judges:
+        raise UserError(
+            f"method {method} judges labels between steps, which fit() has no place for{otherwise}"
         )
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")

@@ -54,6 +54,7 @@ class Learner:
         mixed_bfloat16: bool = False,
         jit: bool = False,
         unfreeze_at: float | None = None,
+        mix_until: float = 1.0,
     ):
         check_model(model)
         self.model = model
@@ -67,7 +68,8 @@ class Learner:
         policies.check(
             self.policy,
             learned_elsewhere=self.method.learns_lambda,
-            audited=self.method.audits,
+            trusts=self.method.trusts,
+            mix_until=mix_until,
         )
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
@@ -113,6 +115,7 @@ class Learner:
                 for v in self.network.trainable
             ],
             groups=self.row_groups // self.strategy.num_replicas_in_sync,
+            mix_until=mix_until,
         )
         self.hyper_parameters = {
             "method": repr(self.method),
@@ -131,6 +134,8 @@ class Learner:
         }
         if unfreeze_at is not None:
             self.hyper_parameters["unfreeze_at"] = unfreeze_at
+        if mix_until < 1:
+            self.hyper_parameters["mix_until"] = mix_until
         self.image: tf.TensorSpec | None = None
 
     @property

@@ -32,6 +32,7 @@ class Recipe(NamedTuple):
         groups: how many row groups this replica's rows form.
         feature_cache: the meta set's features, for a policy that caches them.
         trained: indices of the weights that steps change, virtual and real; None for all.
+        mix_until: the share of the run after which lambda is 1.
     """
 
     network: Network
@@ -42,6 +43,7 @@ class Recipe(NamedTuple):
     groups: int
     feature_cache: FeatureCache | None = None
     trained: tuple[int, ...] | None = None
+    mix_until: float = 1.0
 
     def select(self, values: list) -> list:
         """Returns those of `values`, one per weight of the network, whose weights are trained."""
@@ -82,7 +84,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     theta = network.theta
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
     examples, partner, task = paired(recipe, batch, clock, draws)
-    lambdas = tf.nest.map_structure(tf.stop_gradient, recipe.policy(task, draws))
+    lambdas = tf.nest.map_structure(tf.stop_gradient, lambdas_of(recipe, task, clock, draws))
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -105,6 +107,14 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     network.commit(forward.state, clock.step)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
+
+
+def lambdas_of(recipe: Recipe, task: Task, clock: Clock, draws: Draws) -> Lambdas:
+    """Returns the policy's lambdas; 1 once the run has been mixed for as long as it is to be."""
+    lambdas = recipe.policy(task, draws)
+    if recipe.mix_until == 1:
+        return lambdas
+    return lambdas.where(clock.progress < recipe.mix_until)
 
 
 def paired(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws):

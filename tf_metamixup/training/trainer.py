@@ -46,6 +46,8 @@ class Trainer(Learner):
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
         unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
             call that layer with `training=False` if it has BatchNorm.
+        mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
+            that learns still takes its time.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as

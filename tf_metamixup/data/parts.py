@@ -1,0 +1,90 @@
+"""From a source and the settings of a run to what each of its images is used for."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+
+from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import imbalance, splits
+from tf_metamixup.data.images import Source
+
+
+def parts_of(source: Source, config: Config) -> splits.Splits:
+    """Splits what training may look at.
+
+    Raises:
+        UserError: the data cannot be split as the settings say.
+    """
+    labels = source.train.labels.copy()
+    # What has a place already is of no class to what follows.
+    labels[source.trusted] = splits.TAKEN
+    names = source.train.ids or range(len(labels))
+    found = {}
+    for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
+        if share is not None:
+            found[part] = splits.held_out(
+                labels, names, len(source.classes), share, config.seed, part
+            )
+            labels[found[part]] = splits.TAKEN
+    if source.test is None and "test" not in found and source.val is None:
+        warnings.warn(
+            f"there are no test images: --val_fraction={config.val_fraction} takes "
+            f"{len(found['val']):,} images out of the training images, and their error is a "
+            "validation error",
+            stacklevel=3,
+        )
+    parts = splits.make(
+        labels,
+        source.classes,
+        seed=config.seed,
+        num_meta=config.num_meta,
+        num_labels=config.num_labels,
+        train_examples=config.train_examples,
+        meta_source=config.meta_source,
+        include_labelled=config.include_labelled,
+        balanced=not source.own,
+    )
+    if len(source.trusted):
+        found["meta"] = source.trusted
+        if config.meta_source == "train":
+            found["labelled"] = np.union1d(parts.labelled, source.trusted)
+    if len(source.unlabelled) and config.mode == "ssl":
+        more = parts.labelled if config.include_labelled else []
+        found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
+    parts = dataclasses.replace(parts, **found)
+    return parts if config.imbalance is None else _imbalanced(parts, source, config)
+
+
+def require_batch(parts: splits.Splits, config: Config) -> None:
+    """Refuses a batch that is larger than one of the parts that are trained on.
+
+    Raises:
+        UserError: naming both sizes.
+    """
+    semi = config.mode == "ssl"
+    for name in ("labelled", "unlabelled") if semi else ("labelled",):
+        count = len(getattr(parts, name))
+        if config.batch_size > count:
+            flag = "num_labels" if semi else "train_examples"
+            asked = getattr(config, flag)
+            raise UserError(
+                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
+                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
+            )
+
+
+def _imbalanced(parts: splits.Splits, source: Source, config: Config) -> splits.Splits:
+    """Returns the parts with a long tail in what is trained on but for the meta images."""
+    found = {}
+    for name in ("labelled", "unlabelled"):
+        part, labels = getattr(parts, name), source.train.labels
+        if len(rest := np.setdiff1d(part, parts.meta)):
+            kept = imbalance.long_tailed(
+                labels, rest, len(source.classes), config.imbalance, config.seed
+            )
+            found[name] = np.union1d(kept, np.intersect1d(part, parts.meta))
+    kept = dataclasses.replace(parts, **found)
+    before, after = (np.union1d(each.labelled, each.unlabelled) for each in (parts, kept))
+    return dataclasses.replace(kept, left_out=np.setdiff1d(before, after))

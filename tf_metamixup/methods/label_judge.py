@@ -1,0 +1,174 @@
+"""What methods share that judge the given labels as they train, and act on what they find."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metamixup import losses
+from tf_metamixup.core import label_trust
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.method import Method, Ratio, over_batch
+
+
+class Checked(NamedTuple):
+    """Holds what is known of the images whose labels were checked.
+
+    Attributes:
+        probabilities: the network's, [M, classes].
+        labels: checked, int [M].
+        given: the labels in doubt, int [M]; None where they never had one.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    given: np.ndarray | None
+
+
+class Evidence(NamedTuple):
+    """Holds what labels are judged by.
+
+    Attributes:
+        probabilities: the network's on the training images, without augmentation, [N, classes].
+        given: their labels, int [N].
+        doubted: bool [N], false where a label was checked.
+        checked: of a method that `audits`, else None.
+        generator: decides what is drawn.
+    """
+
+    probabilities: np.ndarray
+    given: np.ndarray
+    doubted: np.ndarray
+    checked: Checked | None
+    generator: np.random.Generator
+
+
+class LabelJudge(Method):
+    """Judges labels between steps; `training.audit` asks it to, and keeps what it found."""
+
+    judges: ClassVar[bool] = True
+
+    def audit_steps(self, steps: int) -> list[int]:
+        """Returns the steps, of a run of `steps`, before which labels are judged."""
+        raise NotImplementedError
+
+    def unjudged(self, count: int, classes: int) -> dict[str, np.ndarray]:
+        """Returns what is believed, by name, before anything was judged; it is checkpointed."""
+        raise NotImplementedError
+
+    def judge(self, evidence: Evidence) -> dict[str, np.ndarray]:
+        """Returns what is believed from now on: the names and shapes of `unjudged`."""
+        raise NotImplementedError
+
+    def relabel(
+        self,
+        given: tf.Tensor,
+        doubted: tf.Tensor,
+        positions: tf.Tensor,
+        believed: dict[str, tf.Tensor],
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Returns targets [n, classes], and what else of `Batch` follows, by name.
+
+        Args:
+            given: the rows' labels, one-hot [n, classes].
+            doubted: bool [n], false where they were checked.
+            positions: of the rows among the training images, int [n].
+            believed: what `judge` returned last.
+        """
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelTrust(LabelJudge):
+    """Corrects targets and weighs rows by the probability that a label is right.
+
+    With r_i that probability (`right`) and g_i the network's sharpened prediction: the target is
+    r_i onehot(label) + (1 - r_i) g_i, and the trust u_i = max(r_i, max g_i), at least `floor`. A
+    mixed row weighs lambda u_i + (1 - lambda) u_j, over the batch's mean. The policy `dynamic`
+    mixes by trust too. Before labels are first judged all count as right, and checked ones always
+    do.
+
+    Attributes:
+        targets: whether targets are corrected.
+        weights: whether rows are weighed.
+        start: share of the run before labels are first judged.
+        period: share of the run from one time to the next.
+        temperature: T of the sharpening.
+        floor: the least trust.
+    """
+
+    targets: bool = True
+    weights: bool = True
+    start: float = 0.25
+    period: float = 1 / 12
+    temperature: float = 0.5
+    floor: float = 0.05
+    trusts: ClassVar[bool] = True
+
+    def __post_init__(self):
+        for name in ("start", "period", "temperature", "floor"):
+            check_share(self, name)
+
+    def right(self, evidence: Evidence) -> np.ndarray:
+        """Computes the probability that each training image's label is right, [N]."""
+        raise NotImplementedError
+
+    def audit_steps(self, steps):
+        """See `LabelJudge`."""
+        count = int((1 - self.start) / self.period - 1e-9) + 1
+        found = {round(steps * (self.start + number * self.period)) for number in range(count)}
+        return sorted(step for step in found if step < steps)
+
+    def unjudged(self, count, classes):
+        """See `LabelJudge`."""
+        return {"right": np.ones(count), "guess": np.zeros((count, classes))}
+
+    def judge(self, evidence):
+        """See `LabelJudge`."""
+        return {
+            "right": np.where(evidence.doubted, self.right(evidence), 1.0),
+            "guess": label_trust.sharpened(evidence.probabilities, self.temperature),
+        }
+
+    def relabel(self, given, doubted, positions, believed):
+        """See `LabelJudge`."""
+        right, guess = (tf.gather(believed[name], positions) for name in ("right", "guess"))
+        targets, trust = self.corrected(given, right, guess)
+        return targets, {"trust": trust}
+
+    def corrected(
+        self, given: tf.Tensor, right: tf.Tensor, guess: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes targets [n, classes] and trust [n].
+
+        Args:
+            given: the labels, one-hot [n, classes].
+            right: the probability that they are right, [n].
+            guess: the network's sharpened predictions [n, classes], zeros before the first audit.
+        """
+        trust = tf.maximum(tf.maximum(right, tf.reduce_max(guess, axis=-1)), self.floor)
+        share = right[:, None]
+        return (share * given + (1 - share) * guess if self.targets else given), trust
+
+    def loss(self, forward, mixture, batch, clock):
+        """Computes cross-entropy over B, weighed by trust, and the mean trust."""
+        del clock
+        each = losses.cross_entropy(mixture.y, forward(mixture.x))
+        watched = {"trust": Ratio.mean(mixture.examples.trust)}
+        if not self.weights:
+            return over_batch(each, batch), watched
+        trust = mixture.of(mixture.examples.trust)
+        mean = replicas.total(tf.reduce_mean(trust)) / replicas.count()
+        return over_batch(trust / mean * each, batch), watched
+
+
+def check_share(method: Method, name: str) -> None:
+    """Refuses an option of a method that does not lie in (0, 1].
+
+    Raises:
+        UserError: naming it.
+    """
+    if not 0 < getattr(method, name) <= 1:
+        raise UserError(f"method {method}: {name} must lie in (0, 1]")
