@@ -48,7 +48,7 @@ class Assembly:
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Returns how many the whole run has."""
         return self.config.epochs * self.prepared.epoch_steps
 
     @property

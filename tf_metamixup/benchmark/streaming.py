@@ -94,7 +94,7 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
 
 
 def _resident() -> int:
-    """MiB of this process, as Linux counts them."""
+    """Returns the memory of this process in MiB, as Linux counts it."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 2**20
 

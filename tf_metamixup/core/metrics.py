@@ -42,34 +42,34 @@ class Evaluation(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Images classified wrongly, in percent."""
+        """Returns the percentage of images classified wrongly."""
         return 100 * (self.images - int(np.trace(self.confusion))) / self.images
 
     @property
     def class_errors(self) -> list[float | None]:
-        """The share of each class that is classified wrongly, in percent; None without images."""
+        """Returns the error of each class in percent; None of one without images."""
         sizes = self.confusion.sum(axis=1)
         right = np.diag(self.confusion)
         return [float(100 * (n - r) / n) if n else None for n, r in zip(sizes, right, strict=True)]
 
     @property
     def error_macro(self) -> float:
-        """Returns mean of the errors of the classes, in percent: as if each had as many images."""
+        """Returns the mean of the classes' errors in percent: as if each had as many images."""
         return float(np.mean([error for error in self.class_errors if error is not None]))
 
     @property
     def error_top5(self) -> float:
-        """Images whose class is not among the first five, in percent."""
+        """Returns the percentage of images whose class is not among the first five."""
         return float(100 * (self.images - self.within_top5) / self.images)
 
     @property
     def loss(self) -> float:
-        """Returns mean cross-entropy."""
+        """Returns the mean cross-entropy."""
         return float(self.loss_sum / self.images)
 
     @property
     def ece(self) -> float:
-        """Expected calibration error in percent (Guo et al. 2017, eq. 3).
+        """Computes the expected calibration error in percent (Guo et al. 2017, eq. 3).
 
         The distance between accuracy and mean confidence of a bin, averaged over the images.
         """

@@ -68,7 +68,7 @@ class Draws:
         return cls(fold(root(run_seed), step), shard, num_shards)
 
     def shared(self) -> "Draws":
-        """Draws that are the same in every shard: of the step, not of its rows."""
+        """Returns draws that are the same in every shard: of the step, not of its rows."""
         return dataclasses.replace(self, shard=0, num_shards=1)
 
     def uniform(self, purpose: str, rows, shape=(), dtype=tf.float32) -> tf.Tensor:

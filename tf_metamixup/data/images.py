@@ -24,7 +24,7 @@ def fits(count: int, shape: tuple[int, int, int]) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InMemory:
-    """Images that are held in memory, or read one by one as if they were.
+    """Holds images in memory, or reads them one by one as if it did.
 
     Attributes:
         images: uint8 [N, H, W, C], or the files that they stay in.
@@ -45,7 +45,7 @@ class InMemory:
 
 
 class Audited(NamedTuple):
-    """Images whose labels were checked, and which are not trained on.
+    """Holds images whose labels were checked, and which are not trained on.
 
     Attributes:
         images: as the training images are stored, [M, H, W, C].
@@ -61,7 +61,7 @@ class Audited(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A data set.
+    """Holds a data set.
 
     Attributes:
         name: as it was asked for.
@@ -94,12 +94,12 @@ class Source:
 
     @property
     def unlabelled(self) -> np.ndarray:
-        """Positions in `train` of the images without a label, int64 [n]."""
+        """Returns the positions in `train` of images without a label, int64 [n]."""
         return np.flatnonzero(self.train.labels == UNLABELLED)
 
     @property
     def fingerprint(self) -> str | None:
-        """A checksum of a user's files, since their name says little; None of published data."""
+        """Returns a checksum of a user's files, whose name says little; None of published data."""
         if not self.own:
             return None
         return checksum(json.dumps(self.contents, sort_keys=True).encode())

@@ -16,7 +16,7 @@ TAKEN = -2  # in place of the label of an image that has a part already
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Positions in a training set, each part sorted int64 [n].
+    """Holds positions in a training set, each part sorted int64 [n].
 
     Attributes:
         labelled: trained on with their labels.
@@ -34,7 +34,7 @@ class Splits:
     left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
-        """Positions in none of the parts, spread evenly over the set, sorted int64 [n].
+        """Returns positions in none of the parts, spread evenly over the set, sorted int64 [n].
 
         Args:
             labelled: positions of all images with labels.

@@ -39,14 +39,8 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
     """Reads the images that a table names, relative to its folder.
 
     An image without a label is unlabelled. One with a `trusted_label` is of that class, and in
-    the training split it belongs to the meta set.
-
-    Args:
-        name: as it was asked for.
-        path: of the table, .csv or .parquet.
-        size: see `sources.load`.
-        skip: whether images that cannot be read are skipped.
-        in_memory: see `sources.load`.
+    the training split it belongs to the meta set. The table at `path` is a .csv or .parquet file;
+    the other arguments are those of `file_source.read`.
 
     Raises:
         UserError: no such table, columns, splits or files; labels that are no classes; a file
@@ -78,7 +72,7 @@ def _read(path: Path) -> bytes:
 
 
 def _csv(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line and cells by column of each row."""
+    """Yields line and cells by column of each row."""
     try:
         lines = content.decode("utf-8-sig").splitlines(keepends=True)
     except UnicodeDecodeError as error:

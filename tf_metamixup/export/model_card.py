@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
     @property
     def part(self) -> str:
-        """Of which images the evaluation is: "test", or "validation" where there are none."""
+        """Returns which images are evaluated: "test", or "validation" where there are none."""
         return results.judged(self.result)[0]
 
 

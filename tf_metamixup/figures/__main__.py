@@ -29,7 +29,7 @@ FORMATS = ("png", "svg")
 
 
 class Order(NamedTuple):
-    """What a command line asks for.
+    """Holds what a command line asks for.
 
     Attributes:
         figure: one of NAMES.
@@ -99,7 +99,7 @@ def _spans(texts: list[str] | None) -> list[tuple[int, int]] | None:
 
 
 def make(order: Order) -> list[str]:
-    """Draws and writes the figure; the paths of the files.
+    """Draws and writes the figure; returns the paths of the files.
 
     Raises:
         UserError: the runs do not have what it shows, or cannot be compared.

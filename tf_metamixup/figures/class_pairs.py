@@ -32,14 +32,14 @@ class Pairs(NamedTuple):
 
     @property
     def mean(self) -> np.ndarray:
-        """[C, C]; not a number where there is no pair."""
+        """Returns mean lambda, [C, C]; not a number where there is no pair."""
         return np.divide(
             self.total, self.count, out=np.full(self.total.shape, np.nan), where=self.count > 0
         )
 
     @property
     def chance(self) -> float:
-        """P that cells differ as much as these if classes had no say (chi-squared).
+        """Computes P that cells differ as much as these if classes had no say (chi-squared).
 
         Under that hypothesis a cell's mean lies about the mean of all with the variance of lambda
         over the cell's count. It takes lambdas for independent; an image that has its own effect

@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a line for each set of settings that differ in no more than the seed.
+    """Formats a line for each set of settings that differ in no more than the seed.
 
     A column that is empty in all lines is left out.
     Within a data set the best comes first. Cells with fewer seeds than the fullest line, with runs
@@ -83,7 +83,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
-    """The paper's table `number`: our error, its number of seeds and the paper's in each cell."""
+    """Formats table `number`: our error, its number of seeds and the paper's in each cell."""
     cells = [cell for cell in paper.cells() if cell.table == number]
     configs = [result["config"] for result in runs]
     columns = list(dict.fromkeys(cell.column for cell in cells))
@@ -112,7 +112,7 @@ def stated(cell: paper.Cell) -> str:
 
 
 def departures(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a run that are not those of the paper's protocol (section IV.B)."""
+    """Returns settings of a run that are not those of the paper's protocol (section IV.B)."""
     if config.get("mode") not in BY_MODE:
         return {"mode": None}
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}

@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
-    """Markdown, a table a data set: each row's error less that of the reference on the same seeds.
+    """Formats, by data set, each row's error less that of the reference on the same seeds.
 
     Pairing by seed takes out what the seed decides for both: the split, the initial weights and the
     order of the images. Intervals are Student's, of the mean difference; they are
@@ -95,7 +95,7 @@ def _plain_name(row: Row, among: Sequence[Row]) -> str:
 
 
 def _name(row: Row, among: Sequence[Row]) -> str:
-    """Its policy, and what else the rows of its data set differ in."""
+    """Returns its policy, and what else the rows of its data set differ in."""
     configs = [other.first["config"] for other in among]
     config, parts = row.first["config"], [f"`{row.first['policy']}`"]
     for name in sorted(config.keys() - FREE - {"policy"}):

@@ -59,7 +59,7 @@ SCALES = {"pseudo_label": ("period",), "vat": ("epsilon",), "mixmatch": ("coeffi
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number of a table.
+    """Holds one number of a table.
 
     Attributes:
         table: 1 to 5.
@@ -217,7 +217,7 @@ def _settings(mode: str, pair: tuple[str, str], own: dict[str, Any]) -> dict[str
 
 
 def row_name(mode: str | None, method: str, policy: str) -> str | None:
-    """What the paper calls a pair, whatever its size of run and images; None if it has no name."""
+    """Returns what the paper calls a pair, whatever its size of run and images, or None."""
     for name, (own_method, own_policy) in ROWS.get(mode, {}).items():
         if (_essential(method), policy) == (_essential(own_method), own_policy):
             return name

@@ -25,14 +25,14 @@ SUMS = "SHA256SUMS"
 
 
 class Progress(NamedTuple):
-    """What the host knows of a run: JSON values, and named arrays."""
+    """Holds what the host knows of a run: JSON values, and named arrays."""
 
     state: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """Writes and reads the checkpoints of one run.
 
     Args:
         folder: where they lie.

@@ -17,7 +17,7 @@ from tf_metamixup.runs.atomic import replacing
 
 
 class RunDirectory:
-    """The folder of one run; layout in docs/cli.md.
+    """Represents the folder of one run; layout in docs/cli.md.
 
     Args:
         path: created if missing.
@@ -170,7 +170,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
 
 
 def has_begun(path: str | os.PathLike) -> bool:
-    """Whether the run in a folder has a checkpoint to resume or is finished; writes nothing."""
+    """Returns whether the run in a folder has a checkpoint to resume or is finished."""
     folder = pathlib.Path(path).expanduser()
     if any((folder / "checkpoints").glob("step-*")):
         return True

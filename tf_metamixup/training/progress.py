@@ -89,13 +89,7 @@ class ProgressBar(tqdm.tqdm):
         self._timed, self._seconds = 0, 0.0
 
     def advance(self, count: int, seconds: float, text: str) -> None:
-        """Moves on by `count` steps.
-
-        Args:
-            count: how many.
-            seconds: that they took; 0 where building the graph took most of them.
-            text: stands beside the bar.
-        """
+        """Moves on by `count` steps of so many seconds, 0 where building the graph took most."""
         if self.disable:
             return
         self.set_postfix_str(text, refresh=False)
