@@ -26,17 +26,11 @@ LABELS = ("one", "two")
 
 
 class Plan(NamedTuple):
-    """Holds what is measured.
-
-    Attributes:
-        images: how many.
-        side: of the files, in pixels.
-        image_size: that they are resized to.
-    """
+    """Holds what is measured."""
 
     images: int
-    side: int
-    image_size: int
+    side: int  # of the files, in pixels
+    image_size: int  # that they are resized to
 
 
 def write(folder: pathlib.Path, plan: Plan) -> None:

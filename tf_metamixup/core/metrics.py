@@ -15,20 +15,15 @@ class Evaluation(NamedTuple):
     """Sums over images, tensors in a graph and NumPy arrays outside.
 
     The sums over two parts of a test set, or those of two replicas, add up field by field.
-
-    Attributes:
-        confusion: images by (true class, predicted class), [C, C].
-        bins: [15, 3], a row for the images whose confidence, the probability of the predicted
-            class, lies in (m / 15, (m + 1) / 15]: their number, the sum of their confidences, and
-            how many of them are classified rightly.
-        loss_sum: of the cross-entropy.
-        within_top5: images whose class is among the five with the highest scores.
     """
 
-    confusion: np.ndarray
+    confusion: np.ndarray  # images by (true class, predicted class), [C, C]
+    # [15, 3], a row for the images whose confidence, the probability of the predicted class, lies
+    # in (m / 15, (m + 1) / 15]: their number, the sum of their confidences, and how many of them
+    # are classified rightly.
     bins: np.ndarray
-    loss_sum: np.ndarray
-    within_top5: np.ndarray
+    loss_sum: np.ndarray  # of the cross-entropy
+    within_top5: np.ndarray  # images whose class is among the five with the highest scores
 
     def numpy(self) -> "Evaluation":
         """Returns the same outside of the graph; counts of the confusion matrix as integers."""

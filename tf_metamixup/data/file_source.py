@@ -27,17 +27,11 @@ _LARGE = 2**20  # pixels
 
 
 class Listed(NamedTuple):
-    """Holds an image file of a part.
-
-    Attributes:
-        path: of the file.
-        label: position of its class, or `images.UNLABELLED`.
-        name: of the file within its part, for records.
-    """
+    """Holds an image file of a part."""
 
     path: Path
-    label: int
-    name: str
+    label: int  # position of its class, or `images.UNLABELLED`
+    name: str  # of the file within its part, for records
 
 
 def read(

@@ -16,21 +16,15 @@ TAKEN = -2  # in place of the label of an image that has a part already
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Holds positions in a training set, each part sorted int64 [n].
+    """Holds positions in a training set, each part sorted int64 [n]."""
 
-    Attributes:
-        labelled: trained on with their labels.
-        unlabelled: trained on without; empty in supervised learning.
-        meta: the meta set, which judges lambda.
-        val, test: taken out of the training set to evaluate on; empty where it is not.
-        left_out: of no use, so that the training set has a long tail; see `imbalance`.
-    """
-
-    labelled: np.ndarray
-    unlabelled: np.ndarray
-    meta: np.ndarray
+    labelled: np.ndarray  # trained on with their labels
+    unlabelled: np.ndarray  # trained on without; empty in supervised learning
+    meta: np.ndarray  # the meta set, which judges lambda
+    # val, test: taken out of the training set to evaluate on; empty where it is not.
     val: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
     test: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+    # Of no use, so that the training set has a long tail; see `imbalance`.
     left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:

@@ -12,23 +12,15 @@ from tf_metamixup.data import augment, image_files
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Streamed:
-    """Stands for images that stay in their TFDS files.
+    """Stands for images that stay in their TFDS files."""
 
-    Attributes:
-        builder: the prepared TFDS builder (anything with its `as_dataset`).
-        split: its split.
-        labels: int64 [N].
-        image_shape: (H, W, C) that images are decoded to.
-        crop: whether they are ImageNet's JPEGs, which are cropped; others are only resized.
-        ids: none: a million names are worth less than positions.
-    """
-
-    builder: Any
+    builder: Any  # the prepared TFDS builder (anything with its `as_dataset`)
     split: str
-    labels: np.ndarray
-    image_shape: tuple[int, int, int]
+    labels: np.ndarray  # int64 [N]
+    image_shape: tuple[int, int, int]  # (H, W, C) that images are decoded to
+    # Whether they are ImageNet's JPEGs, which are cropped; others are only resized.
     crop: bool = False
-    ids: None = None
+    ids: None = None  # none: a million names are worth less than positions
 
     def __len__(self):
         return len(self.labels)
@@ -57,13 +49,9 @@ class Streamed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kept(Streamed):
-    """Holds some images of TFDS files in memory, still encoded.
+    """Holds some images of TFDS files in memory, still encoded."""
 
-    Attributes:
-        kept: bytes [N].
-    """
-
-    kept: np.ndarray = None
+    kept: np.ndarray = None  # bytes [N]
 
     def encoded(self) -> tf.data.Dataset:
         """See `Streamed`."""

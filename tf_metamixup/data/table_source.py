@@ -20,19 +20,12 @@ SPLITS = ("train", "val", "test", "unlabelled")
 
 
 class Row(NamedTuple):
-    """Holds a row of a table.
+    """Holds a row of a table."""
 
-    Attributes:
-        line: number of the row, as an editor counts lines.
-        file: as the table has it.
-        part: one of `file_source.PARTS`.
-        label: name of the class; empty where there is none.
-    """
-
-    line: int
-    file: str
-    part: str
-    label: str
+    line: int  # number of the row, as an editor counts lines
+    file: str  # as the table has it
+    part: str  # one of `file_source.PARTS`
+    label: str  # name of the class; empty where there is none
 
 
 def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:

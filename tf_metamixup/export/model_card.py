@@ -23,19 +23,13 @@ CONFUSIONS = 5
 
 
 class Run(NamedTuple):
-    """Holds the records of the run that made some weights.
+    """Holds the records of the run that made some weights."""
 
-    Attributes:
-        result: of `result.json`.
-        versions: of `config.json`: what it was trained with.
-        splits: of `splits.json`; None for data that were given as they are.
-        evaluation: the last one; None where nothing was evaluated.
-    """
-
-    result: dict[str, Any]
-    versions: dict[str, str]
+    result: dict[str, Any]  # of `result.json`
+    versions: dict[str, str]  # of `config.json`: what it was trained with
+    # Of `splits.json`; None for data that were given as they are.
     splits: dict[str, list] | None = None
-    evaluation: Evaluation | None = None
+    evaluation: Evaluation | None = None  # the last one; None where nothing was evaluated
 
     @property
     def selected(self) -> int | None:

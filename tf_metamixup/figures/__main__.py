@@ -29,23 +29,15 @@ FORMATS = ("png", "svg")
 
 
 class Order(NamedTuple):
-    """Holds what a command line asks for.
+    """Holds what a command line asks for."""
 
-    Attributes:
-        figure: one of NAMES.
-        out: the folder that it goes to.
-        formats: some of FORMATS.
-        epochs: of figure 7, first and last of each panel; None for the quarters of the run.
-        data_dir: where TFDS data lies now; None for where it lay.
-        runs: run directories, or folders that hold them.
-    """
-
-    figure: str
-    out: str
-    formats: list[str]
+    figure: str  # one of NAMES
+    out: str  # the folder that it goes to
+    formats: list[str]  # some of FORMATS
+    # Of figure 7, first and last of each panel; None for the quarters of the run.
     epochs: list[tuple[int, int]] | None
-    data_dir: str | None
-    runs: list[str]
+    data_dir: str | None  # where TFDS data lies now; None for where it lay
+    runs: list[str]  # run directories, or folders that hold them
 
 
 def parse(argv: list[str]) -> Order:

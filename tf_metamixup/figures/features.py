@@ -60,10 +60,7 @@ def draw(
 ) -> Figure:
     """Draws a dot per image in the colour of its class, and the class at its median.
 
-    Args:
-        panels: features [n, 2] and labels [n] by name.
-        classes: their names.
-        what: was trained, for the title.
+    Each of the panels has features [n, 2] and labels [n].
     """
     classes = fonts.class_names(classes)
     written = {"fontfamily": fonts.families(classes), "parse_math": False, "path_effects": HALO}

@@ -23,17 +23,11 @@ LAMBDAS = ("edges", "before", "after", "pair_epochs", "pair_sum", "pair_count")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Represents a finished run.
-
-    Attributes:
-        folder: its run directory.
-        result: its `result.json`.
-        data_dir: where its TFDS data lies now, if not where it lay then.
-    """
+    """Represents a finished run."""
 
     folder: pathlib.Path
-    result: dict[str, Any]
-    data_dir: str | None = None
+    result: dict[str, Any]  # of its `result.json`
+    data_dir: str | None = None  # where its TFDS data lies now, if not where it lay then
 
     @property
     def config(self) -> dict[str, Any]:

@@ -76,9 +76,7 @@ def smallest_kappa(bounding: np.ndarray, gap: np.ndarray, share: float = 1.0) ->
 def draw(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], what: str) -> Figure:
     """Draws a dot per pair, and the smallest kappa for all and for 99 % of the pairs.
 
-    Args:
-        panels: lambda (1 - lambda) |x - x'|^2 and gap, [n] each, by name.
-        what: was trained, for the title.
+    Each of the panels has lambda (1 - lambda) |x - x'|^2 and gap, [n] each.
     """
     title = "Proposition 1: interpolation gap of class probabilities, random pairs of test images"
     made, grid = style.panels(f"{title}\n{what}", len(panels), 3.8, sharex=True, sharey=True)

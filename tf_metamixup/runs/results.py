@@ -19,15 +19,10 @@ _REQUIRED = ("config", "history", "labels_used", "method", "policy", "status", "
 
 
 class Row(NamedTuple):
-    """Holds runs that differ in nothing but their seeds.
+    """Holds runs that differ in nothing but their seeds."""
 
-    Attributes:
-        data: the name of their data set, with a checksum where it stands for several.
-        seeds: contents of `result.json` by seed.
-    """
-
-    data: str
-    seeds: dict[int, dict[str, Any]]
+    data: str  # the name of their data set, with a checksum where it stands for several
+    seeds: dict[int, dict[str, Any]]  # contents of `result.json` by seed
 
     @property
     def first(self) -> dict[str, Any]:

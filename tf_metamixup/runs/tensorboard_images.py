@@ -78,9 +78,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
 def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
     """Draws accuracy against confidence, and how many images have which confidence.
 
-    Args:
-        bins: images, sum of their confidences, hits: [bins, 3], of equal ranges of confidence.
-        ece: expected calibration error in percent.
+    `bins` are those of an `Evaluation`, and `ece` is its calibration error in percent.
     """
     count, confidence, right = bins.T
     some = count > 0
