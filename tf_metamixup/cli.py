@@ -130,9 +130,9 @@ def as_typed(text: str, argv: list[str]) -> str:
     program, _, command = argv[0].rpartition(" ")
     if not program.endswith("metamixup") or not command.isalpha():
         return text
-    renamed = {"main": "train"}
+    renamed = {"main": "train", "report.audit": "audit"}
     return re.sub(
-        r"python -m tf_metamixup\.(\w+)",
+        r"python -m tf_metamixup\.(report\.audit|\w+)",
         lambda found: f"{program} {renamed.get(found[1], found[1])}",
         text,
     )

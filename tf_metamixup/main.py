@@ -14,7 +14,9 @@ from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
 from tf_metamixup.core.intervals import wilson
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.startup import quiet
+from tf_metamixup.report import audit
 from tf_metamixup.runs import results
+from tf_metamixup.runs.directory import RunDirectory
 
 
 def parse(argv: list[str]) -> Config:
@@ -83,6 +85,12 @@ def train(config: Config) -> dict | None:
     with workers.together():
         if workers.chief and config.export and exported:
             _export(config, trainer, source, prepared, result)
+    if exported and trainer.method.trusts and "label_audit" not in result:
+        judged = audit.judge(assembly)  # on all workers, which predict together
+        with workers.together():
+            if workers.chief:
+                result["label_audit"] = audit.write(judged, config.run_dir)
+                RunDirectory(config.run_dir).write_json("result.json", result)
     return result if workers.chief else None
 
 
@@ -135,8 +143,6 @@ def _require_litert(trainer, source) -> None:
 
 def _export(config: Config, trainer, source, prepared, result: dict) -> None:
     """Writes what the finished run has not left behind yet; see `export` and `litert`."""
-    from tf_metamixup.runs.directory import RunDirectory
-
     folder = RunDirectory(config.run_dir)
     command = shlex.join(command_of(config))
     if not folder.saved_model.exists():
@@ -198,6 +204,8 @@ def describe(result: dict, run_dir: str) -> str:
         lines.append(f"  classes      {_worst(result['class_errors'])}")
     if result.get("labels_used"):
         lines.append(f"  labels used  {result['labels_used']:,}")
+    if "label_audit" in result:
+        lines += audit.describe(result["label_audit"], run_dir)
     lines.append(f"  result       {run_dir}/result.json")
     if os.path.isdir(f"{run_dir}/tensorboard"):
         lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")

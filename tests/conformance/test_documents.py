@@ -23,6 +23,7 @@ from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas, streaming
 from tf_metamixup.config import Config
 from tf_metamixup.figures import __main__ as figures
+from tf_metamixup.report import audit
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -82,6 +83,7 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
             "benchmark.replicas": replicas,
             "benchmark.streaming": streaming,
             "predict": predict,
+            "report.audit": audit,
         }
         parse = known[module].parse
         config = parse([module, *arguments])

@@ -107,6 +107,11 @@ class RunDirectory:
         with self._replacing(name) as file:
             file.write(json.dumps(content, indent=1).encode())
 
+    def write_text(self, name: str, content: str) -> None:
+        """Replaces the text file `name`."""
+        with self._replacing(name) as file:
+            file.write(content.encode())
+
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Replaces the `.npz` file `name`."""
         with self._replacing(name) as file:
