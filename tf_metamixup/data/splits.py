@@ -201,15 +201,12 @@ def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
     larger total never takes from a class.
     """
     total = min(total, int(room.sum()))
-    level = bisect.bisect_right(range(int(room.max()) + 1), total, key=lambda n: _fill(room, n)) - 1
+    levels = range(int(room.max()) + 1)
+    level = bisect.bisect_right(levels, total, key=lambda n: int(np.minimum(room, n).sum())) - 1
     counts = np.minimum(room, level)
     extra = [c for c in turn if room[c] > level][: total - int(counts.sum())]
     counts[extra] += 1
     return counts
-
-
-def _fill(room: np.ndarray, level: int) -> int:
-    return int(np.minimum(room, level).sum())
 
 
 def _require(

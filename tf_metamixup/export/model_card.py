@@ -117,7 +117,7 @@ def markdown(
 
 def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
     shown = [name for name in SHOWN if settings.get(name) is not None]
-    rows = [(_words(name), f"`{settings[name]}`") for name in shown]
+    rows = [(name.replace("_", " "), f"`{settings[name]}`") for name in shown]
     rows.append(("trained parameters", f"{parameters:,}"))
     if run is None:
         return rows
@@ -226,10 +226,6 @@ def _versions(run: Run | None) -> list[str]:
 def _names(classes: Sequence[str]) -> str:
     shown = ", ".join(map(_plain, classes[:20]))
     return shown if len(classes) <= 20 else f"{shown}, ... (all in labels.txt)"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _plain(text: str) -> str:

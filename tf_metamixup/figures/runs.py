@@ -149,16 +149,12 @@ def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
     return rows
 
 
-def subject(runs: Sequence[Run], *, but: Sequence[str] = ()) -> str:
+def subject(runs: Sequence[Run]) -> str:
     """Returns what the runs have in common, for a title."""
-    config = runs[0].config
-    names = ("dataset", "architecture", "train_examples", "epochs")
-    shown = {name: config.get(name) for name in names if name not in but}
-    parts = [
-        *(str(shown[name]) for name in ("dataset", "architecture") if shown.get(name)),
-        *([f"{shown['train_examples']:,} training images"] if shown.get("train_examples") else []),
-        *([f"{shown['epochs']} epochs"] if shown.get("epochs") else []),
-    ]
+    forms = {"dataset": "{}", "architecture": "{}"}
+    forms |= {"train_examples": "{:,} training images", "epochs": "{} epochs"}
+    known = {name: runs[0].config.get(name) for name in forms}
+    parts = [form.format(known[name]) for name, form in forms.items() if known[name]]
     return ", ".join(parts) or "own data and model"
 
 

@@ -36,7 +36,8 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     """
     by_dataset = _by_dataset(results)
     # A row's name need not be spelt like a policy, and need not be one in every data set.
-    policy = reference if _is_named(reference, by_dataset) else str(policies.parse(reference))
+    named = {_plain_name(row, among) for among in by_dataset.values() for row in among}
+    policy = reference if reference in named else str(policies.parse(reference))
     tables, drawn = [], 0
     for dataset, among in by_dataset.items():
         own = [row for row in among if _plain_name(row, among) == reference]
@@ -84,10 +85,6 @@ def _by_dataset(results) -> dict[str, list[Row]]:
         judged = "unused training images" if unused else "test images"
         found[f"{row.data}, {judged}"].append(row)
     return found
-
-
-def _is_named(text: str, by_dataset) -> bool:
-    return any(_plain_name(row, among) == text for among in by_dataset.values() for row in among)
 
 
 def _plain_name(row: Row, among: Sequence[Row]) -> str:
