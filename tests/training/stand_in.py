@@ -30,6 +30,7 @@ class Device:
     parameters = 4
     checkpointed_model = {}  # noqa: RUF012
     model = None
+    network = types.SimpleNamespace(averaged=None)
     mixed = types.SimpleNamespace(predicted=lambda: None)
     strategy = tf.distribute.get_strategy()
     policy = policies.make("none")

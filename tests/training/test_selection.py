@@ -22,7 +22,7 @@ class Validated(Device):
 
     def __init__(self, **at):
         super().__init__(**at)
-        self.network = types.SimpleNamespace(evaluated=self.variables)
+        self.network = types.SimpleNamespace(evaluated=self.variables, averaged=None)
         self.model = types.SimpleNamespace(stop_training=None)
 
     def batches(self, start_step):

@@ -113,6 +113,7 @@ class RunLog:
             "labels_used": self.labels_used,
             "data": self.data() if self.data and status != "failed" else None,
             "parameters": self.trainer.parameters,
+            "averaged": self.trainer.network.averaged,  # what was evaluated; decay
             "method": self.config["method"],
             "policy": self.config["policy"],
             "config": self.config,
