@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance import properties
-from tests.conformance.pairs import CHOOSY, EACH, LEARNED, MIXED, PAIRS, SEMI_SUPERVISED
+from tests.conformance.pairs import CHOOSY, COVERING, EACH, LEARNED, MIXED, PAIRS, SEMI_SUPERVISED
 from tests.conformance.properties import Pair
 from tf_metamixup import methods, policies
 
@@ -20,9 +20,10 @@ def test_pair(method, policy, tmp_path):
     start = pair.weights()
     properties.one_graph_serves_all_steps(pair)
     properties.lambda_lies_where_it_must(pair)
-    properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
-    pair.reset(start)
-    properties.the_loss_falls(pair)
+    if (method, policy) in COVERING:
+        properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
+        pair.reset(start)
+        properties.the_loss_falls(pair)
 
 
 @pytest.mark.parametrize(("method", "policy"), MIXED)
