@@ -104,6 +104,8 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
             config.corrupt_images,
             config.in_memory,
         )
+        if config.labelled_classes is not None:
+            source = source.labelling(config.labelled_classes)
         config = config.resolve(data=source.info)
         method = methods.make(config.method)
         prepared = data.prepare(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_metamixup.config import DataInfo
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import checksum
 from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
@@ -97,6 +98,31 @@ class Source:
         """Returns the positions in `train` of images without a label, int64 [n]."""
         return np.flatnonzero(self.train.labels == UNLABELLED)
 
+    def labelling(self, count: int) -> "Source":
+        """Returns the data set whose first `count` classes alone are classes.
+
+        The others' images are in no part that is labelled or evaluated on; their labels in `train`
+        are no position in `classes`.
+
+        Raises:
+            UserError: there are not more classes than that.
+        """
+        if not 2 <= count < len(self.classes):
+            raise UserError(
+                f"--labelled_classes={count} must be at least 2 and fewer than the "
+                f"{len(self.classes)} classes of {self.name}"
+            )
+        kept = {
+            part: images and images.keep(np.flatnonzero(images.labels < count))
+            for part, images in (("val", self.val), ("test", self.test))
+        }
+        return dataclasses.replace(self, classes=self.classes[:count], **kept)
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Positions in `train` of images whose label is none of the classes, int64 [n]."""
+        return np.flatnonzero(self.train.labels >= len(self.classes))
+
     @property
     def fingerprint(self) -> str | None:
         """Returns a checksum of a user's files, whose name says little; None of published data."""
@@ -110,7 +136,7 @@ class Source:
         unlabelled, trusted = len(self.unlabelled), len(self.trusted)
         return DataInfo(
             len(self.classes),
-            len(self.train) - unlabelled - trusted,
+            len(self.train) - unlabelled - trusted - len(self.outside),
             self.flip,
             unlabelled=unlabelled,
             trusted=trusted,

@@ -37,6 +37,11 @@ SEMI_SUPERVISED = {
     "MixMatch w/o MixUp": ("mixmatch", "none"),
     "MixMatch": ("mixmatch", "beta(alpha=0.75, per_sample=True)"),
     "MixMatch + MetaMixUp": ("mixmatch", "meta(alpha=0.75, estimator='nested')"),
+    # In no table.
+    "FixMatch": ("fixmatch", "none"),
+    "FreeMatch": ("freematch", "none"),
+    "FixMatch + MixUp": ("fixmatch", "beta(per_sample=True)"),
+    "FixMatch + MetaMixUp": ("fixmatch", META),
 }
 ROWS = {"sl": SUPERVISED, "ssl": SEMI_SUPERVISED}
 # Eq. 10 and 11 to the letter, with the step size of IV.B.
