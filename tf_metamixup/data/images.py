@@ -25,7 +25,7 @@ def fits(count: int, shape: tuple[int, int, int]) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InMemory:
-    """Images that are held in memory, or read one by one as if they were.
+    """Holds images in memory, or reads them one by one as if it did.
 
     Attributes:
         images: uint8 [N, H, W, C], or the files that they stay in.
@@ -46,7 +46,7 @@ class InMemory:
 
 
 class Audited(NamedTuple):
-    """Images whose labels were checked, and which are not trained on.
+    """Holds images whose labels were checked, and which are not trained on.
 
     Attributes:
         images: as the training images are stored, [M, H, W, C].
@@ -62,7 +62,7 @@ class Audited(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A data set.
+    """Holds a data set.
 
     Attributes:
         name: as it was asked for.
@@ -95,7 +95,7 @@ class Source:
 
     @property
     def unlabelled(self) -> np.ndarray:
-        """Positions in `train` of the images without a label, int64 [n]."""
+        """Returns the positions in `train` of images without a label, int64 [n]."""
         return np.flatnonzero(self.train.labels == UNLABELLED)
 
     def labelling(self, count: int) -> "Source":
@@ -125,7 +125,7 @@ class Source:
 
     @property
     def fingerprint(self) -> str | None:
-        """A checksum of a user's files, since their name says little; None of published data."""
+        """Returns a checksum of a user's files, whose name says little; None of published data."""
         if not self.own:
             return None
         return checksum(json.dumps(self.contents, sort_keys=True).encode())
