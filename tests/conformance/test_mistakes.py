@@ -9,8 +9,8 @@ from tests import tiny
 from tests.conformance import properties
 from tests.conformance.properties import Pair
 from tf_metamixup import losses
-from tf_metamixup.methods import method as base
 from tf_metamixup.methods import guessing
+from tf_metamixup.methods import method as base
 from tf_metamixup.methods.mean_teacher import MeanTeacher
 from tf_metamixup.methods.supervised import Supervised
 from tf_metamixup.mixing import Lambdas
