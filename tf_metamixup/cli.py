@@ -143,11 +143,7 @@ def read_flags(
 ) -> list[str]:
     """Gives `values` what the command line says; `--help` and `--version` print and exit.
 
-    Args:
-        values: with flags defined.
-        argv: the command line.
-        about: what the program does.
-        operands: whether there may be more than flags.
+    `about` says what the program does; with `operands` there may be more than flags.
 
     Returns:
         What is no flag.

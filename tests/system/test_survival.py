@@ -147,9 +147,11 @@ def test_a_second_process_a_jumping_clock_and_deleted_logs_leave_a_run_alone(tmp
     """Nor does a run on the CPU change where TensorFlow is asked for deterministic operations."""
     with survivor(tmp_path, "disturbed") as process:
         wait_for_step(process, 1)
+        process.send_signal(signal.SIGSTOP)  # or it might end before the second one begins
         with survivor(tmp_path) as second:
             shutil.rmtree(tmp_path / "tensorboard")
             _, err = second.communicate(timeout=300)
+        process.send_signal(signal.SIGCONT)
         assert second.returncode != 0
         assert f"run directory {tmp_path} is in use by another process" in err
         _, err = process.communicate(timeout=300)

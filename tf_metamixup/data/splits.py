@@ -28,11 +28,7 @@ class Splits:
     left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
-        """Returns positions in none of the parts, spread evenly over the set, sorted int64 [n].
-
-        Args:
-            labelled: positions of all images with labels.
-            most: at most so many.
+        """Returns at most `most` of the labelled images that are in no part, evenly spread, sorted.
 
         Raises:
             UserError: all are used.
@@ -60,16 +56,9 @@ def held_out(
 ) -> np.ndarray:
     """Takes a share of each class out of a training set, at least one image; sorted int64 [n].
 
-    A class of one image keeps it. Which images it is follows from their names, so that an image
-    more or less does not change the others' places.
-
-    Args:
-        labels: int [N]; those that are no class are left out.
-        names: of the images.
-        classes: how many there are.
-        share: in (0, 1).
-        seed: of the run.
-        purpose: tells these draws from others.
+    A class of one image keeps it. Which images it is follows from seed, purpose and their names, so
+    that an image more or less does not change the others' places. Images whose label is no class
+    are left out.
     """
     taken = []
     for c in range(classes):

@@ -33,7 +33,7 @@ def load(name: str, root: Path, size: int | None, registered: Sequence[str] = ()
         name: of TFDS, with a config or a version where they matter: `name/config:1.0.0`.
         root: the data directory.
         size: see `sources.load`.
-        registered: other names of data sets, for the message about one that is unknown.
+        registered: further names, for the message about one that is unknown.
 
     Raises:
         UserError: for an unknown name, data that is missing and cannot be fetched, or damaged data.

@@ -78,12 +78,7 @@ def runner(model: bytes):
 def check(
     saved_model: pathlib.Path, model: bytes, batches: Iterable[tuple[tf.Tensor, tf.Tensor]]
 ) -> dict[str, Any]:
-    """Compares a LiteRT model with the SavedModel that it was made of.
-
-    Args:
-        saved_model: an export of ours.
-        model: content of the .tflite file.
-        batches: test images as they are stored, and their labels.
+    """Compares a LiteRT model with the SavedModel that it was made of, on stored images.
 
     Returns:
         `bytes` of the model; `images` compared; percent of them in the `same_class`;

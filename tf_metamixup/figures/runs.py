@@ -107,11 +107,7 @@ def _result(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
-    """Refuses runs that differ in other settings than a figure compares.
-
-    Args:
-        runs: one or more.
-        differ: settings that they may differ in, beside their seeds.
+    """Refuses runs that differ in more than the seed and the settings that a figure compares.
 
     Raises:
         UserError: naming the settings and two runs that differ in them, or two runs that are one.

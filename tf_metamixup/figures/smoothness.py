@@ -63,10 +63,7 @@ def gaps(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> tuple[np.ndarr
 def smallest_kappa(bounding: np.ndarray, gap: np.ndarray, share: float = 1.0) -> float:
     """Finds the least kappa with gap <= kappa / 2 * bounding (P2) for `share` of the pairs.
 
-    Args:
-        bounding: lambda (1 - lambda) |x - x'|^2, [n]; pairs where it is 0 have no gap.
-        gap: [n].
-        share: in (0, 1].
+    Pairs where `bounding`, lambda (1 - lambda) |x - x'|^2, is 0 have no gap.
     """
     some = bounding > 0
     ratios = 2 * gap[some] / bounding[some]

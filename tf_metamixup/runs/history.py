@@ -29,12 +29,7 @@ class Epoch:
         self.lambdas: list[np.ndarray] = []  # float32 [n, 2]: lambda, distance moved
 
     def add(self, metrics: dict[str, np.ndarray], rows: np.ndarray) -> None:
-        """Takes in some steps.
-
-        Args:
-            metrics: (numerator, denominator) of each step, [steps, 2] by name.
-            rows: [n, 6], one mixed row each (see the columns above).
-        """
+        """Takes in some steps: ratios [steps, 2] by name, and mixed rows [n, 6], see above."""
         # Nothing here may depend on how many steps one call took, which is a matter of time: a
         # resumed run takes other calls. Hence one addition after the other.
         for name, ratios in metrics.items():

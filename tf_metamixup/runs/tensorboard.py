@@ -129,11 +129,8 @@ class Summaries:
     ) -> None:
         """Writes pictures of an evaluation and the epoch before it; what is None is left out.
 
-        Args:
-            step: where the run stands.
-            pairs: sum and count of lambda by (class of x_i, class of x_j), [C, C].
-            evaluation: of the test images.
-            sample: mixed rows, and the probabilities that the network gives them.
+        `pairs` are those of `History.last_pairs`; the sample is mixed rows, and the probabilities
+        that the network gives them.
         """
         try:
             drawn = self._drawn(pairs, evaluation, sample)

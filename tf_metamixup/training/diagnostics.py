@@ -42,21 +42,13 @@ class Diagnostics:
     def lambda_gradient(self, batch, step: int) -> np.ndarray:
         """Returns the gradient, [N], by which the policy would move lambda's logits.
 
-        On one replica. Cached features are refreshed at their steps; nothing else is changed.
-
-        Args:
-            batch: an element of `Graphs.batches`.
-            step: decides pairs, lambda's start and the learning rate.
+        On one replica, at a batch of `Graphs.batches`; `step` decides pairs, lambda's start and the
+        learning rate. Cached features are refreshed at their steps; nothing else is changed.
         """
         return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
 
     def mixture(self, batch, step: int) -> Mixture:
-        """Returns what one device would train on at `step` with the current weights.
-
-        Args:
-            batch: the element of `Graphs.batches` for this step.
-            step: decides pairs, lambda's start and the learning rate.
-        """
+        """Returns what one device would train on with the batch of `step` and current weights."""
         with translate_data_errors():
             return self._mixture(batch, tf.constant(step, tf.int64))
 

@@ -45,11 +45,7 @@ class ScaleCallback(keras.callbacks.Callback):
         self._range.assign(tf.cast(pixel_range(images, tf.identity), self._range.dtype))
 
     def compare(self, **others: Any) -> None:
-        """Sets what the next `fit` compares with: images or (images, labels), by a stream's name.
-
-        Args:
-            **others: arrays, data sets or None; anything else is left out.
-        """
+        """Sets what the next `fit` compares with: arrays or data sets, by a stream's name."""
         images = {name: _some_images(name, data) for name, data in others.items()}
         self._others = {
             name: scale_of(each, tf.identity) for name, each in images.items() if each is not None
