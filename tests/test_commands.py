@@ -37,7 +37,7 @@ def test_help_lists_the_commands(run, words):
     code, out, err = run(*words)
     assert (code, err) == (0, "")
     assert out.startswith("usage: metamixup COMMAND")
-    for name in ("train", "predict", "report", "figures", "benchmark"):
+    for name in ("train", "predict", "report", "audit", "figures", "benchmark"):
         assert f"\n  {name} " in out
 
 
@@ -83,7 +83,7 @@ def test_help_and_version_load_neither_tensorflow_nor_absl():
     ],
 )
 def test_usage_says_what_was_typed(program, reported):
-    for name in ("train", "predict", "report", "figures", "benchmark"):
+    for name in ("train", "predict", "report", "audit", "figures", "benchmark"):
         code, out, err = started(name, "--help", program=program)
         assert code == 0, err
         assert out.startswith(f"`{reported} {name}")

@@ -12,6 +12,7 @@ COMMANDS = {
     "train": ("tf_metamixup.main", "train a classifier; the same command resumes a run"),
     "predict": ("tf_metamixup.predict", "classify image files with an exported SavedModel"),
     "report": ("tf_metamixup.report", "tabulate runs and the paper's numbers"),
+    "audit": ("tf_metamixup.report.audit", "find the labels of a run that are wrong"),
     "figures": ("tf_metamixup.figures", "draw the paper's figures from runs"),
     "benchmark": ("tf_metamixup.benchmark", "time the meta step beside MixUp's"),
 }

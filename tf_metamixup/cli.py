@@ -130,9 +130,9 @@ def as_typed(text: str, argv: list[str]) -> str:
     program, _, command = argv[0].rpartition(" ")
     if not program.endswith("metamixup") or not command.isalpha():
         return text
-    renamed = {"main": "train"}
+    renamed = {"main": "train", "report.audit": "audit"}
     return re.sub(
-        r"python -m tf_metamixup\.(\w+)",
+        r"python -m tf_metamixup\.(report\.audit|\w+)",
         lambda found: f"{program} {renamed.get(found[1], found[1])}",
         text,
     )
@@ -143,11 +143,7 @@ def read_flags(
 ) -> list[str]:
     """Gives `values` what the command line says; `--help` and `--version` print and exit.
 
-    Args:
-        values: with flags defined.
-        argv: the command line.
-        about: what the program does.
-        operands: whether there may be more than flags.
+    `about` says what the program does; with `operands` there may be more than flags.
 
     Returns:
         What is no flag.

@@ -32,23 +32,16 @@ WARMUP_STEPS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """Holds what a run is made of.
+    """Holds what a run is made of."""
 
-    Attributes:
-        config: the settings, all filled in.
-        source: the data set.
-        prepared: what the run reads of it.
-        trainer: with initial weights.
-    """
-
-    config: Config
+    config: Config  # the settings, all filled in
     source: data.Source
-    prepared: data.Prepared
-    trainer: Trainer
+    prepared: data.Prepared  # what the run reads of it
+    trainer: Trainer  # with initial weights
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Returns how many the whole run has."""
         return self.config.epochs * self.prepared.epoch_steps
 
     @property
@@ -77,8 +70,10 @@ def canonical(config: Config) -> Config:
         learned_elsewhere=method.learns_lambda,
         trusts=method.trusts,
         mix_until=config.mix_until,
+        mixes_hidden=method.mixes_hidden,
     )
     methods.check_smoothing(method, config.label_smoothing)
+    methods.averaging(method, config.ema)
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
@@ -111,6 +106,8 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
             config.corrupt_images,
             config.in_memory,
         )
+        if config.labelled_classes is not None:
+            source = source.labelling(config.labelled_classes)
         config = canonical(config.resolve(gpus=gpus, data=source.info))
         method = methods.make(config.method)
         prepared = data.prepare(
@@ -143,6 +140,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         mixed_bfloat16=config.mixed_bfloat16,
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
+        ema=config.ema,
         mix_until=config.mix_until,
         label_smoothing=config.label_smoothing,
     )

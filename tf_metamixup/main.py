@@ -12,6 +12,8 @@ from tf_metamixup import cli
 from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.startup import quiet
+from tf_metamixup.report import audit
+from tf_metamixup.runs.directory import RunDirectory
 from tf_metamixup.runs.summary import summary
 
 
@@ -82,6 +84,12 @@ def train(config: Config) -> dict | None:
     with workers.together():
         if workers.chief and config.export and exported:
             _export(config, trainer, source, prepared, result)
+    if exported and trainer.method.trusts and "label_audit" not in result:
+        judged = audit.judge(assembly)  # on all workers, which predict together
+        with workers.together():
+            if workers.chief:
+                result["label_audit"] = audit.write(judged, config.run_dir)
+                RunDirectory(config.run_dir).write_json("result.json", result)
     return result if workers.chief else None
 
 
@@ -134,8 +142,6 @@ def _require_litert(trainer, source) -> None:
 
 def _export(config: Config, trainer, source, prepared, result: dict) -> None:
     """Writes what the finished run has not left behind yet; see `export` and `litert`."""
-    from tf_metamixup.runs.directory import RunDirectory
-
     folder = RunDirectory(config.run_dir)
     command = shlex.join(command_of(config))
     if not folder.saved_model.exists():
@@ -178,6 +184,12 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
     return checks
 
 
+def describe(result: dict, run_dir: str) -> str:
+    """Returns what is printed at the end of a run."""
+    judged = result.get("label_audit")
+    return summary(result, run_dir, audit.describe(judged, run_dir) if judged else ())
+
+
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
@@ -191,7 +203,7 @@ def main(argv: list[str]) -> int:
     def run(config: Config) -> None:
         result = train(config)
         if result is not None:
-            print(summary(result, config.run_dir))
+            print(describe(result, config.run_dir))
 
     try:
         return cli.exit_code(lambda: cli.settle(parse(argv)), run)

@@ -15,12 +15,16 @@ AT_THIS_SIZE = {
     "mean_teacher": "mean_teacher(coefficient=1.0)",
     "vat": "vat(epsilon=0.5, entropy=0.01)",
     "mixmatch": "mixmatch(coefficient=1.0, decay=0.9)",
+    "fixmatch": "fixmatch(threshold=0.5, align=True)",
+    "freematch": "freematch(decay=0.9)",
 }
 # A constant lambda is in Table II alone; of 0.5 it would leave targets of two classes at once.
 FIXED = "fixed(0.9)"
 # Pairs beyond names: what differs in more than a number.
 MORE = [
     ("supervised", FIXED),
+    ("supervised", "cutmix"),
+    (AT_THIS_SIZE["mixmatch"], "mixup_cutmix(per_sample=True)"),
     ("adamixup(discriminator=False)", "none"),
     ("supervised", tiny.EXACT),
     (AT_THIS_SIZE["pseudo_label"], tiny.EXACT),
@@ -28,26 +32,42 @@ MORE = [
     # Their passes have second derivatives of their own.
     (AT_THIS_SIZE["vat"], tiny.EXACT),
     ("manifold_mixup", tiny.EXACT),
+    (AT_THIS_SIZE["freematch"], tiny.EXACT),
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(shuffle=True)"),
 ]
+# Policies that differ from `beta` in what they draw alone: with a few methods.
+IN_MORE = {"fixed", "cutmix", "mixup_cutmix"}
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
 # Methods whose step is that of another, or nearly: these policies are enough.
-ENOUGH = {"small_loss": ("dynamic",), "glc": ("beta", "meta")}
+ENOUGH = {
+    "small_loss": ("dynamic",),
+    "glc": ("beta", "meta"),
+    "freematch": ("none",),
+    "softmatch": ("none",),
+}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
-    if policy in ENOUGH.get(method, set(policies.names()) - {"fixed"})
+    if policy in ENOUGH.get(method, set(policies.names()) - IN_MORE)
     and allowed(methods.make(method), policy)
 ] + MORE
-LEARNED = [pair for pair in PAIRS if policies.make(pair[1]).reads_meta]
+# Every method, with the policy that asks most of it, and every policy: for what does not depend on
+# how the two go together.
+EACH = [pair for pair in PAIRS if pair[0] == "supervised" or pair[1] == USUAL["meta"]]
+for place in (0, 1):
+    covered = {pair[place] for pair in EACH}
+    EACH += {pair[place]: pair for pair in PAIRS if pair[place] not in covered}.values()
+# And those that differ in more than a number.
+COVERING = EACH + [pair for pair in MORE if pair not in EACH]
+LEARNED = [pair for pair in EACH if policies.make(pair[1]).reads_meta]
 # How a gradient could flow through lambda depends on the method alone.
 MIXED = [pair for pair in PAIRS if pair[1] == "beta"]
 SEMI_SUPERVISED = [pair for pair in PAIRS if pair[1] == "none" and methods.make(pair[0]).views]
 CHOOSY = [
     (re.sub(r"threshold=[^,)]*", "threshold=1.0", method), policy)
-    for method, policy in PAIRS
+    for method, policy in COVERING
     if "threshold" in {field.name for field in dataclasses.fields(methods.make(method))}
 ]

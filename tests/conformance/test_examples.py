@@ -7,6 +7,7 @@ import pytest
 
 MODULES = (
     *("mixing", "losses", "hypergradient", "core.schedules", "core.intervals", "core.label_trust"),
+    "core.ranking",
     *("models", "methods", "policies", "data.sources"),
     *("training.trainer", "training.keras_model"),
 )

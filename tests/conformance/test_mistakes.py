@@ -9,8 +9,8 @@ from tests import tiny
 from tests.conformance import properties
 from tests.conformance.properties import Pair
 from tf_metamixup import losses
+from tf_metamixup.methods import guessing
 from tf_metamixup.methods import method as base
-from tf_metamixup.methods import pseudo_label
 from tf_metamixup.methods.mean_teacher import MeanTeacher
 from tf_metamixup.methods.supervised import Supervised
 from tf_metamixup.mixing import Lambdas
@@ -98,11 +98,11 @@ def test_a_loss_of_the_wrong_sign_is_noticed(monkeypatch):
 
 
 def test_weights_over_the_number_of_accepted_rows_are_noticed(monkeypatch):
-    with_guesses = pseudo_label.with_guesses
+    with_guesses = guessing.with_guesses
 
     def normalised(*given, weight, **more):
         return with_guesses(*given, weight=weight / tf.reduce_sum(weight), **more)
 
-    monkeypatch.setattr(pseudo_label, "with_guesses", normalised)
+    monkeypatch.setattr(guessing, "with_guesses", normalised)
     with pytest.raises(AssertionError):
         properties.nothing_accepted_is_finite(Pair("pseudo_label(threshold=1.0)", "none"))

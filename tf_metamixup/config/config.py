@@ -117,7 +117,7 @@ class Config(
             passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
             batch = own_batch(data.examples, self.replicas or 1, gpus=gpus)
             defaults["batch_size"] = batch
-            rows = up_to(OWN_STEPS, passed) * (self.batch_size or batch)
+            rows = up_to(OWN_STEPS, passed) * (self.batch_size or batch) * self.unlabelled_ratio
             defaults["epochs"] = max(1, round(rows / max(passed, 1)))
             defaults["architecture"] = up_to(OWN_NETWORKS, data.side)
         if self.mode == "ssl" and not data.unlabelled:

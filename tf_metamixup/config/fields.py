@@ -17,12 +17,12 @@ class RowSettings:
         None,
         "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
         "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
-        "mixmatch",
+        "mixmatch, fixmatch, freematch, softmatch",
     )
     policy: str | None = setting(
         None,
-        "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
-        "meta(estimator='nested')",
+        "where lambda comes from: none, fixed(c), beta(a), cutmix(a), mixup_cutmix, dynamic, meta; "
+        "the paper's MetaMixUp is meta(estimator='nested')",
     )
     mix_until: float = setting(
         1.0, "share of the run after which nothing is mixed any more: lambda is 1; by default never"
@@ -92,6 +92,18 @@ class DataSettings:
         "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
         "column='worse_label'); never in meta, validation or test images",
     )
+    labelled_classes: int | None = setting(
+        None,
+        "an unclean pool for benchmarks: the first so many classes alone are classes, and the "
+        "unlabelled images of --mode=ssl contain those of the others too",
+        at_least=2,
+    )
+    unlabelled_ratio: int = setting(
+        1,
+        "unlabelled images per labelled one in a batch of --mode=ssl; an epoch is a pass over the "
+        "unlabelled images",
+        at_least=1,
+    )
     imbalance: float | None = setting(
         None,
         "a long tail for benchmarks: from the first class to the last they have fewer images, in "
@@ -145,7 +157,9 @@ class TrainingSettings:
         None, "passes over the training images; over the unlabelled ones in ssl", at_least=1
     )
     batch_size: int | None = setting(
-        None, "global; in ssl as many labelled and unlabelled images per step", at_least=1
+        None,
+        "global; in ssl of labelled images, with --unlabelled_ratio times as many others",
+        at_least=1,
     )
     learning_rate: float = setting(0.1, "initial learning rate")  # IV.B
     schedule: str | None = setting(
@@ -171,6 +185,11 @@ class TrainingSettings:
     )
     label_smoothing: float = setting(
         0.0, "share of the target of each labelled image that is spread evenly over all classes"
+    )
+    ema: float | None = setting(
+        None,
+        "decay of an exponential average of the weights, such as 0.999, which then is what is "
+        "evaluated, selected and exported; by default the method decides",
     )
     select: str = setting(
         "last",

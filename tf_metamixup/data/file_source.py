@@ -34,19 +34,12 @@ LARGEST_KEPT = 128
 
 
 class Listed(NamedTuple):
-    """Holds an image file of a part.
-
-    Attributes:
-        path: of the file.
-        label: position of its class, or `images.UNLABELLED`.
-        name: of the file within its part, for records.
-        given: position of the class that a trusted image was taken for, or `images.UNLABELLED`.
-    """
+    """Holds an image file of a part."""
 
     path: Path
-    label: int
-    name: str
-    given: int = UNLABELLED
+    label: int  # position of its class, or `images.UNLABELLED`
+    name: str  # of the file within its part, for records
+    given: int = UNLABELLED  # position of the class that a trusted image was taken for
 
 
 def read(
@@ -106,9 +99,6 @@ def read(
 class _Reader:
     """Reads files, and keeps what cannot be read and the checksums of all.
 
-    Args:
-        parts: as of `read`.
-
     Attributes:
         problems: a line for each file that cannot be read.
         headers: ((H, W), channels) by path, of those that can.
@@ -150,7 +140,7 @@ class _Reader:
         return InMemory(held_or_stored, labels, ids), kept
 
     def _read_all(self, read: Callable, paths: Sequence[Path]) -> Iterator:
-        """What `read` returns of each path, in order; None and a problem where it cannot."""
+        """Yields what `read` returns of each path, in order; None and a problem where it cannot."""
 
         def attempt(path: Path):
             try:
@@ -185,7 +175,7 @@ def _check_classes(
 
 
 def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int | None) -> tuple:
-    """(H, W, C) of the data set.
+    """Returns (H, W, C) of the data set.
 
     Decided on the headers alone, since decoding large photos takes minutes.
     """

@@ -16,29 +16,19 @@ TAKEN = -2  # in place of the label of an image that has a part already
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Positions in a training set, each part sorted int64 [n].
+    """Holds positions in a training set, each part sorted int64 [n]."""
 
-    Attributes:
-        labelled: trained on with their labels.
-        unlabelled: trained on without; empty in supervised learning.
-        meta: the meta set, which judges lambda.
-        val, test: taken out of the training set to evaluate on; empty where it is not.
-        left_out: of no use, so that the training set has a long tail; see `imbalance`.
-    """
-
-    labelled: np.ndarray
-    unlabelled: np.ndarray
-    meta: np.ndarray
+    labelled: np.ndarray  # trained on with their labels
+    unlabelled: np.ndarray  # trained on without; empty in supervised learning
+    meta: np.ndarray  # the meta set, which judges lambda
+    # val, test: taken out of the training set to evaluate on; empty where it is not.
     val: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
     test: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+    # Of no use, so that the training set has a long tail; see `imbalance`.
     left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
-        """Positions in none of the parts, spread evenly over the set, sorted int64 [n].
-
-        Args:
-            labelled: positions of all images with labels.
-            most: at most so many.
+        """Returns at most `most` of the labelled images that are in no part, evenly spread, sorted.
 
         Raises:
             UserError: all are used.
@@ -66,16 +56,9 @@ def held_out(
 ) -> np.ndarray:
     """Takes a share of each class out of a training set, at least one image; sorted int64 [n].
 
-    A class of one image keeps it. Which images it is follows from their names, so that an image
-    more or less does not change the others' places.
-
-    Args:
-        labels: int [N]; those that are no class are left out.
-        names: of the images.
-        classes: how many there are.
-        share: in (0, 1).
-        seed: of the run.
-        purpose: tells these draws from others.
+    A class of one image keeps it. Which images it is follows from seed, purpose and their names, so
+    that an image more or less does not change the others' places. Images whose label is no class
+    are left out.
     """
     taken = []
     for c in range(classes):
@@ -207,15 +190,12 @@ def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
     larger total never takes from a class.
     """
     total = min(total, int(room.sum()))
-    level = bisect.bisect_right(range(int(room.max()) + 1), total, key=lambda n: _fill(room, n)) - 1
+    levels = range(int(room.max()) + 1)
+    level = bisect.bisect_right(levels, total, key=lambda n: int(np.minimum(room, n).sum())) - 1
     counts = np.minimum(room, level)
     extra = [c for c in turn if room[c] > level][: total - int(counts.sum())]
     counts[extra] += 1
     return counts
-
-
-def _fill(room: np.ndarray, level: int) -> int:
-    return int(np.minimum(room, level).sum())
 
 
 def _require(

@@ -107,10 +107,7 @@ class Workers:
             )
 
     def check_same(self, **what: Any) -> None:
-        """Refuses workers that were not started alike.
-
-        Args:
-            **what: JSON values that must be the same on all workers, by name.
+        """Refuses workers of which not all have the same JSON values, by name.
 
         Raises:
             UserError: on all workers, naming the first one that differs from the chief and in what.

@@ -23,19 +23,13 @@ CONFUSIONS = 5
 
 
 class Run(NamedTuple):
-    """Holds the records of the run that made some weights.
+    """Holds the records of the run that made some weights."""
 
-    Attributes:
-        result: of `result.json`.
-        versions: of `config.json`: what it was trained with.
-        splits: of `splits.json`; None for data that were given as they are.
-        evaluation: the last one; None where nothing was evaluated.
-    """
-
-    result: dict[str, Any]
-    versions: dict[str, str]
+    result: dict[str, Any]  # of `result.json`
+    versions: dict[str, str]  # of `config.json`: what it was trained with
+    # Of `splits.json`; None for data that were given as they are.
     splits: dict[str, list] | None = None
-    evaluation: Evaluation | None = None
+    evaluation: Evaluation | None = None  # the last one; None where nothing was evaluated
 
     @property
     def selected(self) -> int | None:
@@ -45,7 +39,7 @@ class Run(NamedTuple):
 
     @property
     def part(self) -> str:
-        """Of which images the evaluation is: "test", or "validation" where there are none."""
+        """Returns which images are evaluated: "test", or "validation" where there are none."""
         return results.judged(self.result)[0]
 
 
@@ -70,7 +64,7 @@ def markdown(
     classes: Sequence[str],
     image: str,
     parameters: int,
-    averaged: bool,
+    averaged: float | None,
     run: Run | None = None,
     command: str | None = None,
     litert: dict[str, dict[str, Any]] | None = None,
@@ -82,7 +76,7 @@ def markdown(
         classes: their names.
         image: type and shape of the input.
         parameters: how many are trained.
-        averaged: whether the weights are the average that the method keeps.
+        averaged: decay of the average that the weights are; None where they are those of a step.
         run: that made the weights, or None if it is not known.
         command: repeats the run.
         litert: what `litert.check` found, by precision, on the card of LiteRT models.
@@ -91,12 +85,14 @@ def markdown(
     title = settings.get("architecture", "Image classifier")
     if "dataset" in settings:
         title += f", trained on {settings['dataset']}"
-    weights = "the average that the method keeps of them" if averaged else "those of the last step"
+    weights = "those of the last step"
     if run and run.selected:
         weights = (
             f"those of epoch {run.selected}, which had the lowest validation error of "
             f"{run.result['epochs']}"
         )
+    if averaged is not None:
+        weights += f", each an exponential average over the steps before (decay {averaged})"
     parts = [
         f"# {_plain(title)}",
         f"An image classifier of {len(classes)} classes, trained with "
@@ -123,7 +119,7 @@ def markdown(
 
 def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
     shown = [name for name in SHOWN if settings.get(name) is not None]
-    rows = [(_words(name), f"`{settings[name]}`") for name in shown]
+    rows = [(name.replace("_", " "), f"`{settings[name]}`") for name in shown]
     rows.append(("trained parameters", f"{parameters:,}"))
     if run is None:
         return rows
@@ -232,10 +228,6 @@ def _versions(run: Run | None) -> list[str]:
 def _names(classes: Sequence[str]) -> str:
     shown = ", ".join(map(_plain, classes[:20]))
     return shown if len(classes) <= 20 else f"{shown}, ... (all in labels.txt)"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _plain(text: str) -> str:

@@ -42,12 +42,10 @@ def figure(runs: Sequence[Run]) -> Figure:
 def draw(
     losses: Mapping[str, np.ndarray], floors: Mapping[str, np.ndarray] | None, what: str
 ) -> Figure:
-    """Mean over seeds, and in a lighter colour the range; beside it what is left above the floor.
+    """Draws mean and range over seeds, and beside it what is left above the floor.
 
-    Args:
-        losses: [seeds, epochs] by row.
-        floors: the entropy of the mixed targets, likewise; without it there is one panel.
-        what: is trained, for the title.
+    Losses are [seeds, epochs] by row, and floors the entropy of the mixed targets, likewise;
+    without it there is one panel.
     """
     made = style.new(f"Training loss on mixed images by epoch\n{what}")
     left, *right = made.subplots(1, 1 if floors is None else 2, squeeze=False)[0]

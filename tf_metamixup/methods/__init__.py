@@ -10,6 +10,7 @@ from tf_metamixup.core import registry
 from tf_metamixup.methods.method import (
     METHODS,
     Method,
+    averaging,
     check_precision,
     check_smoothing,
 )
@@ -20,4 +21,13 @@ make = METHODS.make
 names = METHODS.names
 parse = METHODS.parse
 
-__all__ = ["METHODS", "Method", "check_precision", "check_smoothing", "make", "names", "parse"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "averaging",
+    "check_precision",
+    "check_smoothing",
+    "make",
+    "names",
+    "parse",
+]

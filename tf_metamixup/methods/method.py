@@ -70,6 +70,7 @@ class Method:
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
+        mixes_hidden: whether it mixes hidden layers, so that lambda is a number per row.
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
         reads_targets: whether its loss is of the labelled rows' targets, as they are.
         judges: whether it judges labels between steps; see `label_judge`.
@@ -84,6 +85,7 @@ class Method:
     average: ClassVar[float | None] = None
     predicts_average: ClassVar[bool] = False
     fold_lambda: ClassVar[bool] = False
+    mixes_hidden: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
     reads_targets: ClassVar[bool] = True
     judges: ClassVar[bool] = False
@@ -98,6 +100,15 @@ class Method:
             UserError: `model` lacks a layer that they are made of.
         """
         del model
+        return {}
+
+    def memory(self, classes: int) -> Mapping[str, float | Sequence[float]]:
+        """Returns what it remembers from step to step beside weights, by name: the first values.
+
+        A step reads it as `forward.memory[name]` and says in `Examples.memory` what is remembered
+        from then on, which must be the same on all replicas.
+        """
+        del classes
         return {}
 
     def examples(self, forward: Forward, batch: Batch, clock: Clock, groups: int) -> Examples:
@@ -159,6 +170,33 @@ def check_smoothing(method: Method, share: float) -> None:
             f"label_smoothing={share} does not go with method {method}, whose loss has its own "
             "account of wrong labels; drop it"
         )
+
+
+def averaging(method: Method, ema: float | None) -> tuple[float | None, bool]:
+    """Returns the decay of an average of the weights, and whether that is evaluated.
+
+    Args:
+        method: which may keep one itself.
+        ema: decay of the average that is to be evaluated; None leaves it to the method.
+
+    Raises:
+        UserError: the method keeps another one.
+    """
+    if ema is None:
+        return method.average, method.predicts_average
+    if not 0 <= ema < 1:
+        raise UserError(f"ema={ema} must lie in [0, 1)")
+    if method.predicts_average:
+        raise UserError(
+            f"ema={ema}: method {method} evaluates an average of the weights by itself; set its "
+            "option `decay` in place of ema"
+        )
+    if method.average not in (None, ema):
+        raise UserError(
+            f"ema={ema}: method {method} keeps an average of the weights with another decay; "
+            f"ema={method.average} evaluates that one"
+        )
+    return ema, True
 
 
 def batch_size(batch: Batch) -> tf.Tensor:

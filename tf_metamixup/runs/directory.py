@@ -17,10 +17,7 @@ from tf_metamixup.runs.atomic import replacing
 
 
 class RunDirectory:
-    """The folder of one run; layout in docs/cli.md.
-
-    Args:
-        path: created if missing.
+    """Represents the folder of one run, which is made if missing; layout in docs/cli.md.
 
     Raises:
         UserError: it cannot be created or written.
@@ -57,9 +54,7 @@ class RunDirectory:
     def write_or_verify_config(self, settings: dict[str, Any], facts: dict[str, Any]) -> None:
         """Writes `config.json`, or checks that the folder belongs to a run of these settings.
 
-        Args:
-            settings: what makes two runs the same.
-            facts: what is recorded beside them (versions, other settings).
+        `facts` are recorded beside them (versions, other settings) and may differ.
 
         Raises:
             UserError: naming every setting that differs.
@@ -111,6 +106,11 @@ class RunDirectory:
         """Replaces the JSON file `name`."""
         with self._replacing(name) as file:
             file.write(json.dumps(content, indent=1).encode())
+
+    def write_text(self, name: str, content: str) -> None:
+        """Replaces the text file `name`."""
+        with self._replacing(name) as file:
+            file.write(content.encode())
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Replaces the `.npz` file `name`."""
@@ -170,7 +170,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
 
 
 def has_begun(path: str | os.PathLike) -> bool:
-    """Whether the run in a folder has a checkpoint to resume or is finished; writes nothing."""
+    """Returns whether the run in a folder has a checkpoint to resume or is finished."""
     folder = pathlib.Path(path).expanduser()
     if any((folder / "checkpoints").glob("step-*")):
         return True

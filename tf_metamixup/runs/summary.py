@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_metamixup.core.intervals import wilson
@@ -11,14 +11,15 @@ from tf_metamixup.runs.results import judged
 WORST = 3  # classes that are named
 
 
-def summary(result: Mapping[str, Any], run_dir: str | os.PathLike) -> str:
+def summary(result: Mapping[str, Any], run_dir: str | os.PathLike, more: Sequence[str] = ()) -> str:
     """Returns some lines about a run.
 
     Args:
         result: the content of its `result.json`.
         run_dir: where it lies.
+        more: lines that follow what was measured.
     """
-    lines = [_first(result), *_measured(result), *_places(result, os.fspath(run_dir))]
+    lines = [_first(result), *_measured(result), *more, *_places(result, os.fspath(run_dir))]
     if result["status"] == "stopped":
         lines.append("  the same command with a larger --max_steps, or without it, goes on")
     return "\n".join(lines)
@@ -29,6 +30,8 @@ def _first(result: Mapping[str, Any]) -> str:
     which = "last epoch"
     if result.get("selected", {}).get("weights") == "best":
         which = f"epoch {result['selected']['epoch']}, the best by validation error"
+    if (decay := result.get("averaged")) is not None:
+        which += f", weights averaged with decay {decay}"
     said = "not evaluated" if error is None else f"{error:.2f} % ({which})"
     return f"{result['status']}: {result['steps']} steps, {part} error {said}"
 

@@ -82,12 +82,7 @@ LAYOUT = {
 
 
 class Summaries:
-    """Writes event files into a folder.
-
-    Args:
-        folder: where they go.
-        class_names: for the pictures.
-    """
+    """Writes event files into a folder; the pictures have the names of the classes."""
 
     def __init__(self, folder: pathlib.Path, class_names: Sequence[str]):
         self._writer = tf.summary.create_file_writer(str(folder))
@@ -134,11 +129,8 @@ class Summaries:
     ) -> None:
         """Writes pictures of an evaluation and the epoch before it; what is None is left out.
 
-        Args:
-            step: where the run stands.
-            pairs: sum and count of lambda by (class of x_i, class of x_j), [C, C].
-            evaluation: of the test images.
-            sample: mixed rows, and the probabilities that the network gives them.
+        `pairs` are those of `History.last_pairs`; the sample is mixed rows, and the probabilities
+        that the network gives them.
         """
         try:
             drawn = self._drawn(pairs, evaluation, sample)

@@ -53,20 +53,9 @@ class Audit:
 
     def update(self, step: int) -> None:
         """Audits the labels with the current weights, before `step` is taken."""
-        predict = self._trainer.evaluator.probabilities
-        checked = None
-        if self._method.audits:
-            images, labels, given = self._audited
-            checked = Checked(predict(images), labels, given)
-        seed = fold(fold(root(self._trainer.seed), "audit"), step).numpy().tolist()
-        evidence = Evidence(
-            probabilities=predict(self._images),
-            given=self._given.numpy(),
-            doubted=self._doubted,
-            checked=checked,
-            generator=np.random.default_rng([word % 2**64 for word in seed]),
-        )
-        for name, value in self._method.judge(evidence).items():
+        given, audited = self._given.numpy(), self._audited if self._method.audits else None
+        found = evidence(self._trainer, self._images, given, self._doubted, audited, step)
+        for name, value in self._method.judge(found).items():
             self._believed[name].assign(value)
 
     def relabelled(self, raw: dict[str, tuple]) -> tuple[dict[str, tuple], dict[str, tf.Tensor]]:
@@ -78,6 +67,26 @@ class Audit:
         doubted = tf.gather(self._doubted, positions)
         targets, judged = self._method.relabel(given, doubted, positions, believed)
         return {**raw, "labelled": (images, targets)}, judged
+
+
+def evidence(trainer, images, given, doubted, audited: Audited | None, step: int) -> Evidence:
+    """Returns what labels are judged by with the current weights; see `Evidence`.
+
+    Args:
+        trainer: whose network is asked.
+        images: the training images, as they are stored.
+        given: their labels, int [N].
+        doubted: bool [N], false where a label was checked.
+        audited: the checked images; None without.
+        step: decides draws.
+    """
+    predict = trainer.evaluator.probabilities
+    checked = None
+    if audited is not None:
+        checked = Checked(predict(audited.images), audited.labels, audited.given)
+    seed = fold(fold(root(trainer.seed), "audit"), step).numpy().tolist()
+    generator = np.random.default_rng([word % 2**64 for word in seed])
+    return Evidence(predict(images), given, doubted, checked, generator)
 
 
 def _variable(name: str, value: np.ndarray, dtype: str) -> keras.Variable:

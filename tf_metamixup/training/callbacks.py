@@ -20,10 +20,7 @@ REFUSED = {
 class Callbacks:
     """Represents the callbacks of one run; what they hold is in no checkpoint.
 
-    Args:
-        callbacks: of Keras.
-        model: that they see.
-        validated: whether the logs have `val_error` and `val_loss`.
+    They see `model`, and `val_error` and `val_loss` in the logs if the run is `validated`.
 
     Raises:
         UserError: one needs what is not there.

@@ -13,11 +13,7 @@ from tf_metamixup.training.step import Recipe, lambdas_of, paired
 
 
 class Diagnostics:
-    """Passes over batches of a run that change no weight; each is traced at its first use.
-
-    Args:
-        graphs: of the run.
-    """
+    """Passes over batches of a run and changes no weight; each pass is traced at its first use."""
 
     def __init__(self, graphs: Graphs):
         self._graphs = graphs
@@ -46,21 +42,13 @@ class Diagnostics:
     def lambda_gradient(self, batch, step: int) -> np.ndarray:
         """Returns the gradient, [N], by which the policy would move lambda's logits.
 
-        On one replica. Cached features are refreshed at their steps; nothing else is changed.
-
-        Args:
-            batch: an element of `Graphs.batches`.
-            step: decides pairs, lambda's start and the learning rate.
+        On one replica, at a batch of `Graphs.batches`; `step` decides pairs, lambda's start and the
+        learning rate. Cached features are refreshed at their steps; nothing else is changed.
         """
         return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
 
     def mixture(self, batch, step: int) -> Mixture:
-        """Returns what one device would train on at `step` with the current weights.
-
-        Args:
-            batch: the element of `Graphs.batches` for this step.
-            step: decides pairs, lambda's start and the learning rate.
-        """
+        """Returns what one device would train on with the batch of `step` and current weights."""
         with translate_data_errors():
             return self._mixture(batch, tf.constant(step, tf.int64))
 
@@ -89,7 +77,7 @@ def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture
         lambdas, _ = recipe.method.lambdas(forward, examples, partner)
     else:
         lambdas = lambdas_of(recipe, task, clock, draws)
-    return Mixture(examples, partner, lambdas.value)
+    return Mixture(examples, partner, lambdas.value, lambdas.pixels)
 
 
 def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:

@@ -23,12 +23,8 @@ _left: weakref.WeakKeyDictionary[keras.Model, np.ndarray] = weakref.WeakKeyDicti
 def check(trainer, run_dir: str | os.PathLike) -> None:
     """Refuses a run that would start from step 0 with what is left of another one.
 
-    A run directory that holds a checkpoint or a result has weights of its own.
-
-    Args:
-        trainer: its model's weights are the initial ones; a model that another `Trainer` left so
-            is allowed, with a warning.
-        run_dir: the run's folder.
+    A run directory that holds a checkpoint or a result has weights of its own. A model that another
+    `Trainer` left as it is is allowed, with a warning.
 
     Raises:
         UserError: `trainer` has taken steps, or the weights are not finite.

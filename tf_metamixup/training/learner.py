@@ -55,6 +55,7 @@ class Learner:
         mixed_bfloat16: bool = False,
         jit: bool = False,
         unfreeze_at: float | None = None,
+        ema: float | None = None,
         mix_until: float = 1.0,
         label_smoothing: float = 0.0,
     ):
@@ -72,9 +73,12 @@ class Learner:
             learned_elsewhere=self.method.learns_lambda,
             trusts=self.method.trusts,
             mix_until=mix_until,
+            mixes_hidden=self.method.mixes_hidden,
         )
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
+        if self.policy.pastes and len(model.input_shape) != 4:
+            raise UserError(f"policy {self.policy} pastes parts of images [N, H, W, C]")
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:
@@ -94,9 +98,9 @@ class Learner:
                 model,
                 preprocess,
                 self.method.parts(model),
-                self.method.average,
-                self.method.predicts_average,
+                *methods.averaging(self.method, ema),
                 low_precision,
+                self.method.memory(self.classes),
             )
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
             late = [] if unfreeze_at is None else _body(model)
@@ -136,12 +140,9 @@ class Learner:
             "jit": jit,
             "parameters": self.parameters,
         }
-        if unfreeze_at is not None:
-            self.hyper_parameters["unfreeze_at"] = unfreeze_at
-        if mix_until < 1:
-            self.hyper_parameters["mix_until"] = mix_until
-        if label_smoothing:
-            self.hyper_parameters["label_smoothing"] = label_smoothing
+        more = {"unfreeze_at": unfreeze_at, "ema": ema, "label_smoothing": label_smoothing or None}
+        more["mix_until"] = mix_until if mix_until < 1 else None
+        self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None
 
     @property

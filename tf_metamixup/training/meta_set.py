@@ -17,10 +17,7 @@ from tf_metamixup.training.keras_checks import check_tensors
 class MetaSet:
     """Holds images and labels, as many as the replicas can share evenly.
 
-    Args:
-        data: a pair of arrays (images, labels), or a finite `tf.data.Dataset` of batches.
-        policy: reads them, for messages.
-        model: takes the images and returns logits.
+    The data are a pair of arrays (images, labels), or a finite `tf.data.Dataset` of batches.
 
     Raises:
         UserError: there are none, or not such as the model takes.
@@ -45,10 +42,7 @@ class MetaSet:
     def rows(self, seed: int, step: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns this replica's `count` rows of a step's meta batch, or as many as there are.
 
-        Args:
-            seed: of the run; each pass over the images has an order of its own.
-            step: int64 scalar.
-            count: int64 scalar.
+        Each pass over the images has an order of its own. Step and count are int64 scalars.
         """
         total = replicas.count()
         count = tf.minimum(count, len(self.images) // total)

@@ -1,0 +1,94 @@
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tf_metamixup import experiment, main
+from tf_metamixup.report import audit, audit_page
+
+CLASSES = ["<b>cat</b>", 'dog"', "owl"]
+
+
+def judged(truth=None):
+    images = np.full((4, 6, 6, 3), 200, np.uint8)
+    return audit.Judged(
+        names=["a.png", "<i>.png", "c.png", "d.png"],
+        images=images,
+        classes=CLASSES,
+        given=np.array([0, 0, 1, 1]),
+        right=np.array([0.9, 0.2, 0.4, 0.95]),
+        suggested=np.array([0, 2, 0, 1]),
+        how="by hand & eye",
+        truth=truth,
+    )
+
+
+def test_the_most_suspicious_labels_come_first():
+    rows = list(csv.reader(judged().table().splitlines()))
+    assert rows[0] == ["image", "label", "probability_right", "suggested"]
+    assert rows[1] == ["<i>.png", "<b>cat</b>", "0.2000", "owl"]
+    assert [row[0] for row in rows[2:]] == ["c.png", "a.png", "d.png"]
+
+
+def test_what_is_found_of_wrong_labels_is_counted_where_the_right_ones_are_known():
+    assert judged().scores() == {"labels": 4, "suspicious": 2}
+    scores = judged(truth=np.array([0, 2, 1, 0])).scores()  # the second and the last are wrong
+    assert scores["wrong"] == 2 and scores["auc"] == 0.5
+    assert scores["precision"] == {"2": 0.5}
+
+
+def test_the_page_shows_images_by_class_escapes_names_and_runs_nothing():
+    made = judged()
+    text = audit_page.page(made, made.scores())
+    assert [*re.findall(r"<h2>Labelled (.*?) <small>(.*?)</small>", text)] == [
+        ("&lt;b&gt;cat&lt;/b&gt;", "1 of 2 suspicious"),
+        ("dog&quot;", "1 of 2 suspicious"),
+    ]
+    assert text.count('src="data:image/png;base64,') == 4
+    assert "<i>" not in text and "<script" not in text and "by hand &amp; eye" in text
+    assert text.index("&lt;i&gt;.png") < text.index("a.png")
+
+
+def read(folder):
+    return (folder / "labels.csv").read_text(), (folder / "labels.html").read_text()
+
+
+def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_the_command(
+    tmp_path, capsys
+):
+    flags = [
+        *("--architecture=cnn3(width=2, features=2)", "--train_examples=60", "--num_meta=20"),
+        *("--batch_size=20", "--epochs=2", "--noexport", "--label_noise=symmetric(0.5)"),
+        *("--method=small_loss", "--policy=dynamic", "--mode=sl", f"--run_dir={tmp_path}"),
+    ]
+    result = main.train(experiment.canonical(main.parse(["main", *flags])))
+    scores = json.loads((tmp_path / "result.json").read_text())["label_audit"]
+    assert scores["labels"] == 60 and 15 < scores["wrong"] < 45 and 0 <= scores["auc"] <= 1
+    assert "found with an area under the ROC" in main.describe(result, str(tmp_path))
+    before = read(tmp_path)
+    for name in (audit.LABELS, audit.PAGE):
+        (tmp_path / name).unlink()
+    assert audit.main(["audit", str(tmp_path)]) == 0
+    assert read(tmp_path) == before
+    assert "judged by method small_loss" in capsys.readouterr().out
+
+
+def test_any_other_run_is_judged_by_its_losses_and_the_page_says_so(finished_mixup, tmp_path):
+    judged = audit.judge(experiment.rebuild(finished_mixup, result_of(finished_mixup)))
+    assert judged.truth is None and len(judged.names) == 60
+    assert "memorised" in audit_page.page(judged, judged.scores())
+    assert ((judged.right >= 0) & (judged.right <= 1)).all()
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["nowhere/at/all"], 1)])
+def test_what_is_no_run_is_refused(words, code, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert audit.main(["audit", *words]) == code
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not [*tmp_path.iterdir()]

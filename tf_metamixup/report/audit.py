@@ -1,0 +1,199 @@
+"""`python -m tf_metamixup.report.audit RUN...`: which of a run's labels are wrong.
+
+Judges the labels that a finished run was trained on with its final network, and writes into RUN
+
+    labels.csv    image, label, probability_right, suggested; the most suspicious first
+    labels.html   pictures of the most suspicious images of each class
+
+Runs of the methods audit and small_loss, which write both at their end, are judged as they judge.
+Labels of any other run are judged by their losses; what its network has memorised is not found.
+Where --label_noise made the labels wrong, it also says how well they were found.
+"""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from tf_metamixup import cli
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.ranking import area_under_roc, precision_at
+from tf_metamixup.distribution.startup import start_tensorflow
+from tf_metamixup.report import audit_page
+from tf_metamixup.runs.directory import RunDirectory, read_json
+
+LABELS, PAGE = "labels.csv", "labels.html"
+MEMORISED = (
+    "by the losses of the final network, which was trained on these labels: wrong ones that it has "
+    "memorised are not found. Read the order, not the probabilities"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Holds what is thought of the labels that a run was trained on.
+
+    Attributes:
+        names: of the images, [N].
+        images: uint8 [N, H, W, C].
+        classes: names.
+        given: the labels, int [N].
+        right: the probability that they are right, [N].
+        suggested: the classes that the network predicts, int [N].
+        how: by what they were judged.
+        truth: the right labels, int [N], where noise made some wrong; else None.
+    """
+
+    names: list[str]
+    images: np.ndarray
+    classes: list[str]
+    given: np.ndarray
+    right: np.ndarray
+    suggested: np.ndarray
+    how: str
+    truth: np.ndarray | None = None
+
+    @property
+    def order(self) -> np.ndarray:
+        """Returns the positions, int [N], the most suspicious first."""
+        return np.argsort(self.right, kind="stable")
+
+    def scores(self) -> dict[str, Any]:
+        """Returns how many labels there are and are suspicious, and how well wrong ones are found.
+
+        `precision` is that among the 10, 100 and as many most suspicious as are wrong.
+        """
+        found = {"labels": len(self.given), "suspicious": int((self.right < 0.5).sum())}
+        if self.truth is None:
+            return found
+        wrong = self.given != self.truth
+        sizes = sorted({k for k in (10, 100, int(wrong.sum())) if 0 < k <= len(wrong)})
+        return found | {
+            "wrong": int(wrong.sum()),
+            "auc": area_under_roc(-self.right, wrong),
+            "precision": {str(k): precision_at(-self.right, wrong, k) for k in sizes},
+        }
+
+    def table(self) -> str:
+        """Returns the content of `labels.csv`."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["image", "label", "probability_right", "suggested"])
+        for i in self.order:
+            label, suggested = (self.classes[k[i]] for k in (self.given, self.suggested))
+            rows.writerow([self.names[i], label, f"{self.right[i]:.4f}", suggested])
+        return text.getvalue()
+
+
+def judge(assembly) -> Judged:
+    """Judges the labels that a run was trained on, with the weights that its trainer has.
+
+    Args:
+        assembly: an `experiment.Assembly`.
+
+    Raises:
+        UserError: the images are read from files as training goes.
+    """
+    from tf_metamixup.data import InMemory
+    from tf_metamixup.methods.small_loss import SmallLoss
+    from tf_metamixup.training.audit import evidence
+
+    source, prepared, trainer = assembly.source, assembly.prepared, assembly.trainer
+    if not isinstance(source.train, InMemory):
+        raise UserError(f"{source.name} does not fit into memory, which an audit needs")
+    images, given = (np.asarray(values) for values in prepared.labelled.whole())
+    doubted = np.arange(len(given)) < prepared.labelled.doubted
+    method, how = trainer.method, f"by method {assembly.config.method}"
+    if not method.trusts:
+        method, how = SmallLoss(), MEMORISED
+    audited = prepared.audited if method.audits else None
+    found = evidence(trainer, images, given, doubted, audited, assembly.steps)
+    positions = prepared.splits.labelled
+    noisy = assembly.config.label_noise is not None
+    shown = np.flatnonzero(~np.isin(positions, prepared.splits.meta if noisy else source.trusted))
+    positions = positions[shown]
+    names = source.train.ids
+    return Judged(
+        names=[str(i) if names is None else names[i] for i in positions],
+        images=images[shown],
+        classes=source.classes,
+        given=given[shown],
+        right=method.right(found)[shown],
+        suggested=found.probabilities.argmax(axis=1)[shown],
+        how=how,
+        truth=source.train.labels[positions] if noisy else None,
+    )
+
+
+def write(judged: Judged, run_dir: str) -> dict[str, Any]:
+    """Writes `labels.csv` and `labels.html` into a run directory; returns `Judged.scores`.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    folder, scores = RunDirectory(run_dir), judged.scores()
+    folder.write_text(LABELS, judged.table())
+    folder.write_text(PAGE, audit_page.page(judged, scores))
+    return scores
+
+
+def describe(scores: dict[str, Any], run_dir: str) -> list[str]:
+    """Returns the lines that are printed of an audit."""
+    lines = [
+        f"  labels       {scores['suspicious']:,} of {scores['labels']:,} are more likely wrong "
+        f"than right: {run_dir}/{PAGE}, {run_dir}/{LABELS}"
+    ]
+    if scores.get("auc") is not None:
+        precision = ", ".join(f"{value:.2f} at {k}" for k, value in scores["precision"].items())
+        lines.append(
+            f"  wrong ones   {scores['wrong']:,}, found with an area under the ROC of "
+            f"{scores['auc']:.3f}; precision {precision}"
+        )
+    return lines
+
+
+def parse(argv: list[str]) -> tuple[list[str], str | None]:
+    """Returns the runs and --data_dir of a command line; `--help` and `--version` exit.
+
+    Raises:
+        UserError: an unknown flag, or no run.
+    """
+    values = flags.FlagValues()
+    common = {"flag_values": values, "module_name": "audit"}
+    flags.DEFINE_string("data_dir", None, "where TFDS data lies, if not where it lay", **common)
+    runs = cli.read_flags(values, argv, __doc__, operands=True)
+    if not runs:
+        usage = "python -m tf_metamixup.report.audit RUN..."
+        raise UserError(cli.as_typed(f"no run; usage: {usage} [--data_dir=DIR]", argv))
+    return runs, values["data_dir"].value
+
+
+def run(order: tuple[list[str], str | None]) -> None:
+    """Judges the labels of each run.
+
+    Raises:
+        UserError: a run has no result, or cannot be rebuilt.
+    """
+    folders, data_dir = order
+    for folder in folders:
+        result = read_json(pathlib.Path(folder) / "result.json")
+        if result is None:
+            raise UserError(f"{folder} holds no result.json: give the --run_dir of a finished run")
+        start_tensorflow()
+        from tf_metamixup.experiment import rebuild
+
+        judged = judge(rebuild(folder, result, data_dir))
+        print(f"{folder}: judged {judged.how}", *describe(write(judged, folder), folder), sep="\n")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    return cli.exit_code(lambda: parse(argv), run)
+
+
+if __name__ == "__main__":
+    cli.execute(main)
