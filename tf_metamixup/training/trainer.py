@@ -101,8 +101,8 @@ class Trainer(Learner):
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
-            verbose: 0 prints nothing but warnings; 1 the progress and, at the end, a summary.
-            summarize: whether that summary is printed.
+            verbose: 0 prints nothing but warnings; 1 the progress, and how it ended.
+            summarize: whether the latter is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
                 `checkpoint_every`, `select`, `patience`; `callbacks` of Keras, of which
                 `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
@@ -114,8 +114,7 @@ class Trainer(Learner):
 
         Raises:
             UserError: data that is missing or that the model does not take, a run directory of
-                another run, a new run after steps of another one, a loss
-                or weights that are not finite, ...
+                another run, a new run after steps of another one, a loss that is not finite, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
         initial_weights.check(self, run_dir)
