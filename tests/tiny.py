@@ -45,19 +45,28 @@ def images(count: int = 96, seed: int = 0):
     return pixels.astype(np.uint8), labels.astype(np.int64)
 
 
-def streams(batch_size: int = 8, views: int = 1, seed: int = 0) -> dict:
-    """Labelled, unlabelled and meta streams over `images`, with augmentation, and an audit set."""
+def streams(batch_size: int = 8, views: int = 1, strong_views: int = 0, seed: int = 0) -> dict:
+    """Labelled, unlabelled and meta streams over `images`, with augmentation, and an audit set.
+
+    Where there are strong views, there are twice as many unlabelled rows as labelled ones.
+    """
     pixels, labels = images()
 
     def stream(purpose, indices, **options):
-        return ArrayStream(
-            pixels, labels, indices, batch_size=batch_size, seed=seed, purpose=purpose, **options
-        )
+        options = {"batch_size": batch_size, "seed": seed, "purpose": purpose} | options
+        return ArrayStream(pixels, labels, indices, **options)
 
     augmented = {"flip": True, "shift": 1}
     return {
         "labelled": stream("labelled", np.arange(0, 30), **augmented),
-        "unlabelled": stream("unlabelled", np.arange(30, 75), views=views, **augmented),
+        "unlabelled": stream(
+            "unlabelled",
+            np.arange(30, 75),
+            batch_size=batch_size * (2 if strong_views else 1),
+            views=views,
+            strong=range(views - strong_views, views),
+            **augmented,
+        ),
         "meta": stream("meta", np.arange(75, 96)),
         "audited": Audited(pixels[75:96], labels[75:96]),
     }

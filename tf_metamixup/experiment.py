@@ -78,6 +78,7 @@ def canonical(config: Config) -> Config:
         trusts=method.trusts,
         mix_until=config.mix_until,
     )
+    methods.averaging(method, config.ema)
     if config.mixed_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
@@ -141,6 +142,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         mixed_bfloat16=config.mixed_bfloat16,
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
+        ema=config.ema,
         mix_until=config.mix_until,
     )
     return Assembly(config, source, prepared, trainer)

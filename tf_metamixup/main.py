@@ -191,6 +191,8 @@ def describe(result: dict, run_dir: str) -> str:
     which = "last epoch"
     if result.get("selected", {}).get("weights") == "best":
         which = f"epoch {result['selected']['epoch']}, the best by validation error"
+    if (decay := result.get("averaged")) is not None:
+        which += f", weights averaged with decay {decay}"
     lines = [
         f"{result['status']}: {result['steps']} steps, {part} error "
         + (f"{error:.2f} % ({which})" if error is not None else "not evaluated"),

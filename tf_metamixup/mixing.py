@@ -1,5 +1,6 @@
 """Eq. 4: who is mixed with whom, and the mixture itself."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -26,6 +27,7 @@ class Examples(NamedTuple):
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
         aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
         trust: how far the row's label is trusted, [N] in [0, 1]; None where nothing says.
+        memory: what the method remembers from this step on, by name.
     """
 
     x: tf.Tensor
@@ -36,6 +38,7 @@ class Examples(NamedTuple):
     groups: int
     aside: tf.Tensor | None = None
     trust: tf.Tensor | None = None
+    memory: Mapping[str, tf.Tensor] = {}
 
     @property
     def accepted(self) -> tf.Tensor:

@@ -15,6 +15,8 @@ AT_THIS_SIZE = {
     "mean_teacher": "mean_teacher(coefficient=1.0)",
     "vat": "vat(epsilon=0.5, entropy=0.01)",
     "mixmatch": "mixmatch(coefficient=1.0, decay=0.9)",
+    "fixmatch": "fixmatch(threshold=0.5, align=True)",
+    "freematch": "freematch(decay=0.9)",
 }
 # A constant lambda is in Table II alone; of 0.5 it would leave targets of two classes at once.
 FIXED = "fixed(0.9)"
@@ -28,13 +30,14 @@ MORE = [
     # Their passes have second derivatives of their own.
     (AT_THIS_SIZE["vat"], tiny.EXACT),
     ("manifold_mixup", tiny.EXACT),
+    (AT_THIS_SIZE["freematch"], tiny.EXACT),
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(shuffle=True)"),
 ]
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
 # Methods whose step is that of another, or nearly: these policies are enough.
-ENOUGH = {"small_loss": ("dynamic",), "glc": ("beta", "meta")}
+ENOUGH = {"small_loss": ("dynamic",), "glc": ("beta", "meta"), "freematch": ("none",)}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()

@@ -39,8 +39,8 @@ class Pair:
         model = functools.partial(tiny.network, norm=norm, dropout=0.2)
         options = {"learning_rate": RATE} | options
         self.trainer = tiny.trainer(method, policy, replicas=replicas, model=model, **options)
-        views = self.trainer.method.views
-        data = tiny.streams(views=max(1, views))
+        method = self.trainer.method
+        data = tiny.streams(views=max(1, method.views), strong_views=method.strong_views)
         self.graphs = self.trainer.graphs(**data, epoch_steps=EPOCH, steps=RUN)
 
     def train(self, first: int, count: int, *, calls: int = 1):

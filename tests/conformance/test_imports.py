@@ -51,7 +51,7 @@ BARRED = [
 
 
 # What methods derive from.
-BASES = ("method", "consistency", "label_judge", "batch")
+BASES = ("guessing", "method", "consistency", "label_judge", "batch")
 
 
 def files():

@@ -42,6 +42,14 @@ def test_an_epoch_of_ssl_is_a_pass_over_the_unlabelled_images_for_every_method(d
         assert made.epoch_steps == len(made.splits.unlabelled) // 50
 
 
+def test_a_batch_may_have_more_unlabelled_images_than_labelled_ones(digits):
+    made = prepared(digits, mode="ssl", batch_size=20, unlabelled_ratio=3)
+    assert [len(first(each)[1]) for each in (made.labelled, made.unlabelled)] == [20, 60]
+    assert made.epoch_steps == len(made.splits.unlabelled) // 60
+    with pytest.raises(UserError, match="--batch_size=100 with --unlabelled_ratio=20 is larger"):
+        prepared(digits, mode="ssl", batch_size=100, unlabelled_ratio=20)
+
+
 def test_a_meta_set_smaller_than_the_batch_is_read_whole(digits):
     made = prepared(digits, num_meta=30, batch_size=50)
     images, *_ = first(made.meta)

@@ -38,7 +38,7 @@ CHECK = {
 
 def written(run=RUN, **more):
     about = {"classes": CLASSES, "image": "uint8 [N, 8, 8, 3]", "parameters": 1234}
-    return model_card.markdown(SETTINGS, **about, averaged=False, run=run, **more)
+    return model_card.markdown(SETTINGS, **about, averaged=None, run=run, **more)
 
 
 @pytest.mark.parametrize(

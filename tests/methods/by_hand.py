@@ -11,8 +11,9 @@ from tf_metamixup.mixing import Mixture
 class Logits:
     """A network whose logits are its input [N, classes], times a number where it is averaged."""
 
-    def __init__(self, factor=1.0, averaged=2.0):
+    def __init__(self, factor=1.0, averaged=2.0, memory=None):
         self._factor, self._averaged = factor, averaged
+        self.memory = memory or {}
         self.draws = Draws.at(0, tf.constant(0))
 
     def __call__(self, x):

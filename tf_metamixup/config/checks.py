@@ -56,6 +56,8 @@ def check(config: Any) -> None:
         )
     if config.mode == "sl" and config.include_labelled:
         raise UserError("--include_labelled goes with --mode=ssl")
+    if config.mode == "sl" and config.unlabelled_ratio != 1:
+        raise UserError(f"--unlabelled_ratio={config.unlabelled_ratio} goes with --mode=ssl")
     replicas = config.replicas or 1
     if config.jit:
         check_jit(replicas)

@@ -103,7 +103,7 @@ class Config(
             defaults["num_meta"] = max(data.classes, min(usual, data.examples // 10))
         if is_own(self.dataset):
             passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
-            rows = OWN_STEPS * (self.batch_size or OWN["batch_size"])
+            rows = OWN_STEPS * (self.batch_size or OWN["batch_size"]) * self.unlabelled_ratio
             defaults["epochs"] = max(1, round(rows / max(passed, 1)))
         if self.mode == "ssl" and not data.unlabelled:
             defaults["num_labels"] = NUM_LABELS.get(name, 100 * data.classes)

@@ -17,7 +17,7 @@ class RowSettings:
         None,
         "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
         "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
-        "mixmatch",
+        "mixmatch, fixmatch, freematch",
     )
     policy: str | None = setting(
         None,
@@ -92,6 +92,12 @@ class DataSettings:
         "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
         "column='worse_label'); never in meta, validation or test images",
     )
+    unlabelled_ratio: int = setting(
+        1,
+        "unlabelled images per labelled one in a batch of --mode=ssl; an epoch is a pass over the "
+        "unlabelled images",
+        at_least=1,
+    )
     imbalance: float | None = setting(
         None,
         "a long tail for benchmarks: from the first class to the last they have fewer images, in "
@@ -145,7 +151,9 @@ class TrainingSettings:
         None, "passes over the training images; over the unlabelled ones in ssl", at_least=1
     )
     batch_size: int | None = setting(
-        None, "global; in ssl as many labelled and unlabelled images per step", at_least=1
+        None,
+        "global; in ssl of labelled images, with --unlabelled_ratio times as many others",
+        at_least=1,
     )
     learning_rate: float = setting(0.1, "initial learning rate")  # IV.B
     schedule: str | None = setting(
@@ -168,6 +176,11 @@ class TrainingSettings:
     weight_decay: float = setting(1e-4, "coefficient of the coupled L2 gradient")  # IV.B
     weight_decay_on: str = setting(
         "all", "all trainable variables, or kernels only", choices=("all", "kernels")
+    )
+    ema: float | None = setting(
+        None,
+        "decay of an exponential average of the weights, such as 0.999, which then is what is "
+        "evaluated, selected and exported; by default the method decides",
     )
     select: str = setting(
         "last",

@@ -63,14 +63,18 @@ def require_batch(parts: splits.Splits, config: Config) -> None:
     Raises:
         UserError: naming both sizes.
     """
-    semi = config.mode == "ssl"
-    for name in ("labelled", "unlabelled") if semi else ("labelled",):
+    needed = {"labelled": config.batch_size}
+    if config.mode == "ssl":
+        needed["unlabelled"] = config.batch_size * config.unlabelled_ratio
+    for name, rows in needed.items():
         count = len(getattr(parts, name))
-        if config.batch_size > count:
-            flag = "num_labels" if semi else "train_examples"
+        if rows > count:
+            flag = "num_labels" if config.mode == "ssl" else "train_examples"
             asked = getattr(config, flag)
+            ratio = f" with --unlabelled_ratio={config.unlabelled_ratio}"
             raise UserError(
-                f"--batch_size={config.batch_size} is larger than the {count} {name} images"
+                f"--batch_size={config.batch_size}{ratio if rows != config.batch_size else ''} is "
+                f"larger than the {count} {name} images"
                 f"{f' (--{flag}={asked})' if asked else ''}; lower it"
             )
 

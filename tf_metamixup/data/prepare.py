@@ -94,16 +94,21 @@ def prepare(
     unlabelled = None
     if semi and views:
         unlabelled = stream(
-            "unlabelled", parts.unlabelled, config.batch_size, views=views, strong=strong, **weak
+            "unlabelled",
+            parts.unlabelled,
+            config.batch_size * config.unlabelled_ratio,
+            views=views,
+            strong=strong,
+            **weak,
         )
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
-    epoch_steps = passed // config.batch_size
+    epoch_steps = passed // (config.batch_size * config.unlabelled_ratio)
     test, val = (_judged(source, parts, part) for part in ("test", "val"))
     if config.evaluate_on == "unused":
         most = len(source.train) if test is None else len(test)
         test = source.train.keep(parts.unused(np.flatnonzero(source.train.labels >= 0), most))
     evaluated = [part for part in (test, val) if part is not None]
-    rows = epoch_steps * config.batch_size * (1 if unlabelled is None else 2)
+    rows = epoch_steps * (labelled.batch_size + (unlabelled.batch_size if unlabelled else 0))
     return Prepared(
         splits=parts,
         labelled=labelled,

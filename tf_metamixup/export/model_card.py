@@ -70,7 +70,7 @@ def markdown(
     classes: Sequence[str],
     image: str,
     parameters: int,
-    averaged: bool,
+    averaged: float | None,
     run: Run | None = None,
     command: str | None = None,
     litert: dict[str, dict[str, Any]] | None = None,
@@ -82,7 +82,7 @@ def markdown(
         classes: their names.
         image: type and shape of the input.
         parameters: how many are trained.
-        averaged: whether the weights are the average that the method keeps.
+        averaged: decay of the average that the weights are; None where they are those of a step.
         run: that made the weights, or None if it is not known.
         command: repeats the run.
         litert: what `litert.check` found, by precision, on the card of LiteRT models.
@@ -91,12 +91,14 @@ def markdown(
     title = settings.get("architecture", "Image classifier")
     if "dataset" in settings:
         title += f", trained on {settings['dataset']}"
-    weights = "the average that the method keeps of them" if averaged else "those of the last step"
+    weights = "those of the last step"
     if run and run.selected:
         weights = (
             f"those of epoch {run.selected}, which had the lowest validation error of "
             f"{run.result['epochs']}"
         )
+    if averaged is not None:
+        weights += f", each an exponential average over the steps before (decay {averaged})"
     parts = [
         f"# {_plain(title)}",
         f"An image classifier of {len(classes)} classes, trained with "

@@ -98,6 +98,15 @@ class Method:
         del model
         return {}
 
+    def memory(self, classes: int) -> Mapping[str, float | Sequence[float]]:
+        """Returns what it remembers from step to step beside weights, by name: the first values.
+
+        A step reads it as `forward.memory[name]` and says in `Examples.memory` what is remembered
+        from then on, which must be the same on all replicas.
+        """
+        del classes
+        return {}
+
     def examples(self, forward: Forward, batch: Batch, clock: Clock, groups: int) -> Examples:
         """Returns what is mixed and trained on; targets are fixed here, without a gradient.
 
@@ -142,6 +151,33 @@ def check_precision(method: Method) -> None:
         reason = "it calls parts of the network, and only the whole has a low-precision copy"
     if reason:
         raise UserError(f"mixed_bfloat16 does not go with method {method}: {reason}")
+
+
+def averaging(method: Method, ema: float | None) -> tuple[float | None, bool]:
+    """Returns the decay of an average of the weights, and whether that is evaluated.
+
+    Args:
+        method: which may keep one itself.
+        ema: decay of the average that is to be evaluated; None leaves it to the method.
+
+    Raises:
+        UserError: the method keeps another one.
+    """
+    if ema is None:
+        return method.average, method.predicts_average
+    if not 0 <= ema < 1:
+        raise UserError(f"ema={ema} must lie in [0, 1)")
+    if method.predicts_average:
+        raise UserError(
+            f"ema={ema}: method {method} evaluates an average of the weights by itself; set its "
+            "option `decay` in place of ema"
+        )
+    if method.average not in (None, ema):
+        raise UserError(
+            f"ema={ema}: method {method} keeps an average of the weights with another decay; "
+            f"ema={method.average} evaluates that one"
+        )
+    return ema, True
 
 
 def batch_size(batch: Batch) -> tf.Tensor:

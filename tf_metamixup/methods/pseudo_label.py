@@ -7,18 +7,18 @@ import tensorflow as tf
 
 from tf_metamixup.core import schedules
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.methods.method import METHODS, Method, Ratio, guess_metrics, with_guesses
+from tf_metamixup.methods.guessing import Guessing, check_guessing
+from tf_metamixup.methods.method import METHODS, Ratio
 
 
 @METHODS.register("pseudo_label")
 @dataclasses.dataclass(frozen=True)
-class PseudoLabel(Method):
+class PseudoLabel(Guessing):
     """Takes the network's confident predictions as the labels of the unlabelled images.
 
-    Each step, argmax of the current network on the un-mixed augmented image, where the largest
-    probability exceeds sigma (Alg. 2 line 3); batch statistics, no update of the moving ones. The
-    labels of a step serve its virtual and its real step. The loss is L_s + weight * L_us, both
-    over B with rejected rows as zeros (lines 9 and 13; Oliver et al. 2018 and later code do so).
+    Each step, where the largest probability exceeds sigma (Alg. 2 line 3). The loss is L_s +
+    weight * L_us, both over B with rejected rows as zeros (lines 9 and 13; Oliver et al. 2018 and
+    later code do so); see `Guessing`.
 
     Attributes:
         threshold: sigma_0 (III.C).
@@ -37,30 +37,21 @@ class PseudoLabel(Method):
     views: ClassVar[int] = 1
 
     def __post_init__(self):
-        if not 0 <= self.threshold <= 1:
-            raise UserError(f"pseudo_label: threshold={self.threshold} must lie in [0, 1]")
-        if not 0 <= self.decay <= 1:
-            raise UserError(f"pseudo_label: decay={self.decay} must lie in [0, 1]")
+        check_guessing("pseudo_label", self.weight, threshold=self.threshold, decay=self.decay)
         if self.period < 1:
             raise UserError(f"pseudo_label: period={self.period} must be at least 1 epoch")
-        if self.weight <= 0:
-            raise UserError(f"pseudo_label: weight={self.weight} must be above 0")
 
     def sigma(self, clock) -> tf.Tensor:
         """Returns the threshold at `clock`, float32 scalar."""
         return schedules.falling_threshold(self.threshold, self.decay, self.period, clock.epoch)
 
-    def examples(self, forward, batch, clock, groups):
-        """Returns the labelled rows and, with weight 0 where rejected, the unlabelled ones."""
-        u = batch.u[:, 0]
-        probs = tf.nn.softmax(forward(u))
+    def weigh(self, probs, forward, clock):
+        """Returns 1 where the largest probability exceeds sigma."""
+        del forward
         confident = tf.reduce_max(probs, axis=-1) > tf.cast(self.sigma(clock), probs.dtype)
-        guess = tf.one_hot(tf.argmax(probs, axis=-1), tf.shape(probs)[-1], dtype=probs.dtype)
-        weight = self.weight * tf.cast(confident, probs.dtype)
-        return with_guesses(batch, groups, [u], guess, weight=weight, pool=self.pool)
+        return tf.cast(confident, probs.dtype), {}
 
     def loss(self, forward, mixture, batch, clock):
         """Computes cross-entropy over B, and metrics of sigma and the guesses."""
-        loss, _ = super().loss(forward, mixture, batch, clock)
-        watched = {"threshold": Ratio(self.sigma(clock)), **guess_metrics(mixture.examples)}
-        return loss, watched
+        loss, watched = super().loss(forward, mixture, batch, clock)
+        return loss, {"threshold": Ratio(self.sigma(clock)), **watched}

@@ -1,6 +1,7 @@
 """A Keras model as a function of its weights: `logits = network.forward(theta)(x)`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,7 @@ class Forward:
     Attributes:
         draws: this step's random numbers.
         state: values of the model's non-trainable variables, by `id` of the variable.
+        memory: what the method remembers, by name.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Forward:
         self._theta = list(theta)
         self.draws = draws
         self.state: dict[int, tf.Tensor] = {}
+        self.memory = {name: tf.convert_to_tensor(v) for name, v in network.memory.items()}
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Returns logits with batch statistics and this step's dropout masks."""
@@ -68,10 +71,12 @@ class Network:
         predicts_average: whether evaluation and export use the average.
         low_precision: a copy of the model that computes in lower precision, for the passes that
             need no more (see `mixed_precision`); None makes all with the model.
+        memory: first values of what a method remembers from step to step, by name.
 
     Attributes:
         trainable: the trainable variables, the model's first: what `theta` are the values of.
         averages: one variable for each trainable one of the model; empty without an average.
+        averaged: decay of the average that is evaluated and exported; None where it is the weights.
         head: indices in `trainable` of the weights of the head; see `models.head`.
     """
 
@@ -83,6 +88,7 @@ class Network:
         average: float | None = None,
         predicts_average: bool = False,
         low_precision: keras.Model | None = None,
+        memory: Mapping[str, Any] | None = None,
     ):
         self.model = model
         self._low_precision = low_precision
@@ -100,8 +106,12 @@ class Network:
             id(variable): number
             for number, variable in enumerate(v for v in others if id(v) in seeds)
         }
+        self.memory = {
+            name: _unlearned(tf.constant(value, model.variable_dtype), name)
+            for name, value in (memory or {}).items()
+        }
         self._average = average
-        self._predicts_average = predicts_average
+        self.averaged = average if predicts_average else None
         self.averages = [] if average is None else copies(model.trainable_variables)
 
     @property
@@ -113,12 +123,13 @@ class Network:
     def variables(self) -> list[keras.Variable]:
         """Returns all variables, in a stable order."""
         models = [self.model, *self.parts.values()]
-        return _distinct([*(v for m in models for v in m.variables), *self.averages])
+        own = [*self.averages, *self.memory.values()]
+        return _distinct([*(v for m in models for v in m.variables), *own])
 
     @property
     def evaluated(self) -> list[keras.Variable]:
         """The model's weights in their order, averaged where predictions use the average."""
-        averages = self.averages if self._predicts_average else []
+        averages = [] if self.averaged is None else self.averages
         of = {
             id(v): average
             for v, average in zip(self.model.trainable_variables, averages, strict=False)
@@ -172,15 +183,23 @@ class Network:
             if value is not given
         }
 
-    def commit(self, state: Mapping[int, tf.Tensor], step: tf.Tensor) -> None:
-        """Writes moving statistics and lets the averages follow the weights, after the optimizer.
+    def commit(
+        self,
+        state: Mapping[int, tf.Tensor],
+        step: tf.Tensor,
+        memory: Mapping[str, tf.Tensor] | None = None,
+    ) -> None:
+        """Writes what a step leaves behind beside weights, after the optimizer.
 
         The statistics are averaged over the replicas, so that they never part.
 
         Args:
             state: of a `Forward`.
-            step: the steps taken before this one.
+            step: the steps taken before this one, for the averages that follow the weights.
+            memory: what the method remembers from now on, by name.
         """
+        for name, value in (memory or {}).items():
+            self.memory[name].assign(value)
         kept = [
             variable
             for variable in self.model.non_trainable_variables
@@ -209,7 +228,7 @@ class Network:
             model: one that ends in another of the model's layers, for what that layer gives.
         """
         model = model or self.model
-        if not self._predicts_average:
+        if self.averaged is None:
             return model(x, training=False)
         averages = [self.averages[self._place[id(v)]] for v in model.trainable_variables]
         weights, state = (
@@ -236,14 +255,11 @@ def _distinct(variables) -> list[keras.Variable]:
 
 def copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
     """Makes variables of the same values, which are not trained."""
-    return [
-        keras.Variable(
-            tf.convert_to_tensor(variable),
-            dtype=variable.dtype,
-            trainable=False,
-            # Every replica computes the same.
-            aggregation="only_first_replica",
-            name=f"{variable.name}_copy",
-        )
-        for variable in variables
-    ]
+    return [_unlearned(tf.convert_to_tensor(v), f"{v.name}_copy") for v in variables]
+
+
+def _unlearned(value: tf.Tensor, name: str) -> keras.Variable:
+    """Makes a variable that is not trained."""
+    # Every replica computes the same.
+    how = {"trainable": False, "aggregation": "only_first_replica"}
+    return keras.Variable(value, dtype=value.dtype.name, name=name, **how)

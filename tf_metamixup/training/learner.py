@@ -54,6 +54,7 @@ class Learner:
         mixed_bfloat16: bool = False,
         jit: bool = False,
         unfreeze_at: float | None = None,
+        ema: float | None = None,
         mix_until: float = 1.0,
     ):
         check_model(model)
@@ -90,9 +91,9 @@ class Learner:
                 model,
                 preprocess,
                 self.method.parts(model),
-                self.method.average,
-                self.method.predicts_average,
+                *methods.averaging(self.method, ema),
                 low_precision,
+                self.method.memory(self.classes),
             )
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
             late = [] if unfreeze_at is None else _body(model)
@@ -132,10 +133,9 @@ class Learner:
             "jit": jit,
             "parameters": self.parameters,
         }
-        if unfreeze_at is not None:
-            self.hyper_parameters["unfreeze_at"] = unfreeze_at
-        if mix_until < 1:
-            self.hyper_parameters["mix_until"] = mix_until
+        more = {"unfreeze_at": unfreeze_at, "ema": ema}
+        more["mix_until"] = mix_until if mix_until < 1 else None
+        self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None
 
     @property

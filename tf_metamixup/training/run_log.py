@@ -124,6 +124,7 @@ class RunLog:
             "labels_used": self._labels_used,
             "data": self._data() if self._data and status != "failed" else None,
             "parameters": self._trainer.parameters,
+            "averaged": self._trainer.network.averaged,  # what was evaluated; decay
             "method": self._config["method"],
             "policy": self._config["policy"],
             "config": self._config,

@@ -104,7 +104,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
         )
     ]
     recipe.optimizer.apply(gradients, recipe.select(network.trainable))
-    network.commit(forward.state, clock.step)
+    network.commit(forward.state, clock.step, examples.memory)
     metrics = {"train_loss": Ratio(loss, 1 / replicas.count()), **region, **watched}
     return Report(metrics, examples, partner, lambdas)
 

@@ -46,6 +46,8 @@ class Trainer(Learner):
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
         unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
             call that layer with `training=False` if it has BatchNorm.
+        ema: decay of an exponential average of the weights, which is then what is evaluated,
+            selected and exported; None leaves that to the method.
         mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
             that learns still takes its time.
 
@@ -181,7 +183,7 @@ class Trainer(Learner):
             classes=self.class_names,
             image=f"{self._stored.dtype.name} [N, {shape}]",
             parameters=self.parameters,
-            averaged=self.method.predicts_average,
+            averaged=self.network.averaged,
             run=run,
             command=command,
             litert=litert,

@@ -1,0 +1,89 @@
+"""FreeMatch (Wang et al. 2023), with the values of microsoft/Semi-supervised-learning."""
+
+import dataclasses
+from typing import ClassVar
+
+import tensorflow as tf
+
+from tf_metamixup import losses
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
+from tf_metamixup.methods.method import METHODS, Ratio, guess_metrics, over_batch
+
+
+@METHODS.register("freematch")
+@dataclasses.dataclass(frozen=True)
+class FreeMatch(Guessing):
+    """FixMatch whose threshold follows the network's confidence, class by class.
+
+    tau, a running mean of the largest probability on weak views, is the threshold of the class that
+    is predicted most; that of class c is tau p(c) / max p, with p the running mean of predictions
+    (eq. 5 to 8). A fairness term keeps the predictions on accepted strong views spread over the
+    classes as they are on weak ones, each divided by how often a class is the answer (eq. 10, 11).
+
+    Attributes:
+        weight: w_u (1).
+        fairness: w_f (0.01).
+        decay: lambda of the running means (0.999).
+        pool: whether labelled and unlabelled images mix with each other.
+    """
+
+    weight: float = 1.0
+    fairness: float = 0.01
+    decay: float = 0.999
+    pool: bool = False
+    views: ClassVar[int] = 2
+    strong_views: ClassVar[int] = 1
+
+    def __post_init__(self):
+        check_guessing("freematch", self.weight, fairness=self.fairness, decay=self.decay)
+
+    def memory(self, classes):
+        """Returns tau, p and how often each class is the answer: all 1/C (eq. 5, 6, 9)."""
+        return {"tau": 1 / classes, **{name: [1 / classes] * classes for name in ("p", "answers")}}
+
+    def weigh(self, probs, forward, clock):
+        """Returns 1 where the largest probability reaches the threshold of its class."""
+        del clock
+        confidence, answer = tf.reduce_max(probs, axis=-1), tf.argmax(probs, axis=-1)
+        now = {"tau": confidence, "p": probs, "answers": tf.one_hot(answer, probs.shape[-1])}
+        new = {
+            name: running_mean(forward.memory[name], tf.reduce_mean(values, axis=0), self.decay)
+            for name, values in now.items()
+        }
+        threshold = new["tau"] * new["p"] / tf.reduce_max(new["p"])
+        reached = tf.cast(confidence, threshold.dtype) >= tf.gather(threshold, answer)
+        return tf.cast(reached, probs.dtype), new
+
+    def loss(self, forward, mixture, batch, clock):
+        """Computes cross-entropy over B and the fairness term, and metrics of both."""
+        del clock
+        examples, logits = mixture.examples, self.logits(forward, mixture)
+        each = losses.cross_entropy(mixture.y, logits)
+        labelled_and_guessed = over_batch(examples.weight * each, batch)
+        accepted = examples.guessed & examples.accepted
+        unfairness = self.unfairness(tf.nn.softmax(logits), accepted, examples.memory)
+        share = 1 / replicas.count()
+        return labelled_and_guessed + self.fairness * share * unfairness, {
+            "threshold": Ratio(examples.memory["tau"]),
+            "unfairness": Ratio(unfairness),
+            **guess_metrics(examples),
+        }
+
+    def unfairness(self, probs, accepted, memory) -> tf.Tensor:
+        """Computes sum_c w(c) log v(c), the negative cross-entropy of eq. 11; a scalar.
+
+        Args:
+            probs: of all rows [N, C].
+            accepted: bool [N], the rows that count.
+            memory: after this step; w is p / answers, v the same of these rows, both normalised.
+        """
+        counts = tf.cast(accepted, probs.dtype)[:, None]
+        answers = tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
+        rows, p, answers = replicas.total(
+            [tf.reduce_sum(counts * each, 0) for each in (tf.ones_like(counts), probs, answers)]
+        )
+        v = tf.math.divide_no_nan(p, answers)  # none of a class that is never the answer
+        w = tf.cast(memory["p"] / memory["answers"], probs.dtype)
+        spread = tf.math.log(tf.math.divide_no_nan(v, tf.reduce_sum(v)) + 1e-12)
+        return tf.where(rows[0] > 0, tf.reduce_sum(w / tf.reduce_sum(w) * spread), 0.0)
