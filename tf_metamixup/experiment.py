@@ -77,6 +77,7 @@ def canonical(config: Config) -> Config:
         learned_elsewhere=method.learns_lambda,
         trusts=method.trusts,
         mix_until=config.mix_until,
+        mixes_hidden=method.mixes_hidden,
     )
     methods.averaging(method, config.ema)
     if config.mixed_bfloat16:

@@ -1,6 +1,6 @@
 """Eq. 4: who is mixed with whom, and the mixture itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -58,21 +58,28 @@ class Lambdas(NamedTuple):
         value: [N] in [0, 1], lambda*.
         start: [N], lambda before the policy learned.
         move: [N], how far learning moved the logits; 0 where nothing is learned.
+        pixels: [N, H, W, 1], lambda of each pixel, whose mean is `value`; None where all have that.
     """
 
     value: tf.Tensor
     start: tf.Tensor
     move: tf.Tensor
+    pixels: tf.Tensor | None = None
 
     @classmethod
-    def given(cls, value: tf.Tensor) -> "Lambdas":
+    def given(cls, value: tf.Tensor, pixels: tf.Tensor | None = None) -> "Lambdas":
         """Makes a lambda that nothing has moved."""
-        return cls(value, value, tf.zeros_like(value))
+        return cls(value, value, tf.zeros_like(value), pixels)
+
+    def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "Lambdas":
+        """Returns what `function` makes of each part that there is."""
+        return Lambdas(*(part if part is None else function(part) for part in self))
 
     def where(self, mixes: tf.Tensor) -> "Lambdas":
         """Returns these lambdas where `mixes`, bool scalar, is true, and else 1, unmoved."""
-        unmixed = Lambdas.given(tf.ones_like(self.value))
-        return Lambdas(*(tf.where(mixes, a, b) for a, b in zip(self, unmixed, strict=True)))
+        unmoved = tf.where(mixes, self.move, tf.zeros_like(self.move))
+        ones = self.map(lambda part: tf.where(mixes, part, tf.ones_like(part)))
+        return ones._replace(move=unmoved)
 
 
 class Mixture(NamedTuple):
@@ -82,16 +89,19 @@ class Mixture(NamedTuple):
         examples: un-mixed.
         partner: int [N], the row j of each row i.
         lam: [N] in [0, 1].
+        pixels: [N, H, W, 1], lambda of each pixel of the images; None where it is `lam` everywhere.
     """
 
     examples: Examples
     partner: tf.Tensor
     lam: tf.Tensor
+    pixels: tf.Tensor | None = None
 
     @property
     def x(self) -> tf.Tensor:
         """Mixed images [N, H, W, C]."""
-        return self.of(self.examples.x)
+        lam = self.lam if self.pixels is None else self.pixels
+        return mix(self.examples.x, self.partner, lam)
 
     @property
     def y(self) -> tf.Tensor:
@@ -108,6 +118,7 @@ class Sample(NamedTuple):
 
     Attributes:
         x_i, x_j: the scaled images of a row and of its partner, [n, H, W, C].
+        x: what they are mixed to, [n, H, W, C].
         y_i, y_j: their targets, [n, classes].
         lam: x_i's share, [n].
         accepted: whether the row is trained on, [n].
@@ -116,6 +127,7 @@ class Sample(NamedTuple):
 
     x_i: tf.Tensor
     x_j: tf.Tensor
+    x: tf.Tensor
     y_i: tf.Tensor
     y_j: tf.Tensor
     lam: tf.Tensor
@@ -132,13 +144,7 @@ class Sample(NamedTuple):
         """
         image, target = tf.TensorSpec(image_shape), tf.TensorSpec([None, classes])
         truth = tf.TensorSpec([None], tf.bool)
-        return cls(image, image, target, target, tf.TensorSpec([None]), truth, truth)
-
-    @property
-    def x(self) -> tf.Tensor:
-        """Mixed by eq. 4, [n, H, W, C]."""
-        lam = self.lam[:, None, None, None]
-        return lam * self.x_i + (1 - lam) * self.x_j
+        return cls(image, image, image, target, target, tf.TensorSpec([None]), truth, truth)
 
 
 def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
@@ -190,7 +196,7 @@ def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
     Args:
         values: [N, ...].
         partner: int [N], the row j of each row i.
-        lam: [N] in [0, 1].
+        lam: [N] in [0, 1], or [N, H, W, 1] for images: one for each pixel.
 
     Returns:
         [N, ...], differentiable in `lam` (and twice so in the network behind it).
@@ -199,6 +205,7 @@ def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
     >>> mix(images, partner=tf.constant([1, 0]), lam=tf.constant([0.75, 0.75])).numpy().tolist()
     [[0.25], [0.75]]
     """
-    lam = tf.reshape(lam, tf.concat([tf.shape(lam), tf.ones(len(values.shape) - 1, tf.int32)], 0))
+    missing = tf.ones(len(values.shape) - len(lam.shape), tf.int32)
+    lam = tf.reshape(lam, tf.concat([tf.shape(lam), missing], 0))
     lam = tf.cast(lam, values.dtype)
     return lam * values + (1 - lam) * tf.gather(values, partner)

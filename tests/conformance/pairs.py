@@ -23,6 +23,8 @@ FIXED = "fixed(0.9)"
 # Pairs beyond names: what differs in more than a number.
 MORE = [
     ("supervised", FIXED),
+    ("supervised", "cutmix"),
+    (AT_THIS_SIZE["mixmatch"], "mixup_cutmix(per_sample=True)"),
     ("adamixup(discriminator=False)", "none"),
     ("supervised", tiny.EXACT),
     (AT_THIS_SIZE["pseudo_label"], tiny.EXACT),
@@ -34,6 +36,8 @@ MORE = [
     ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(shuffle=True)"),
 ]
+# Policies that differ from `beta` in what they draw alone: with a few methods.
+IN_MORE = {"fixed", "cutmix", "mixup_cutmix"}
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
 # Methods whose step is that of another, or nearly: these policies are enough.
@@ -42,7 +46,7 @@ PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()
     for policy in policies.names()
-    if policy in ENOUGH.get(method, set(policies.names()) - {"fixed"})
+    if policy in ENOUGH.get(method, set(policies.names()) - IN_MORE)
     and allowed(methods.make(method), policy)
 ] + MORE
 LEARNED = [pair for pair in PAIRS if policies.make(pair[1]).reads_meta]

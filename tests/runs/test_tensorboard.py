@@ -18,7 +18,13 @@ PAIRS = np.array([[1.0, 0.0], [3.0, 0.0]]), np.array([[2, 0], [4, 1]])
 BINS = np.array([[0, 0, 0], [4, 3.2, 3.0]])
 EVALUATION = Evaluation(np.array([[2, 1], [0, 1]]), BINS, np.array(1.0), np.array(4.0))
 ROWS = Sample(
-    *(np.zeros((2, 4, 4, 1)), np.ones((2, 4, 4, 1)), np.eye(2), np.eye(2)[::-1]),
+    *(
+        np.zeros((2, 4, 4, 1)),
+        np.ones((2, 4, 4, 1)),
+        np.full((2, 4, 4, 1), 0.5),
+        np.eye(2),
+        np.eye(2)[::-1],
+    ),
     *(np.array([0.25, 0.5]), np.array([True, False]), np.array([False, True])),
 )
 

@@ -21,8 +21,8 @@ class RowSettings:
     )
     policy: str | None = setting(
         None,
-        "where lambda comes from: none, fixed(c), beta(a), dynamic, meta; the paper's MetaMixUp is "
-        "meta(estimator='nested')",
+        "where lambda comes from: none, fixed(c), beta(a), cutmix(a), mixup_cutmix, dynamic, meta; "
+        "the paper's MetaMixUp is meta(estimator='nested')",
     )
     mix_until: float = setting(
         1.0, "share of the run after which nothing is mixed any more: lambda is 1; by default never"

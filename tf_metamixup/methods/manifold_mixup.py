@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -24,6 +25,7 @@ class ManifoldMixup(Method):
     """
 
     layers: int = 3
+    mixes_hidden: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.layers < 1:

@@ -70,6 +70,7 @@ class Method:
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
+        mixes_hidden: whether it mixes hidden layers, so that lambda is a number per row.
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
         judges: whether it judges labels between steps; see `label_judge`.
         audits: which checked images it judges them by: "apart", some that it does not train on;
@@ -83,6 +84,7 @@ class Method:
     average: ClassVar[float | None] = None
     predicts_average: ClassVar[bool] = False
     fold_lambda: ClassVar[bool] = False
+    mixes_hidden: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
     judges: ClassVar[bool] = False
     audits: ClassVar[str] = ""

@@ -3,7 +3,7 @@
 >>> make("beta(0.5)")
 Beta(alpha=0.5, per_sample=False)
 >>> names()
-['beta', 'dynamic', 'fixed', 'meta', 'none']
+['beta', 'cutmix', 'dynamic', 'fixed', 'meta', 'mixup_cutmix', 'none']
 """
 
 from tf_metamixup.core import registry

@@ -56,6 +56,7 @@ class Task(NamedTuple):
         trained: which of `theta` are trained at this step; None for all.
         partner: int [N], the row that each row is mixed with.
         trust: how far each row's label is trusted, [N]; None without an audit.
+        image_size: int32 [2], height and width of the images.
     """
 
     theta: list[tf.Tensor]
@@ -70,6 +71,7 @@ class Task(NamedTuple):
     trained: tuple[int, ...] | None = None
     partner: tf.Tensor | None = None
     trust: tf.Tensor | None = None
+    image_size: tf.Tensor | None = None
 
     @property
     def rows(self) -> tf.Tensor:
@@ -81,9 +83,18 @@ class Task(NamedTuple):
         """Returns the precision that lambda is worked out in."""
         return self.theta[0].dtype
 
-    def given(self, lam: tf.Tensor) -> Lambdas:
-        """Returns a lambda [N] that is not learned, folded where the method asks for it."""
-        return Lambdas.given(tf.maximum(lam, 1 - lam) if self.fold_lambda else lam)
+    def given(self, lam: tf.Tensor, pixels: tf.Tensor | None = None) -> Lambdas:
+        """Returns a lambda [N] that is not learned, folded where the method asks for it.
+
+        Args:
+            lam: [N].
+            pixels: [N, H, W, 1]; see `Lambdas`.
+        """
+        if not self.fold_lambda:
+            return Lambdas.given(lam, pixels)
+        if pixels is not None:
+            pixels = tf.where((lam < 0.5)[:, None, None, None], 1 - pixels, pixels)
+        return Lambdas.given(tf.maximum(lam, 1 - lam), pixels)
 
 
 class Policy:
@@ -94,6 +105,7 @@ class Policy:
             `gradient` as `Meta` has them.
         reads_trust: whether it needs `Task.trust`.
         mixes: whether its lambda is ever other than 1.
+        pastes: whether the pixels of an image have a lambda each.
         caches_features: whether its meta loss is that of the whole meta set, from cached features,
             which are computed every `refresh` steps.
     """
@@ -101,6 +113,7 @@ class Policy:
     reads_meta: ClassVar[bool] = False
     reads_trust: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
+    pastes: ClassVar[bool] = False
     caches_features: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
@@ -109,7 +122,12 @@ class Policy:
 
 
 def check(
-    policy: Policy, *, learned_elsewhere: bool, trusts: bool = False, mix_until: float = 1.0
+    policy: Policy,
+    *,
+    learned_elsewhere: bool,
+    trusts: bool = False,
+    mix_until: float = 1.0,
+    mixes_hidden: bool = False,
 ) -> None:
     """Refuses a policy that does not go with a method, or with the share of the run that is mixed.
 
@@ -118,6 +136,7 @@ def check(
         learned_elsewhere: whether the method learns lambda itself.
         trusts: whether the method says how far labels are trusted.
         mix_until: the share of the run that is mixed.
+        mixes_hidden: whether the method mixes hidden layers.
 
     Raises:
         UserError: the policy would have no say, or lacks what it reads; the share is none.
@@ -133,6 +152,11 @@ def check(
         raise UserError(
             f"policy {policy} mixes by how far labels are trusted, which methods audit and "
             "small_loss say; use it with --method=audit or small_loss, or policy beta"
+        )
+    if policy.pastes and mixes_hidden:
+        raise UserError(
+            f"policy {policy} pastes parts of images, and the method mixes hidden layers too; use "
+            "policy beta"
         )
     if learned_elsewhere and policy.mixes:
         raise UserError(

@@ -89,7 +89,7 @@ def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture
         lambdas, _ = recipe.method.lambdas(forward, examples, partner)
     else:
         lambdas = lambdas_of(recipe, task, clock, draws)
-    return Mixture(examples, partner, lambdas.value)
+    return Mixture(examples, partner, lambdas.value, lambdas.pixels)
 
 
 def lambda_gradient(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> tf.Tensor:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.method import Method
 from tf_metamixup.policies import Policy
+from tf_metamixup.policies import check as check_policy
 from tf_metamixup.training.data_checks import check_pair, ensure_shape
 
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
@@ -42,6 +43,7 @@ def check_served(method: Method, policy: Policy, strategy: tf.distribute.Strateg
     Raises:
         UserError: unlabelled images, averaged weights, judged labels, several workers.
     """
+    check_policy(policy, learned_elsewhere=method.learns_lambda, mixes_hidden=method.mixes_hidden)
     otherwise = "; train it with tmm.Trainer"
     if method.views or method.average is not None:
         raise UserError(

@@ -84,7 +84,6 @@ class MixUpModel(keras.Model):
         check_model(model)
         method = methods.make(method) if isinstance(method, str) else method
         policy = policies.make(policy) if isinstance(policy, str) else policy
-        policies.check(policy, learned_elsewhere=method.learns_lambda)
         strategy = strategy_of(model)
         check_served(method, policy, strategy)
         with strategy.scope():

@@ -71,7 +71,10 @@ class Learner:
             learned_elsewhere=self.method.learns_lambda,
             trusts=self.method.trusts,
             mix_until=mix_until,
+            mixes_hidden=self.method.mixes_hidden,
         )
+        if self.policy.pastes and len(model.input_shape) != 4:
+            raise UserError(f"policy {self.policy} pastes parts of images [N, H, W, C]")
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:

@@ -58,6 +58,11 @@ class Report(NamedTuple):
     partner: tf.Tensor
     lambdas: Lambdas
 
+    @property
+    def mixture(self) -> Mixture:
+        """Returns what was trained on."""
+        return Mixture(self.examples, self.partner, self.lambdas.value, self.lambdas.pixels)
+
     def sample(self) -> Sample:
         """Returns rows from all over this replica's: labelled and guessed ones are among them."""
         rows = tf.shape(self.partner)[0]
@@ -65,9 +70,11 @@ class Report(NamedTuple):
         i = tf.range(some) * rows // some
         j = tf.gather(self.partner, i)
         examples = self.examples
-        images, targets = tf.cast(examples.x, tf.float32), tf.cast(examples.y, tf.float32)
+        images, mixed, targets = (
+            tf.cast(each, tf.float32) for each in (examples.x, self.mixture.x, examples.y)
+        )
         return Sample(
-            *(tf.gather(images, i), tf.gather(images, j)),
+            *(tf.gather(images, i), tf.gather(images, j), tf.gather(mixed, i)),
             *(tf.gather(targets, i), tf.gather(targets, j)),
             lam=tf.cast(tf.gather(self.lambdas.value, i), tf.float32),
             accepted=tf.gather(examples.accepted, i),
@@ -84,7 +91,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     theta = network.theta
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
     examples, partner, task = paired(recipe, batch, clock, draws)
-    lambdas = tf.nest.map_structure(tf.stop_gradient, lambdas_of(recipe, task, clock, draws))
+    lambdas = lambdas_of(recipe, task, clock, draws).map(tf.stop_gradient)
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -93,7 +100,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
         region = {}
         if method.learns_lambda:
             lambdas, region = method.lambdas(forward, examples, partner)
-        mixture = Mixture(examples, partner, lambdas.value)
+        mixture = Mixture(examples, partner, lambdas.value, lambdas.pixels)
         loss, watched = method.loss(forward, mixture, batch, clock)
     gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     # The optimizer sums over replicas, so each adds its share of the decay.
@@ -156,5 +163,6 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
         trained=recipe.trained,
         permutation_groups=mixing.permutation_groups(examples),
         partner=partner,
+        image_size=tf.shape(examples.x)[1:3],
         trust=examples.trust,
     )
