@@ -14,6 +14,19 @@ tf.config.set_logical_device_configuration(
 )
 
 
+from tf_metamixup.runs.recorder import Recorder  # noqa: E402
+
+draw_pictures = Recorder.pictures
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures():
+    """Draws nothing for TensorBoard, which takes most of the time of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "pictures", lambda *_: None)
+        yield
+
+
 def pytest_collection_modifyitems(items):
     """Files with slow tests first, so that no process is left with a long one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -55,7 +68,9 @@ def finished(policy, folder):
         *("--log_every=1", "--evaluate_every=1", "--diagnostics"),
         f"--run_dir={folder / policy}",
     ]
-    main.train(experiment.canonical(main.parse(["main", *flags])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "pictures", draw_pictures)
+        main.train(experiment.canonical(main.parse(["main", *flags])))
     return folder / policy
 
 

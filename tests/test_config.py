@@ -101,6 +101,11 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"imbalance": 0.5}, "--imbalance=0.5 must be a number from 1"),
         ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
         ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),
+        ({"labelled_classes": 6}, "--labelled_classes=6 goes with --mode=ssl"),
+        (
+            {"labelled_classes": 6, "mode": "ssl", "imbalance": 5.0},
+            "--labelled_classes=6 does not go with --imbalance=5.0",
+        ),
         ({"unlabelled_ratio": 7}, "--unlabelled_ratio=7 goes with --mode=ssl"),
         ({"replicas": 3}, "--batch_size=128 is global and must be divisible by --replicas=3"),
         ({"jit": True, "replicas": 2}, "jit compiles a step for one device.* 2 replicas"),

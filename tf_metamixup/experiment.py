@@ -32,23 +32,16 @@ WARMUP_STEPS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """Holds what a run is made of.
+    """Holds what a run is made of."""
 
-    Attributes:
-        config: the settings, all filled in.
-        source: the data set.
-        prepared: what the run reads of it.
-        trainer: with initial weights.
-    """
-
-    config: Config
+    config: Config  # the settings, all filled in
     source: data.Source
-    prepared: data.Prepared
-    trainer: Trainer
+    prepared: data.Prepared  # what the run reads of it
+    trainer: Trainer  # with initial weights
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Returns how many the whole run has."""
         return self.config.epochs * self.prepared.epoch_steps
 
     @property
@@ -111,6 +104,8 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
             config.corrupt_images,
             config.in_memory,
         )
+        if config.labelled_classes is not None:
+            source = source.labelling(config.labelled_classes)
         config = config.resolve(data=source.info)
         method = methods.make(config.method)
         prepared = data.prepare(

@@ -33,13 +33,10 @@ OUTPUTS = ("probabilities", "class_id")
 
 
 class Model:
-    """An exported classifier.
-
-    Args:
-        folder: the SavedModel.
+    """Represents an exported classifier.
 
     Raises:
-        UserError: it cannot be loaded, or is none of ours.
+        UserError: the SavedModel in `folder` cannot be loaded, or is none of ours.
 
     Attributes:
         image_shape: (H, W, C) of the images it takes.
@@ -66,7 +63,7 @@ class Model:
         self.classes = _names(labels, serve.structured_outputs["probabilities"].shape[-1])
 
     def __call__(self, images: Sequence) -> tuple[Any, Any]:
-        """Of images uint8 [H, W, C]: probabilities [N, classes] and class numbers [N]."""
+        """Returns probabilities [N, classes] and class numbers [N] of images uint8 [H, W, C]."""
         import numpy as np
         import tensorflow as tf
 
@@ -124,13 +121,7 @@ def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
 def predictions(
     model: Model, paths: Iterable[pathlib.Path], top: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Returns what is printed of each image.
-
-    Args:
-        model: the classifier.
-        paths: image files.
-        top: how many of the likeliest classes are named; None for all.
-    """
+    """Yields what is printed of each image file, with the `top` likeliest classes or all."""
     paths = iter(paths)
     while batch := list(itertools.islice(paths, BATCH)):
         read = [_read(path, model.image_shape) for path in batch]
@@ -172,14 +163,8 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
         UserError: an unknown flag, or too few arguments.
     """
     values = flags.FlagValues()
-    flags.DEFINE_integer(
-        "top",
-        None,
-        "likeliest classes that are named",
-        1,
-        flag_values=values,
-        module_name="predict",
-    )
+    common = {"flag_values": values, "module_name": "predict"}
+    flags.DEFINE_integer("top", None, "likeliest classes that are named", 1, **common)
     operands = cli.read_flags(values, argv, __doc__, operands=True)
     if len(operands) < 2:
         usage = cli.as_typed("python -m tf_metamixup.predict SAVED_MODEL IMAGES...", argv)

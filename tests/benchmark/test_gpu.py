@@ -19,9 +19,10 @@ SMALL = ["--network=cnn3(width=2)", "--batch_size=8", "--num_meta=20", "--rounds
 
 @pytest.fixture
 def small(monkeypatch):
-    """Settings of a tiny network, with the plain and the cached step alone."""
+    """Settings of a tiny network, with the plain and the cached step alone, as is and compiled."""
     monkeypatch.setattr(strategies, "local_strategy", tiny.strategy)
     monkeypatch.delitem(gpu.POLICIES, "exact")
+    monkeypatch.delitem(gpu.PRECISIONS, "bfloat16")
     configs, _, _ = gpu.parse(["gpu", *SMALL])
     return configs
 

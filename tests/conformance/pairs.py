@@ -49,12 +49,20 @@ PAIRS = [
     if policy in ENOUGH.get(method, set(policies.names()) - IN_MORE)
     and allowed(methods.make(method), policy)
 ] + MORE
-LEARNED = [pair for pair in PAIRS if policies.make(pair[1]).reads_meta]
+# Every method, with the policy that asks most of it, and every policy: for what does not depend on
+# how the two go together.
+EACH = [pair for pair in PAIRS if pair[0] == "supervised" or pair[1] == USUAL["meta"]]
+for place in (0, 1):
+    covered = {pair[place] for pair in EACH}
+    EACH += {pair[place]: pair for pair in PAIRS if pair[place] not in covered}.values()
+# And those that differ in more than a number.
+COVERING = EACH + [pair for pair in MORE if pair not in EACH]
+LEARNED = [pair for pair in EACH if policies.make(pair[1]).reads_meta]
 # How a gradient could flow through lambda depends on the method alone.
 MIXED = [pair for pair in PAIRS if pair[1] == "beta"]
 SEMI_SUPERVISED = [pair for pair in PAIRS if pair[1] == "none" and methods.make(pair[0]).views]
 CHOOSY = [
     (re.sub(r"threshold=[^,)]*", "threshold=1.0", method), policy)
-    for method, policy in PAIRS
+    for method, policy in COVERING
     if "threshold" in {field.name for field in dataclasses.fields(methods.make(method))}
 ]

@@ -45,14 +45,17 @@ class Pair:
         method = self.trainer.method
         data = tiny.streams(views=max(1, method.views), strong_views=method.strong_views)
         self.graphs = self.trainer.graphs(**data, epoch_steps=EPOCH, steps=RUN)
+        self.at = None
 
     def train(self, first: int, count: int, *, calls: int = 1):
         """Losses and rows of `count` steps, taken in `calls` calls."""
-        batches = self.graphs.batches(first)
+        if first != self.at:  # to begin at a step anew takes longer than a hundred steps
+            self._batches = self.graphs.batches(first)
+        self.at = first + count
         reported = []
         for number in range(calls):
             at, until = (first + count * n // calls for n in (number, number + 1))
-            reported.append(self.graphs.train(batches, at, until - at)[1:])
+            reported.append(self.graphs.train(self._batches, at, until - at)[1:])
         losses, rows = zip(*reported, strict=True)
         return np.concatenate(losses), np.concatenate(rows)
 
@@ -81,7 +84,8 @@ class Pair:
 
 
 def one_graph_serves_all_steps(pair: Pair) -> None:
-    pair.train(0, 5, calls=3)
+    losses, _ = pair.train(0, 5, calls=3)
+    assert np.isfinite(losses).all()
     assert pair.graphs._train.experimental_get_tracing_count() == 1
 
 
@@ -96,12 +100,13 @@ def two_replicas_equal_one_device(one: Pair, two: Pair) -> None:
 
 def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> None:
     checkpoints = Checkpoints(folder, pair.graphs.variables)
-    pair.train(0, 3)
-    checkpoints.save(3, Progress({}, {}))
-    losses, rows = pair.train(3, 3)
+    at = (pair.at or 0) + 3  # odd, where `meta(refresh=2)` goes on with the features of a step ago
+    pair.train(at - 3, 3)
+    checkpoints.save(at, Progress({}, {}))
+    losses, rows = pair.train(at, 3)
     weights = pair.weights()
     checkpoints.restore()
-    losses_again, rows_again = pair.train(3, 3)
+    losses_again, rows_again = pair.train(at, 3)
     np.testing.assert_array_equal(losses_again, losses)
     np.testing.assert_array_equal(rows_again, rows)
     for expected, actual in zip(weights, pair.weights(), strict=True):
@@ -109,7 +114,7 @@ def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> N
 
 
 def lambda_lies_where_it_must(pair: Pair) -> None:
-    _, rows = pair.train(0, 5)
+    _, rows = pair.train(pair.at or 0, 5)
     lam, start = rows[:, 0], rows[:, 1]
     least = 0.5 if pair.trainer.method.fold_lambda else 0.0
     for values in (lam, start):

@@ -206,10 +206,17 @@ def example(page, name):
     return block
 
 
+# TensorBoard's pictures take most of the time of a short run.
+NO_PICTURES = """
+from tf_metamixup.runs.recorder import Recorder
+Recorder.pictures = lambda *_: None
+"""
+
+
 def run(block, folder):
     """A Python example, as a user runs it in a folder."""
     done = subprocess.run(
-        [sys.executable, "-c", block],
+        [sys.executable, "-c", NO_PICTURES + block],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder)},
         capture_output=True,
@@ -346,6 +353,7 @@ def test_a_data_set_is_added_by_one_function(tmp_path):
     train = """
 from tf_metamixup import experiment, main
 flags = "--dataset=stripes --architecture=cnn3(width=4) --batch_size=20 --epochs=8 --run_dir=run"
+flags += " --policy=none --noexport"
 result = main.train(experiment.canonical(main.parse(["main", *flags.split()])))
 assert result["test_error"] < 10, result
 """

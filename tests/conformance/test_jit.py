@@ -6,15 +6,12 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.conformance.pairs import PAIRS, USUAL
+from tests.conformance.pairs import EACH
 from tests.conformance.properties import EPOCH, RUN, Pair
 from tf_metamixup.core.errors import UserError
 
 STEPS = 3
-# Each method and each policy once: neither looks at the other.
-EACH = [pair for pair in PAIRS if pair[0] == "supervised" or pair[1] in (USUAL["meta"], "none")]
 COMPARED = [
-    ("supervised", tiny.EXACT),
     ("supervised", "meta(refresh=2)"),
     ("pseudo_label(threshold=0.5)", tiny.EXACT),
     ("mixmatch", "beta"),

@@ -100,6 +100,21 @@ def test_the_fashion_study_has_nine_rows_of_2000_steps_and_falls_a_sixth_of_the_
     assert len(launch("fashion_ssl").stdout.splitlines()) == 27
 
 
+def test_semi_supervised_rows_take_equal_steps_on_equal_pools(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = list(configs("semi_supervised", "--seeds=1"))
+    assert len({config.run_dir for config in made}) == len(made) == 7 * 9
+    for config in made:
+        others = config.train_examples - config.num_labels
+        if config.labelled_classes:
+            others += others * (10 - config.labelled_classes) // config.labelled_classes
+        assert others in (30_000, 37_500) and config.batch_size <= config.num_labels
+        steps = others // (config.batch_size * config.unlabelled_ratio) * config.epochs
+        assert 5992 <= steps <= 6000
+        assert paper.row_name("ssl", config.method, "none")
+        assert config.ema == 0.999 or config.method.startswith("mixmatch")
+
+
 def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeypatch):
     monkeypatch.chdir(ROOT)
     made = list(configs("study"))

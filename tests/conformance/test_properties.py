@@ -3,14 +3,15 @@
 import pytest
 
 from tests.conformance import properties
-from tests.conformance.pairs import CHOOSY, LEARNED, MIXED, PAIRS, SEMI_SUPERVISED
+from tests.conformance.pairs import CHOOSY, COVERING, EACH, LEARNED, MIXED, PAIRS, SEMI_SUPERVISED
 from tests.conformance.properties import Pair
 from tf_metamixup import methods, policies
 
 
 def test_every_method_and_every_policy_is_here():
-    assert {methods.parse(method).name for method, _ in PAIRS} == set(methods.names())
-    assert {policies.parse(policy).name for _, policy in PAIRS} == set(policies.names())
+    for pairs in (PAIRS, EACH):
+        assert {methods.parse(method).name for method, _ in pairs} == set(methods.names())
+        assert {policies.parse(policy).name for _, policy in pairs} == set(policies.names())
 
 
 @pytest.mark.parametrize(("method", "policy"), PAIRS)
@@ -19,9 +20,10 @@ def test_pair(method, policy, tmp_path):
     start = pair.weights()
     properties.one_graph_serves_all_steps(pair)
     properties.lambda_lies_where_it_must(pair)
-    properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
-    pair.reset(start)
-    properties.the_loss_falls(pair)
+    if (method, policy) in COVERING:
+        properties.a_restored_run_repeats_its_next_steps(pair, tmp_path)
+        pair.reset(start)
+        properties.the_loss_falls(pair)
 
 
 @pytest.mark.parametrize(("method", "policy"), MIXED)

@@ -50,6 +50,24 @@ def test_a_batch_may_have_more_unlabelled_images_than_labelled_ones(digits):
         prepared(digits, mode="ssl", batch_size=100, unlabelled_ratio=20)
 
 
+def test_an_unclean_pool_holds_images_of_classes_that_nothing_else_has(digits):
+    six = digits.labelling(6)
+    assert six.classes == digits.classes[:6] and six.contents == digits.contents
+    settings = {"mode": "ssl", "num_labels": 60, "num_meta": 30, "batch_size": 30}
+    made = prepared(six, **settings)
+    labels = digits.train.labels
+    for part in (made.splits.labelled, made.splits.meta):
+        assert set(labels[part]) == set(range(6))
+    assert len(made.splits.unlabelled) == len(labels) - 90
+    assert set(labels[made.splits.unlabelled]) == set(range(10))
+    assert set(np.concatenate([y for _, y in made.test])) == set(range(6))
+    capped = prepared(six, train_examples=240, **settings)
+    inside = labels[capped.splits.unlabelled] < 6
+    assert (inside.sum(), (~inside).sum()) == (180, 120)
+    with pytest.raises(UserError, match="fewer than the 10 classes of digits"):
+        digits.labelling(10)
+
+
 def test_a_meta_set_smaller_than_the_batch_is_read_whole(digits):
     made = prepared(digits, num_meta=30, batch_size=50)
     images, *_ = first(made.meta)

@@ -105,4 +105,4 @@ def test_a_method_that_predicts_with_the_average_exports_the_average(tmp_path):
     assert np.abs(served - own).max() > 1e-3
     lite = litert.runner(litert.convert(tmp_path / "saved_model"))(image=images.numpy())["logits"]
     np.testing.assert_allclose(lite, served, atol=1e-5)
-    assert "Its weights are the average" in (tmp_path / "saved_model" / "README.md").read_text()
+    assert "an exponential average" in (tmp_path / "saved_model" / "README.md").read_text()

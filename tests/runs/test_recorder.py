@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import draw_pictures
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.runs.checkpoints import Checkpoints, Progress
@@ -94,7 +95,7 @@ def test_without_tensorboard_a_run_is_recorded_with_one_warning(tmp_path, monkey
         record.open_summaries({"policy": "beta"}, ["cat", "dog"])
         record.interval(1, {"losses/train": 1.0}, np.zeros((2, 6)))
         record.epoch(1, {"epoch": 1, "train_loss": 1.0})
-        record.pictures(1, (np.zeros((2, 2)), np.zeros((2, 2))), None, None)
+        draw_pictures(record, 1, (np.zeros((2, 2)), np.zeros((2, 2))), None, None)
     (message,) = [str(each.message) for each in reported]
     assert message.startswith("no events for TensorBoard are written: tensorboard is not installed")
     assert "pip install 'tf_metamixup[tensorboard]'" in message

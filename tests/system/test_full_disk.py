@@ -2,25 +2,33 @@
 
 import json
 import os
-import pathlib
+import signal
 import subprocess
-import sys
 
 import pytest
 
 from tests.outcome import outcome
+from tf_metamixup import main
 
 pytestmark = pytest.mark.slow
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = ("--mode=ssl", "--policy=beta", "--architecture=cnn3(width=2)", "--batch_size=20")
 
 
-def run(run_dir, *flags):
-    command = [sys.executable, "-m", "tf_metamixup.main", *FLAGS, f"--run_dir={run_dir}", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr
-    return done
+@pytest.fixture
+def run(capfd):
+    """Runs `main` in this process: (exit code, what it said)."""
+    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT)]
+
+    def call(run_dir, *flags):
+        code = main.main(["main", *FLAGS, f"--run_dir={run_dir}", *flags])
+        said = capfd.readouterr().err
+        assert "Traceback" not in said
+        return code, said
+
+    yield call
+    for signum, handler in handlers:
+        signal.signal(signum, handler)
 
 
 @pytest.fixture
@@ -45,28 +53,26 @@ def fill(disk, left):
     (disk / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize - left))
 
 
-def test_a_full_disk_is_reported_and_what_was_written_before_is_whole(small_disk, tmp_path):
-    assert run(tmp_path / "whole", "--epochs=2", "--noexport").returncode == 0
-    stopped = run(small_disk / "run", "--epochs=2", "--noexport", "--max_steps=61")
-    assert stopped.returncode == 0, stopped.stderr
+def test_a_full_disk_is_reported_and_what_was_written_before_is_whole(run, small_disk, tmp_path):
+    assert run(tmp_path / "whole", "--epochs=2", "--noexport")[0] == 0
+    assert run(small_disk / "run", "--epochs=2", "--noexport", "--max_steps=61")[0] == 0
 
     fill(small_disk, left=8192)
-    full = run(small_disk / "run", "--epochs=2", "--noexport")
-    assert full.returncode == 1
-    assert "cannot write" in full.stderr and "No space left on device" in full.stderr
+    code, said = run(small_disk / "run", "--epochs=2", "--noexport")
+    assert code == 1
+    assert "cannot write" in said and "No space left on device" in said
     assert [path.name for path in (small_disk / "run/checkpoints").iterdir()] == ["step-0000000061"]
 
     (small_disk / "filler").unlink()
-    assert run(small_disk / "run", "--epochs=2", "--noexport").returncode == 0
+    assert run(small_disk / "run", "--epochs=2", "--noexport")[0] == 0
     assert outcome(small_disk / "run") == outcome(tmp_path / "whole")
 
     fill(small_disk, left=16384)
-    full = run(small_disk / "run", "--epochs=2")
-    assert full.returncode == 1
-    assert "cannot write the SavedModel" in full.stderr
+    code, said = run(small_disk / "run", "--epochs=2")
+    assert code == 1
+    assert "cannot write the SavedModel" in said
     assert not (small_disk / "run/saved_model").exists()
     (small_disk / "filler").unlink()
-    exported = run(small_disk / "run", "--epochs=2")
-    assert exported.returncode == 0, exported.stderr
+    assert run(small_disk / "run", "--epochs=2")[0] == 0
     assert (small_disk / "run/saved_model/saved_model.pb").exists()
     assert json.loads((small_disk / "run/result.json").read_text())["status"] == "finished"

@@ -91,8 +91,12 @@ NO_DATASETS = {
 }
 
 
-@pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize(("build", "message"), NO_DATASETS.values(), ids=NO_DATASETS)
+@pytest.mark.parametrize(
+    ("stream", "build", "message"),
+    [("labelled", *each) for each in NO_DATASETS.values()]
+    + [(stream, *NO_DATASETS["tuple"]) for stream in STREAMS[1:]],
+    ids=[*NO_DATASETS, *STREAMS[1:]],
+)
 def test_what_is_no_data_set_is_refused_with_how_to_make_one(fit, stream, build, message):
     with pytest.raises(UserError, match=f"^the `{stream}` data must be .*{message}") as raised:
         fit(**{stream: build()})

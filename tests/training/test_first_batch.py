@@ -78,7 +78,7 @@ def batches(images=UNIT):
 
 @pytest.mark.parametrize(
     ("stream", "policy"),
-    [("meta", "meta"), ("meta", tiny.EXACT), ("unlabelled", "none"), ("test", "none")],
+    [("meta", "meta"), ("unlabelled", "none"), ("test", "none")],
 )
 def test_trainer_warns_once(tmp_path, recwarn, stream, policy):
     trainer = tiny.trainer("pseudo_label", policy, preprocess=None)

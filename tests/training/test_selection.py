@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.training.test_loop import Device, Killed, saved_steps
+from tests.training.stand_in import Device, Killed, saved_steps
 from tf_metamixup import main
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
@@ -22,7 +22,7 @@ class Validated(Device):
 
     def __init__(self, **at):
         super().__init__(**at)
-        self.network = types.SimpleNamespace(evaluated=self.variables)
+        self.network = types.SimpleNamespace(evaluated=self.variables, averaged=None)
         self.model = types.SimpleNamespace(stop_training=None)
 
     def batches(self, start_step):

@@ -43,12 +43,9 @@ FLAGS = ("num_meta", "batch_size", "learning_rate", "seed")
 
 
 def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None]) -> dict[str, Any]:
-    """Compares and measures each of `configs`; returns the content of the JSON file.
+    """Compares and measures each network, one config each; returns the content of the JSON file.
 
-    Args:
-        configs: one per network, alike in all else.
-        plan: how much is timed.
-        write: is given what is known after each network.
+    `write` is given what is known after each network.
     """
     from tf_metamixup.distribution.strategy import local_strategy
     from tf_metamixup.runs.recorder import versions

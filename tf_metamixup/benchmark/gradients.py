@@ -36,7 +36,7 @@ def gradient_cosines(trained: dict, meta, plan: Plan) -> dict[str, dict[str, flo
         trained: by estimator, the graphs of a trainer of the one model. That of `nested` has taken
             `plan.steps` steps, and takes one more after each batch that is compared.
         meta: the whole meta set, (images, labels).
-        plan: how many steps were taken and how many batches follow.
+        plan: how many batches are compared.
 
     Returns:
         `cosine`, on the same batch, and `cosine_full_meta`, with `nested` over all of `meta`.

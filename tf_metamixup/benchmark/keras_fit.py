@@ -22,12 +22,8 @@ def timed(
 ) -> Callable[[int], float]:
     """Returns a function (steps) -> seconds per step of `fit`; its first call builds the graph.
 
-    Args:
-        model: returns logits.
-        stream: whose images are trained on, in its batches.
-        preprocess: stored images -> what the model takes.
-        classes: number of classes.
-        learning_rate: of SGD with momentum 0.9.
+    SGD with momentum 0.9 trains the model, which returns logits, on the images and batches of the
+    stream.
     """
     images, labels = stream.whole()
     mix_up = keras.layers.MixUp(alpha=1.0)

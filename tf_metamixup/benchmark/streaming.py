@@ -26,17 +26,11 @@ LABELS = ("one", "two")
 
 
 class Plan(NamedTuple):
-    """Holds what is measured.
-
-    Attributes:
-        images: how many.
-        side: of the files, in pixels.
-        image_size: that they are resized to.
-    """
+    """Holds what is measured."""
 
     images: int
-    side: int
-    image_size: int
+    side: int  # of the files, in pixels
+    image_size: int  # that they are resized to
 
 
 def write(folder: pathlib.Path, plan: Plan) -> None:
@@ -94,7 +88,7 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
 
 
 def _resident() -> int:
-    """MiB of this process, as Linux counts them."""
+    """Returns the memory of this process in MiB, as Linux counts it."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 2**20
 

@@ -16,19 +16,12 @@ FROZEN = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Says how much is measured.
+    """Says how much is measured."""
 
-    Attributes:
-        steps: of training before.
-        rounds: of timing.
-        seconds: that each step is timed in a round.
-        batches: that gradients are compared on.
-    """
-
-    steps: int = 200
-    rounds: int = 3
-    seconds: float = 2.0
-    batches: int = 25
+    steps: int = 200  # of training before
+    rounds: int = 3  # of timing
+    seconds: float = 2.0  # that each step is timed in a round
+    batches: int = 25  # that gradients are compared on
 
 
 class Subject:

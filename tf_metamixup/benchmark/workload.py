@@ -10,29 +10,15 @@ OTHERS_INPUT = (32, 3)
 
 
 class Workload(NamedTuple):
-    """Holds what is timed.
+    """Holds what is timed."""
 
-    Attributes:
-        config: the settings, with their data defaults.
-        prepared: the data; see `data.prepare`.
-        model: in its strategy's scope, with initial weights.
-        preprocess: stored images -> what the model takes.
-    """
-
-    config: Config
-    prepared: Any
-    model: Any
-    preprocess: Any
+    config: Config  # the settings, with their data defaults
+    prepared: Any  # the data; see `data.prepare`
+    model: Any  # in its strategy's scope, with initial weights
+    preprocess: Any  # stored images -> what the model takes
 
     def graphs(self, policy: str, learning_rate, steps: int, **options):
-        """Returns what training the model with `policy` needs; see `Trainer.graphs`.
-
-        Args:
-            policy: where lambda comes from.
-            learning_rate: eta, or a schedule of it.
-            steps: of the run that it believes to be in.
-            **options: further ones of `Trainer`.
-        """
+        """Returns `Trainer.graphs` of the model with `policy`, in a run of `steps` steps."""
         import tf_metamixup as tmm
 
         config, prepared = self.config, self.prepared

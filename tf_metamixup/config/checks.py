@@ -56,6 +56,15 @@ def check(config: Any) -> None:
         )
     if config.mode == "sl" and config.include_labelled:
         raise UserError("--include_labelled goes with --mode=ssl")
+    if config.labelled_classes is not None:
+        if config.mode == "sl":
+            raise UserError(f"--labelled_classes={config.labelled_classes} goes with --mode=ssl")
+        for name in ("label_noise", "imbalance"):
+            if getattr(config, name) is not None:
+                raise UserError(
+                    f"--labelled_classes={config.labelled_classes} does not go with "
+                    f"--{name}={getattr(config, name)}; drop one of them"
+                )
     if config.mode == "sl" and config.unlabelled_ratio != 1:
         raise UserError(f"--unlabelled_ratio={config.unlabelled_ratio} goes with --mode=ssl")
     replicas = config.replicas or 1

@@ -92,6 +92,12 @@ class DataSettings:
         "wrong labels for benchmarks: symmetric(0.4), asymmetric(0.4) or file('PATH.npz', "
         "column='worse_label'); never in meta, validation or test images",
     )
+    labelled_classes: int | None = setting(
+        None,
+        "an unclean pool for benchmarks: the first so many classes alone are classes, and the "
+        "unlabelled images of --mode=ssl contain those of the others too",
+        at_least=2,
+    )
     unlabelled_ratio: int = setting(
         1,
         "unlabelled images per labelled one in a batch of --mode=ssl; an epoch is a pass over the "

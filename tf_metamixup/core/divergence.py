@@ -26,12 +26,7 @@ def all_finite(values: Iterable[tf.Tensor]) -> tf.Tensor:
 
 
 def advice(low: float, high: float) -> str:
-    """Returns sentences on what to change where training diverged or does not begin.
-
-    Args:
-        low: the smallest value in a batch of images as the model takes them.
-        high: the largest.
-    """
+    """Returns what to change where training on images from `low` to `high` fails, in sentences."""
     remedy = (
         "A new run with a lower learning rate, a longer warm-up (warmup_steps) or batch "
         "normalization (as cnn3(batch_norm=True) has it) usually mends it"
@@ -46,13 +41,7 @@ def advice(low: float, high: float) -> str:
 
 
 def stagnation(loss: float, steps: int, classes: int) -> str | None:
-    """Returns what is wrong with a training loss that stays at that of a guess; None if nothing is.
-
-    Args:
-        loss: the mean or the median of an epoch's steps.
-        steps: how many steps it is of.
-        classes: how many classes there are.
-    """
+    """Returns what is wrong with a training loss, over `steps` steps, of a guess; else None."""
     guess = math.log(classes)
     if steps < FEWEST_STEPS or not GUESS[0] * guess < loss < GUESS[1] * guess:
         return None
@@ -63,12 +52,9 @@ def stagnation(loss: float, steps: int, classes: int) -> str | None:
 
 
 def assert_finite(values: Iterable[tf.Tensor], step: tf.Tensor, images: tf.Tensor):
-    """Returns an operation that fails where `values` are not finite; see `divergence_in`.
+    """Returns an operation that fails where `values`, after `step`, are not finite.
 
-    Args:
-        values: the loss and the weights after a step.
-        step: the step, from 1.
-        images: what the model was given, [N, ...].
+    `divergence_in` makes a message of it, with the range of `images` that the model was given.
     """
     details = [_DIVERGED, step, tf.reduce_min(images), tf.reduce_max(images)]
     return tf.debugging.Assert(all_finite(values), details)

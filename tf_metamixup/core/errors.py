@@ -9,11 +9,11 @@ class UserError(ValueError):
 
 
 class UnknownNameError(UserError):
-    """A name on the command line that nothing has; `main` exits as for any other bad flag."""
+    """Says that nothing has a name on the command line; `main` exits as for any bad flag."""
 
 
 class BackendError(UserError):
-    """Keras runs on another backend than TensorFlow; no bad flag, so that `main` exits with 1."""
+    """Says that Keras runs on another backend; no bad flag, so that `main` exits with 1."""
 
 
 def reason(error: Exception) -> str:

@@ -8,10 +8,7 @@ from tf_metamixup.core.errors import UserError
 
 @contextlib.contextmanager
 def needed(extra: str) -> Iterator[None]:
-    """Runs a block that imports what `extra` installs.
-
-    Args:
-        extra: of pyproject.toml.
+    """Runs a block that imports what an extra of pyproject.toml installs.
 
     Raises:
         UserError: a module is not installed; the message says how to install it.

@@ -8,9 +8,8 @@ _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 def find(name: str) -> str:
     """Returns the path of a flagfile, which is `name` itself unless the package has it.
 
-    Args:
-        name: as on the command line. What begins with `flags/` and is not in the working directory
-            is looked for in the installed package, then beside the package of a checkout.
+    What begins with `flags/` and is not in the working directory is looked for in the installed
+    package, then beside the package of a checkout.
     """
     path = pathlib.Path(name)
     if path.parts[:1] == ("flags",) and not path.exists():

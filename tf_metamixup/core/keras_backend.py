@@ -23,7 +23,7 @@ def require_tensorflow() -> None:
 
 
 def _backend() -> str:
-    """The backend that Keras has, or takes from the environment and its configuration file."""
+    """Returns the backend that Keras has, or takes from the environment or its own file."""
     keras = sys.modules.get("keras")
     if hasattr(keras, "config"):
         return keras.config.backend()

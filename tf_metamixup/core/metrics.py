@@ -15,20 +15,15 @@ class Evaluation(NamedTuple):
     """Sums over images, tensors in a graph and NumPy arrays outside.
 
     The sums over two parts of a test set, or those of two replicas, add up field by field.
-
-    Attributes:
-        confusion: images by (true class, predicted class), [C, C].
-        bins: [15, 3], a row for the images whose confidence, the probability of the predicted
-            class, lies in (m / 15, (m + 1) / 15]: their number, the sum of their confidences, and
-            how many of them are classified rightly.
-        loss_sum: of the cross-entropy.
-        within_top5: images whose class is among the five with the highest scores.
     """
 
-    confusion: np.ndarray
+    confusion: np.ndarray  # images by (true class, predicted class), [C, C]
+    # [15, 3], a row for the images whose confidence, the probability of the predicted class, lies
+    # in (m / 15, (m + 1) / 15]: their number, the sum of their confidences, and how many of them
+    # are classified rightly.
     bins: np.ndarray
-    loss_sum: np.ndarray
-    within_top5: np.ndarray
+    loss_sum: np.ndarray  # of the cross-entropy
+    within_top5: np.ndarray  # images whose class is among the five with the highest scores
 
     def numpy(self) -> "Evaluation":
         """Returns the same outside of the graph; counts of the confusion matrix as integers."""
@@ -42,34 +37,34 @@ class Evaluation(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Images classified wrongly, in percent."""
+        """Returns the percentage of images classified wrongly."""
         return 100 * (self.images - int(np.trace(self.confusion))) / self.images
 
     @property
     def class_errors(self) -> list[float | None]:
-        """The share of each class that is classified wrongly, in percent; None without images."""
+        """Returns the error of each class in percent; None of one without images."""
         sizes = self.confusion.sum(axis=1)
         right = np.diag(self.confusion)
         return [float(100 * (n - r) / n) if n else None for n, r in zip(sizes, right, strict=True)]
 
     @property
     def error_macro(self) -> float:
-        """Returns mean of the errors of the classes, in percent: as if each had as many images."""
+        """Returns the mean of the classes' errors in percent: as if each had as many images."""
         return float(np.mean([error for error in self.class_errors if error is not None]))
 
     @property
     def error_top5(self) -> float:
-        """Images whose class is not among the first five, in percent."""
+        """Returns the percentage of images whose class is not among the first five."""
         return float(100 * (self.images - self.within_top5) / self.images)
 
     @property
     def loss(self) -> float:
-        """Returns mean cross-entropy."""
+        """Returns the mean cross-entropy."""
         return float(self.loss_sum / self.images)
 
     @property
     def ece(self) -> float:
-        """Expected calibration error in percent (Guo et al. 2017, eq. 3).
+        """Computes the expected calibration error in percent (Guo et al. 2017, eq. 3).
 
         The distance between accuracy and mean confidence of a bin, averaged over the images.
         """

@@ -50,17 +50,12 @@ def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Draws the random numbers of one step, for the rows of one shard of the global batch.
+    """Draws the random numbers of one step, for the rows of one shard of the global batch."""
 
-    Attributes:
-        seed: int64 [2], of this run and step.
-        shard: which of the `num_shards` equal, contiguous parts of the global batch the rows are.
-        num_shards: into how many parts the global batch is split.
-    """
-
-    seed: tf.Tensor
+    seed: tf.Tensor  # int64 [2], of this run and step
+    # Which of the `num_shards` equal, contiguous parts of the global batch the rows are.
     shard: int | tf.Tensor = 0
-    num_shards: int = 1
+    num_shards: int = 1  # into how many parts the global batch is split
 
     @classmethod
     def at(cls, run_seed: int, step: tf.Tensor, shard=0, num_shards: int = 1) -> "Draws":
@@ -68,7 +63,7 @@ class Draws:
         return cls(fold(root(run_seed), step), shard, num_shards)
 
     def shared(self) -> "Draws":
-        """Draws that are the same in every shard: of the step, not of its rows."""
+        """Returns draws that are the same in every shard: of the step, not of its rows."""
         return dataclasses.replace(self, shard=0, num_shards=1)
 
     def uniform(self, purpose: str, rows, shape=(), dtype=tf.float32) -> tf.Tensor:

@@ -7,19 +7,12 @@ import tensorflow as tf
 
 
 class Clock(NamedTuple):
-    """Holds when a step happens.
+    """Holds when a step happens."""
 
-    Attributes:
-        step: int64 scalar, optimiser steps taken before this one.
-        epoch: int64 scalar, from 0.
-        learning_rate: scalar, eta of this step.
-        progress: float32 scalar in [0, 1), the share of the run's steps that is done.
-    """
-
-    step: tf.Tensor
-    epoch: tf.Tensor
-    learning_rate: tf.Tensor
-    progress: tf.Tensor
+    step: tf.Tensor  # int64 scalar, optimiser steps taken before this one
+    epoch: tf.Tensor  # int64 scalar, from 0
+    learning_rate: tf.Tensor  # scalar, eta of this step
+    progress: tf.Tensor  # float32 scalar in [0, 1), the share of the run's steps that is done
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):

@@ -15,13 +15,9 @@ def plain(text: str) -> str:
 def suggest(text: str, known: Iterable[str], aliases: Mapping[str, str] = _EMPTY) -> str | None:
     """Finds the name that is nearest to `text`.
 
-    Args:
-        text: what was written.
-        known: names that there are.
-        aliases: what to write instead of names from elsewhere, by `plain` name.
-
     Returns:
-        One of `known` in quotes, or one of the values of `aliases`; None where nothing is near.
+        One of `known` in quotes, or one of the values of `aliases`, which say what to write instead
+        of names from elsewhere, by `plain` name; None where nothing is near.
     """
     word, names = plain(text), {plain(name): repr(name) for name in known}
     if not word:

@@ -15,12 +15,7 @@ def checksum(content: bytes | np.ndarray) -> str:
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Describes in one line how contents differ; empty where they are the same.
-
-    Args:
-        before: checksums by name.
-        now: the same, later.
-    """
+    """Describes in one line how checksums by name differ; empty where they are the same."""
     added = {name: now[name] for name in sorted(now.keys() - before.keys())}
     removed = {name: before[name] for name in sorted(before.keys() - now.keys())}
     # What has gone and come back under another name was moved.

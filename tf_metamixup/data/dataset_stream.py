@@ -7,7 +7,7 @@ from tf_metamixup.data.stream import Stream
 
 
 class DatasetStream(Stream):
-    """A user's own `tf.data.Dataset` of global batches, of any structure, repeated for ever.
+    """Repeats a user's own `tf.data.Dataset` of global batches, of any structure, for ever.
 
     It is as deterministic as the data set is; resuming runs through the batches it skips.
     """
@@ -22,8 +22,8 @@ class DatasetStream(Stream):
         """See `Stream.shards`.
 
         Raises:
-            UserError: for a batch size that `of` does not divide; where it is known only when the
-                batch is there, `tf.errors.InvalidArgumentError` says the same.
+            UserError: for a batch size that `num_shards` does not divide; where it is known only
+                when the batch is there, `tf.errors.InvalidArgumentError` says the same.
         """
         problem = f"a batch of the data set cannot be split into {num_shards} equal shards"
         if self.batch_size is not None and self.batch_size % num_shards:

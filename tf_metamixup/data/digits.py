@@ -28,11 +28,5 @@ def load(size: int | None) -> Source:
     def part(indices: np.ndarray) -> InMemory:
         return InMemory(images[indices], labels[indices])
 
-    return Source(
-        "digits",
-        names,
-        images.shape[1:],
-        flip=False,
-        train=part(parts.labelled),
-        test=part(parts.meta),
-    )
+    train, test = part(parts.labelled), part(parts.meta)
+    return Source("digits", names, images.shape[1:], flip=False, train=train, test=test)

@@ -13,13 +13,7 @@ import numpy as np
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import image_files
 from tf_metamixup.data.contents import checksum, listing
-from tf_metamixup.data.images import (
-    DEFAULT_SIZE,
-    MAX_BYTES,
-    InMemory,
-    Source,
-    fits,
-)
+from tf_metamixup.data.images import DEFAULT_SIZE, MAX_BYTES, InMemory, Source, fits
 from tf_metamixup.data.stored_files import StoredFiles
 
 # What training may look at; `val` and `test` are the other parts.
@@ -33,17 +27,11 @@ _LARGE = 2**20  # pixels
 
 
 class Listed(NamedTuple):
-    """Holds an image file of a part.
-
-    Attributes:
-        path: of the file.
-        label: position of its class, or `images.UNLABELLED`.
-        name: of the file within its part, for records.
-    """
+    """Holds an image file of a part."""
 
     path: Path
-    label: int
-    name: str
+    label: int  # position of its class, or `images.UNLABELLED`
+    name: str  # of the file within its part, for records
 
 
 def read(
@@ -102,9 +90,6 @@ def read(
 class _Reader:
     """Reads files, and keeps what cannot be read and the checksums of all.
 
-    Args:
-        parts: as of `read`.
-
     Attributes:
         problems: a line for each file that cannot be read.
         headers: ((H, W), channels) by path, of those that can.
@@ -146,7 +131,7 @@ class _Reader:
         return InMemory(held_or_stored, labels, ids), [part for part, _ in kept]
 
     def _read_all(self, read: Callable, paths: Sequence[Path]) -> Iterator:
-        """What `read` returns of each path, in order; None and a problem where it cannot."""
+        """Yields what `read` returns of each path, in order; None and a problem where it cannot."""
 
         def attempt(path: Path):
             try:
@@ -181,7 +166,7 @@ def _check_classes(
 
 
 def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int | None) -> tuple:
-    """(H, W, C) of the data set, if images of that shape can be trained on.
+    """Returns (H, W, C) of the data set, if images of that shape can be trained on.
 
     Decided on the headers alone, since decoding large photos takes minutes.
     """

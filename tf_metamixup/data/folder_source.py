@@ -17,14 +17,7 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
     """Reads a folder.
 
     `train`, `trusted`, `val` and `test` hold a folder for each class, `unlabelled` any images; all
-    but `train` may be missing.
-
-    Args:
-        name: as it was asked for.
-        root: DIR.
-        size: see `sources.load`.
-        skip: whether files that cannot be read are skipped.
-        in_memory: see `sources.load`.
+    but `train` may be missing. Arguments are those of `file_source.read`.
 
     Raises:
         UserError: no such folders, classes without an image or that train lacks, no image in
@@ -42,7 +35,8 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
                     "lacks: training would never see it; add images of it there, or rename or "
                     "remove the folder"
                 )
-    unlabelled = _unlabelled(root, left_out) if (root / "unlabelled").is_dir() else []
+    unlabelled, advice = root / "unlabelled", "; put images there, or remove the folder"
+    unlabelled = _images(unlabelled, left_out, advice) if unlabelled.is_dir() else []
     files = [path for part in parts.values() for members in part.values() for path in members]
     _require_names(classes, [*files, *unlabelled])
     for path in sorted(root.iterdir()):
@@ -68,7 +62,7 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
 
 
 def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Path]]:
-    """Class -> its image files, sorted; what is none joins `left_out`."""
+    """Returns the sorted image files by class; what is none joins `left_out`."""
     folder = root / part
     if not folder.is_dir():
         raise UserError(
@@ -87,10 +81,6 @@ def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Pat
     if not files:
         raise UserError(f"{folder} holds no class folders")
     return files
-
-
-def _unlabelled(root: Path, left_out: LeftOut) -> list[Path]:
-    return _images(root / "unlabelled", left_out, "; put images there, or remove the folder")
 
 
 def _images(folder: Path, left_out: LeftOut, advice: str = "") -> list[Path]:
@@ -128,5 +118,5 @@ def _require_names(classes: Sequence[str], paths: Iterable[Path]) -> None:
 
 
 def _printable(name: str) -> str:
-    """`name`, with bytes that are no UTF-8 escaped."""
+    """Returns `name` with bytes that are no UTF-8 escaped."""
     return os.fsencode(name).decode(errors="backslashreplace")

@@ -29,7 +29,7 @@ _TURNED = {
 
 
 class UnreadableError(UserError):
-    """A file that is not the image it should be."""
+    """Says that a file is not the image that it should be; every function here raises it."""
 
 
 def is_hidden(name: str) -> bool:
@@ -86,11 +86,7 @@ def describe_left_out(left_out: Sequence[tuple[str, Path]]) -> str:
 
 
 def header(path: Path) -> tuple[tuple[int, int], int]:
-    """Returns ((H, W), channels), 1 for grey or 3, without decoding the image.
-
-    Raises:
-        UnreadableError: it is no image.
-    """
+    """Returns ((H, W), channels), 1 for grey or 3, without decoding the image."""
     with _readable(path), Path(path).open("rb") as file, Image.open(file) as image:
         height, width = image.height, image.width
         # Of a PNG that has no EXIF before its pixels Pillow would decode the pixels to look for it.
@@ -102,11 +98,7 @@ def header(path: Path) -> tuple[tuple[int, int], int]:
 
 
 def load(path: str | Path) -> bytes:
-    """Returns the bytes of a file.
-
-    Raises:
-        UnreadableError: they cannot be read.
-    """
+    """Returns the bytes of a file, or raises UnreadableError."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -114,20 +106,12 @@ def load(path: str | Path) -> bytes:
 
 
 def read(path: Path, shape: Sequence[int]) -> np.ndarray:
-    """Reads an image; see `decode`.
-
-    Raises:
-        UnreadableError: it is no image, or damaged.
-    """
+    """Reads and decodes an image; see `decode`."""
     return decode(load(path), path, shape)
 
 
 def decode(content: bytes, path: Path, shape: Sequence[int]) -> np.ndarray:
-    """Decodes an image as uint8 `shape`, (H, W, 1 or 3): the `pixels`, resized.
-
-    Raises:
-        UnreadableError: see `pixels`.
-    """
+    """Decodes an image as uint8 `shape`, (H, W, 1 or 3): its `pixels`, resized."""
     found = pixels(content, path, shape[2])
     return found if found.shape == tuple(shape) else resize(found, shape[:2]).numpy()
 
@@ -136,15 +120,8 @@ def pixels(content: bytes, path: str | Path, channels: int) -> np.ndarray:
     """Decodes an image as uint8 [H, W, 1 or 3]: made grey or colour.
 
     It is turned as its EXIF orientation says; transparent pixels are composited on white; of an
-    animation the first frame is taken. 16 bits are scaled to 8, and floats from 0..1.
-
-    Args:
-        content: of the file.
-        path: of the file, for messages.
-        channels: of the result.
-
-    Raises:
-        UnreadableError: it is no image, damaged, or has values that are no such numbers.
+    animation the first frame is taken. 16 bits are scaled to 8, and floats from 0..1. `path` is for
+    messages.
     """
     with _readable(path), Image.open(io.BytesIO(content)) as image:
         image.load()
@@ -161,11 +138,7 @@ def pixels(content: bytes, path: str | Path, channels: int) -> np.ndarray:
 
 
 def check(content: bytes, path: str | Path, shape: Sequence[int]) -> None:
-    """Decodes an image in whatever way is quickest, to see whether `decode` can.
-
-    Raises:
-        UnreadableError: as `decode`.
-    """
+    """Decodes an image in whatever way is quickest, to see whether `decode` can."""
     del shape
     with _readable(path), Image.open(io.BytesIO(content)) as image:
         # Of a JPEG an eighth of the rows and columns, which reads all of the file.
@@ -192,7 +165,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, or of floats in 0..1."""
+    """Scales grey of 16 bits, or of floats in 0..1."""
     values, most = np.asarray(image), 1 if image.mode == "F" else 65535
     if not ((values >= 0) & (values <= most)).all():
         raise ValueError(

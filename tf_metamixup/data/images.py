@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_metamixup.config import DataInfo
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import checksum
 from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
@@ -24,7 +25,7 @@ def fits(count: int, shape: tuple[int, int, int]) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InMemory:
-    """Images that are held in memory, or read one by one as if they were.
+    """Holds images in memory, or reads them one by one as if it did.
 
     Attributes:
         images: uint8 [N, H, W, C], or the files that they stay in.
@@ -45,7 +46,7 @@ class InMemory:
 
 
 class Audited(NamedTuple):
-    """Images whose labels were checked, and which are not trained on.
+    """Holds images whose labels were checked, and which are not trained on.
 
     Attributes:
         images: as the training images are stored, [M, H, W, C].
@@ -61,7 +62,7 @@ class Audited(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A data set.
+    """Holds a data set.
 
     Attributes:
         name: as it was asked for.
@@ -94,12 +95,37 @@ class Source:
 
     @property
     def unlabelled(self) -> np.ndarray:
-        """Positions in `train` of the images without a label, int64 [n]."""
+        """Returns the positions in `train` of images without a label, int64 [n]."""
         return np.flatnonzero(self.train.labels == UNLABELLED)
+
+    def labelling(self, count: int) -> "Source":
+        """Returns the data set whose first `count` classes alone are classes.
+
+        The others' images are in no part that is labelled or evaluated on; their labels in `train`
+        are no position in `classes`.
+
+        Raises:
+            UserError: there are not more classes than that.
+        """
+        if not 2 <= count < len(self.classes):
+            raise UserError(
+                f"--labelled_classes={count} must be at least 2 and fewer than the "
+                f"{len(self.classes)} classes of {self.name}"
+            )
+        kept = {
+            part: images and images.keep(np.flatnonzero(images.labels < count))
+            for part, images in (("val", self.val), ("test", self.test))
+        }
+        return dataclasses.replace(self, classes=self.classes[:count], **kept)
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Positions in `train` of images whose label is none of the classes, int64 [n]."""
+        return np.flatnonzero(self.train.labels >= len(self.classes))
 
     @property
     def fingerprint(self) -> str | None:
-        """A checksum of a user's files, since their name says little; None of published data."""
+        """Returns a checksum of a user's files, whose name says little; None of published data."""
         if not self.own:
             return None
         return checksum(json.dumps(self.contents, sort_keys=True).encode())
@@ -110,7 +136,7 @@ class Source:
         unlabelled, trusted = len(self.unlabelled), len(self.trusted)
         return DataInfo(
             len(self.classes),
-            len(self.train) - unlabelled - trusted,
+            len(self.train) - unlabelled - trusted - len(self.outside),
             self.flip,
             unlabelled=unlabelled,
             trusted=trusted,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+import zlib
 
 import numpy as np
 
@@ -53,6 +54,8 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
     if len(source.unlabelled) and config.mode == "ssl":
         more = parts.labelled if config.include_labelled else []
         found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
+    if len(source.outside):
+        found["unlabelled"] = np.union1d(parts.unlabelled, _outside(parts, source, config))
     parts = dataclasses.replace(parts, **found)
     return parts if config.imbalance is None else _imbalanced(parts, source, config)
 
@@ -77,6 +80,16 @@ def require_batch(parts: splits.Splits, config: Config) -> None:
                 f"larger than the {count} {name} images"
                 f"{f' (--{flag}={asked})' if asked else ''}; lower it"
             )
+
+
+def _outside(parts: splits.Splits, source: Source, config: Config) -> np.ndarray:
+    """Returns images of no class: all, or as many per class of theirs as a class has unlabelled."""
+    if config.train_examples is None:
+        return source.outside
+    others = len(np.unique(source.train.labels[source.outside]))
+    generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"outside")])
+    count = len(parts.unlabelled) * others // len(source.classes)
+    return np.sort(generator.permutation(source.outside)[:count])
 
 
 def _imbalanced(parts: splits.Splits, source: Source, config: Config) -> splits.Splits:

@@ -106,7 +106,9 @@ def prepare(
     test, val = (_judged(source, parts, part) for part in ("test", "val"))
     if config.evaluate_on == "unused":
         most = len(source.train) if test is None else len(test)
-        test = source.train.keep(parts.unused(np.flatnonzero(source.train.labels >= 0), most))
+        labelled_at = np.flatnonzero(source.train.labels >= 0)
+        labelled_at = np.setdiff1d(labelled_at, source.outside)
+        test = source.train.keep(parts.unused(labelled_at, most))
     evaluated = [part for part in (test, val) if part is not None]
     rows = epoch_steps * (labelled.batch_size + (unlabelled.batch_size if unlabelled else 0))
     return Prepared(

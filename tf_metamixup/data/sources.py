@@ -63,9 +63,6 @@ def folder(path: str | os.PathLike, **options) -> Source:
         path: holds `train/CLASS/**` and, where there are such images, `unlabelled/**`,
             `trusted/CLASS/**` (the meta set), `val/CLASS/**` and `test/CLASS/**`.
         **options: `image_size`, `corrupt_images` and `in_memory` of `load`.
-
-    Raises:
-        UserError: see `load`.
     """
     return load(f"folder:{os.fspath(path)}", **options)
 
@@ -77,9 +74,6 @@ def table(path: str | os.PathLike, **options) -> Source:
         path: a .csv or .parquet file with columns `file` and `label`, empty where there is none,
             and where needed `split` (train, val, test, unlabelled) and `trusted_label`.
         **options: as of `folder`.
-
-    Raises:
-        UserError: see `load`.
     """
     return load(f"table:{os.fspath(path)}", **options)
 

@@ -16,25 +16,19 @@ TAKEN = -2  # in place of the label of an image that has a part already
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Positions in a training set, each part sorted int64 [n].
+    """Holds positions in a training set, each part sorted int64 [n]."""
 
-    Attributes:
-        labelled: trained on with their labels.
-        unlabelled: trained on without; empty in supervised learning.
-        meta: the meta set, which judges lambda.
-        val, test: taken out of the training set to evaluate on; empty where it is not.
-        left_out: of no use, so that the training set has a long tail; see `imbalance`.
-    """
-
-    labelled: np.ndarray
-    unlabelled: np.ndarray
-    meta: np.ndarray
+    labelled: np.ndarray  # trained on with their labels
+    unlabelled: np.ndarray  # trained on without; empty in supervised learning
+    meta: np.ndarray  # the meta set, which judges lambda
+    # val, test: taken out of the training set to evaluate on; empty where it is not.
     val: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
     test: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+    # Of no use, so that the training set has a long tail; see `imbalance`.
     left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
-        """Positions in none of the parts, spread evenly over the set, sorted int64 [n].
+        """Returns positions in none of the parts, spread evenly over the set, sorted int64 [n].
 
         Args:
             labelled: positions of all images with labels.
@@ -207,15 +201,12 @@ def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
     larger total never takes from a class.
     """
     total = min(total, int(room.sum()))
-    level = bisect.bisect_right(range(int(room.max()) + 1), total, key=lambda n: _fill(room, n)) - 1
+    levels = range(int(room.max()) + 1)
+    level = bisect.bisect_right(levels, total, key=lambda n: int(np.minimum(room, n).sum())) - 1
     counts = np.minimum(room, level)
     extra = [c for c in turn if room[c] > level][: total - int(counts.sum())]
     counts[extra] += 1
     return counts
-
-
-def _fill(room: np.ndarray, level: int) -> int:
-    return int(np.minimum(room, level).sum())
 
 
 def _require(

@@ -10,15 +10,10 @@ from tf_metamixup.data import image_files
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredFiles:
-    """Stands for images uint8 [N, H, W, C] that stay in their files.
+    """Stands for images uint8 [N, H, W, C] that stay in their files."""
 
-    Attributes:
-        paths: of the files, object [N].
-        image_shape: (H, W, C) that images are decoded to.
-    """
-
-    paths: np.ndarray
-    image_shape: tuple[int, int, int]
+    paths: np.ndarray  # of the files, object [N]
+    image_shape: tuple[int, int, int]  # (H, W, C) that images are decoded to
 
     def __len__(self):
         return len(self.paths)

@@ -12,29 +12,21 @@ from tf_metamixup.data import augment, image_files
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Streamed:
-    """Images that stay in their TFDS files.
+    """Stands for images that stay in their TFDS files."""
 
-    Attributes:
-        builder: the prepared TFDS builder (anything with its `as_dataset`).
-        split: its split.
-        labels: int64 [N].
-        image_shape: (H, W, C) that images are decoded to.
-        crop: whether they are ImageNet's JPEGs, which are cropped; others are only resized.
-        ids: none: a million names are worth less than positions.
-    """
-
-    builder: Any
+    builder: Any  # the prepared TFDS builder (anything with its `as_dataset`)
     split: str
-    labels: np.ndarray
-    image_shape: tuple[int, int, int]
+    labels: np.ndarray  # int64 [N]
+    image_shape: tuple[int, int, int]  # (H, W, C) that images are decoded to
+    # Whether they are ImageNet's JPEGs, which are cropped; others are only resized.
     crop: bool = False
-    ids: None = None
+    ids: None = None  # none: a million names are worth less than positions
 
     def __len__(self):
         return len(self.labels)
 
     def encoded(self) -> tf.data.Dataset:
-        """(encoded image, label) of all examples, in the order of `labels`."""
+        """Returns (encoded image, label) of all examples, in the order of `labels`."""
         examples = examples_of(self.builder, self.split)
         return examples.map(lambda example: (example["image"], example["label"]))
 
@@ -45,7 +37,7 @@ class Streamed:
         return decode(encoded, self.builder.info.features["image"].shape, self.image_shape)
 
     def keep(self, indices: np.ndarray) -> "Kept":
-        """The images at `indices`, int [n], in that order, in memory; reads the files once."""
+        """Reads the files once and returns the images at `indices`, int [n], in that order."""
         with tf.device("CPU:0"):
             wanted = tf.scatter_nd(indices[:, None], tf.ones(len(indices), tf.bool), [len(self)])
         found = self.encoded().enumerate().filter(lambda i, _: wanted[i]).as_numpy_iterator()
@@ -57,13 +49,9 @@ class Streamed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kept(Streamed):
-    """Some of the images of TFDS files, still encoded, in memory.
+    """Holds some images of TFDS files in memory, still encoded."""
 
-    Attributes:
-        kept: bytes [N].
-    """
-
-    kept: np.ndarray = None
+    kept: np.ndarray = None  # bytes [N]
 
     def encoded(self) -> tf.data.Dataset:
         """See `Streamed`."""
@@ -85,7 +73,7 @@ def examples_of(builder: Any, split: str) -> tf.data.Dataset:
 
 
 def decode(encoded: tf.Tensor, stored: Iterable[int | None], shape: tuple) -> tf.Tensor:
-    """uint8 [H, W, C] of one encoded image, resized where `stored` is another shape."""
+    """Decodes an image, uint8 [H, W, C], resized where `stored` is another shape."""
     image = tf.io.decode_image(encoded, channels=shape[2], expand_animations=False)
     if tuple(stored)[:2] != shape[:2]:
         image = image_files.resize(image, shape[:2])

@@ -20,33 +20,20 @@ SPLITS = ("train", "val", "test", "unlabelled")
 
 
 class Row(NamedTuple):
-    """Holds a row of a table.
+    """Holds a row of a table."""
 
-    Attributes:
-        line: number of the row, as an editor counts lines.
-        file: as the table has it.
-        part: one of `file_source.PARTS`.
-        label: name of the class; empty where there is none.
-    """
-
-    line: int
-    file: str
-    part: str
-    label: str
+    line: int  # number of the row, as an editor counts lines
+    file: str  # as the table has it
+    part: str  # one of `file_source.PARTS`
+    label: str  # name of the class; empty where there is none
 
 
 def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
     """Reads the images that a table names, relative to its folder.
 
     An image without a label is unlabelled. One with a `trusted_label` is of that class, and in
-    the training split it belongs to the meta set.
-
-    Args:
-        name: as it was asked for.
-        path: of the table, .csv or .parquet.
-        size: see `sources.load`.
-        skip: whether images that cannot be read are skipped.
-        in_memory: see `sources.load`.
+    the training split it belongs to the meta set. The table at `path` is a .csv or .parquet file;
+    the other arguments are those of `file_source.read`.
 
     Raises:
         UserError: no such table, columns, splits or files; labels that are no classes; a file
@@ -78,7 +65,7 @@ def _read(path: Path) -> bytes:
 
 
 def _csv(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line and cells by column of each row."""
+    """Yields line and cells by column of each row."""
     try:
         lines = content.decode("utf-8-sig").splitlines(keepends=True)
     except UnicodeDecodeError as error:

@@ -32,7 +32,7 @@ def load(name: str, root: Path, size: int | None, registered: Sequence[str] = ()
     Args:
         name: of TFDS, with a config or a version where they matter: `name/config:1.0.0`.
         root: the data directory.
-        size: images are resized to size x size; see `sources.load`.
+        size: see `sources.load`.
         registered: other names of data sets, for the message about one that is unknown.
 
     Raises:
@@ -59,7 +59,7 @@ def load(name: str, root: Path, size: int | None, registered: Sequence[str] = ()
             ) from error
 
     source = Source(
-        f"{builder.info.full_name}",
+        builder.info.full_name,
         list(features["label"].names),
         shape,
         dataset_name(name) not in _NOT_MIRRORED,
@@ -224,7 +224,7 @@ def _in_memory(builder: tfds.core.DatasetBuilder, split: str, shape: tuple) -> I
 
 
 def _labels(builder: tfds.core.DatasetBuilder, split: str) -> np.ndarray:
-    """int64 [N], from one pass over the files."""
+    """Reads all labels, int64 [N], in one pass over the files."""
     labels = examples_of(builder, split).map(lambda example: example["label"]).batch(8 * _READ)
     return np.concatenate(list(labels.as_numpy_iterator()))
 

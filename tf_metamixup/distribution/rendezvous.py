@@ -17,12 +17,8 @@ _HELLO = b"tf_metamixup worker "
 def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) -> None:
     """Returns when all workers of a job have started.
 
-    TensorFlow would wait for them without an end, a word, or an ear for signals.
-
-    Args:
-        addresses: host:port of each.
-        own: which of them is this process's.
-        patience: seconds.
+    TensorFlow alone would block indefinitely, in silence, and ignore signals. `addresses` are
+    host:port of each worker, and that of this process stands at `own`.
 
     Raises:
         UserError: the own port is taken, or a worker does not come.

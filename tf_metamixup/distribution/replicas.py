@@ -32,7 +32,7 @@ def mean(values):
 
 
 def global_mean(values: tf.Tensor) -> tf.Tensor:
-    """This replica's summand of the mean of `values` [n] over the global batch.
+    """Returns this replica's summand of the mean of `values` [n] over the global batch.
 
     Gradients and losses are summed over replicas, so every loss is divided by the global size.
     """

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.export.saved_model import CARD, export
 from tf_metamixup.models.network import Network
+from tf_metamixup.runs.atomic import replacing_folder
 
 REPRESENTATIVE_IMAGES = 500
 TEST_IMAGES = 1000
@@ -21,11 +21,7 @@ LEAST_SAME_CLASS = 98.0
 
 
 def require_convertible(network: Network, image: tf.TensorSpec) -> None:
-    """Tries the conversion of a network, trained or not, and one image.
-
-    Args:
-        network: the network.
-        image: as for `export.export`.
+    """Tries the conversion of a network, trained or not, and an image as `export` takes it.
 
     Raises:
         UserError: LiteRT cannot do something in it.
@@ -122,20 +118,14 @@ def write(
     Raises:
         UserError: the folder cannot be written.
     """
-    draft = folder.with_name(f".{folder.name}.draft")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        for name, content in models.items():
-            (draft / f"{name}.tflite").write_bytes(content)
-        (draft / "labels.txt").write_text("".join(f"{name}\n" for name in class_names))
-        (draft / CARD).write_text(card)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        with replacing_folder(folder) as draft:
+            for name, content in models.items():
+                (draft / f"{name}.tflite").write_bytes(content)
+            (draft / "labels.txt").write_text("".join(f"{name}\n" for name in class_names))
+            (draft / CARD).write_text(card)
     except OSError as error:
         raise UserError(f"cannot write the LiteRT models {folder}: {reason(error)}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def spread(positions: np.ndarray, count: int) -> np.ndarray:

@@ -23,19 +23,13 @@ CONFUSIONS = 5
 
 
 class Run(NamedTuple):
-    """Holds the records of the run that made some weights.
+    """Holds the records of the run that made some weights."""
 
-    Attributes:
-        result: of `result.json`.
-        versions: of `config.json`: what it was trained with.
-        splits: of `splits.json`; None for data that were given as they are.
-        evaluation: the last one; None where nothing was evaluated.
-    """
-
-    result: dict[str, Any]
-    versions: dict[str, str]
+    result: dict[str, Any]  # of `result.json`
+    versions: dict[str, str]  # of `config.json`: what it was trained with
+    # Of `splits.json`; None for data that were given as they are.
     splits: dict[str, list] | None = None
-    evaluation: Evaluation | None = None
+    evaluation: Evaluation | None = None  # the last one; None where nothing was evaluated
 
     @property
     def selected(self) -> int | None:
@@ -45,7 +39,7 @@ class Run(NamedTuple):
 
     @property
     def part(self) -> str:
-        """Of which images the evaluation is: "test", or "validation" where there are none."""
+        """Returns which images are evaluated: "test", or "validation" where there are none."""
         return results.judged(self.result)[0]
 
 
@@ -125,7 +119,7 @@ def markdown(
 
 def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
     shown = [name for name in SHOWN if settings.get(name) is not None]
-    rows = [(_words(name), f"`{settings[name]}`") for name in shown]
+    rows = [(name.replace("_", " "), f"`{settings[name]}`") for name in shown]
     rows.append(("trained parameters", f"{parameters:,}"))
     if run is None:
         return rows
@@ -234,10 +228,6 @@ def _versions(run: Run | None) -> list[str]:
 def _names(classes: Sequence[str]) -> str:
     shown = ", ".join(map(_plain, classes[:20]))
     return shown if len(classes) <= 20 else f"{shown}, ... (all in labels.txt)"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _plain(text: str) -> str:

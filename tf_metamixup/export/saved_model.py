@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.models.network import Network
+from tf_metamixup.runs.atomic import replacing_folder
 
 CARD = "README.md"
 
@@ -30,14 +31,13 @@ def export(
         network: the network.
         folder: where the SavedModel goes.
         image: shape [None, H, W, C] and type of images as they are stored.
-        class_names: one a class.
+        class_names: one for each class.
         card: of the model, in Markdown.
 
     Raises:
         UserError: the folder cannot be written.
     """
     folder = pathlib.Path(folder).expanduser()
-    draft = folder.with_name(f".{folder.name}.draft")
     labels = folder.with_name(f".{folder.name}.labels") / "labels.txt"
 
     @tf.function(input_signature=[tf.TensorSpec(image.shape, image.dtype, name="image")])
@@ -53,16 +53,13 @@ def export(
     served = [*network.model.variables, *network.averages]
     module.variables_of_the_model = [variable.value for variable in served]
     try:
-        shutil.rmtree(draft, ignore_errors=True)
         labels.parent.mkdir(parents=True, exist_ok=True)
         labels.write_text("".join(f"{name}\n" for name in class_names))
         module.labels = tf.saved_model.Asset(str(labels))
-        tf.saved_model.save(module, str(draft), signatures={"serving_default": serve})
-        (draft / CARD).write_text(card)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        with replacing_folder(folder) as draft:
+            tf.saved_model.save(module, str(draft), signatures={"serving_default": serve})
+            (draft / CARD).write_text(card)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write the SavedModel {folder}: {reason(error)}") from error
     finally:
         shutil.rmtree(labels.parent, ignore_errors=True)
-        shutil.rmtree(draft, ignore_errors=True)

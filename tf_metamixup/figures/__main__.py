@@ -29,23 +29,15 @@ FORMATS = ("png", "svg")
 
 
 class Order(NamedTuple):
-    """What a command line asks for.
+    """Holds what a command line asks for."""
 
-    Attributes:
-        figure: one of NAMES.
-        out: the folder that it goes to.
-        formats: some of FORMATS.
-        epochs: of figure 7, first and last of each panel; None for the quarters of the run.
-        data_dir: where TFDS data lies now; None for where it lay.
-        runs: run directories, or folders that hold them.
-    """
-
-    figure: str
-    out: str
-    formats: list[str]
+    figure: str  # one of NAMES
+    out: str  # the folder that it goes to
+    formats: list[str]  # some of FORMATS
+    # Of figure 7, first and last of each panel; None for the quarters of the run.
     epochs: list[tuple[int, int]] | None
-    data_dir: str | None
-    runs: list[str]
+    data_dir: str | None  # where TFDS data lies now; None for where it lay
+    runs: list[str]  # run directories, or folders that hold them
 
 
 def parse(argv: list[str]) -> Order:
@@ -99,7 +91,7 @@ def _spans(texts: list[str] | None) -> list[tuple[int, int]] | None:
 
 
 def make(order: Order) -> list[str]:
-    """Draws and writes the figure; the paths of the files.
+    """Draws and writes the figure; returns the paths of the files.
 
     Raises:
         UserError: the runs do not have what it shows, or cannot be compared.

@@ -18,28 +18,22 @@ COLOURS = "PuOr"
 
 
 class Pairs(NamedTuple):
-    """Holds lambda over some epochs, by (class of x_i, class of x_j).
+    """Holds lambda over some epochs, by (class of x_i, class of x_j)."""
 
-    Attributes:
-        total: sum of lambda, [C, C].
-        count: number of pairs, [C, C].
-        spread: standard deviation of lambda over all pairs.
-    """
-
-    total: np.ndarray
-    count: np.ndarray
-    spread: float
+    total: np.ndarray  # sum of lambda, [C, C]
+    count: np.ndarray  # number of pairs, [C, C]
+    spread: float  # standard deviation of lambda over all pairs
 
     @property
     def mean(self) -> np.ndarray:
-        """[C, C]; not a number where there is no pair."""
+        """Returns mean lambda, [C, C]; not a number where there is no pair."""
         return np.divide(
             self.total, self.count, out=np.full(self.total.shape, np.nan), where=self.count > 0
         )
 
     @property
     def chance(self) -> float:
-        """P that cells differ as much as these if classes had no say (chi-squared).
+        """Computes P that cells differ as much as these if classes had no say (chi-squared).
 
         Under that hypothesis a cell's mean lies about the mean of all with the variance of lambda
         over the cell's count. It takes lambdas for independent; an image that has its own effect
@@ -96,12 +90,7 @@ def _pairs(runs: Sequence[Run], entries: slice, kept: slice) -> Pairs:
 
 
 def draw(panels: Mapping[str, Pairs], what: str) -> Figure:
-    """Draws bars in three dimensions, as in the paper, above a heat map of the same.
-
-    Args:
-        panels: one a column, by name.
-        what: was trained, for the title.
-    """
+    """Draws panels side by side: bars in three dimensions, as in the paper, above a heat map."""
     made = style.new(f"Mean lambda by class pair\n{what}", 3.1 * len(panels) + 0.8, 7)
     grid = made.add_gridspec(2, len(panels), height_ratios=[1.15, 1])
     reach = max(np.nanmax(np.abs(pairs.mean - 0.5)) for pairs in panels.values())

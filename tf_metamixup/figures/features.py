@@ -40,11 +40,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def extractor(assembly: Assembly) -> Callable[[tf.Tensor], np.ndarray]:
-    """Returns a function: scaled images [n, H, W, C] -> output of the layer "features".
-
-    Returns:
-        A function to float32 [n, D].
-    """
+    """Returns a function: scaled images [n, H, W, C] -> output of "features", float32 [n, D]."""
     model, network = assembly.trainer.model, assembly.trainer.network
     body = keras.Model(model.inputs, model.get_layer("features").output)
     infer = tf.function(lambda x: network.infer(x, body), reduce_retracing=True)
@@ -64,21 +60,13 @@ def draw(
 ) -> Figure:
     """Draws a dot per image in the colour of its class, and the class at its median.
 
-    Args:
-        panels: features [n, 2] and labels [n] by name.
-        classes: their names.
-        what: was trained, for the title.
+    Each of the panels has features [n, 2] and labels [n].
     """
     classes = fonts.class_names(classes)
     written = {"fontfamily": fonts.families(classes), "parse_math": False, "path_effects": HALO}
-    columns = min(len(panels), 3)
-    rows = -(-len(panels) // columns)
     title = f"Test images in the two features of the network\n{what}"
-    made = style.new(title, 4.2 * columns, 4 * rows + 0.5)
-    grid = made.subplots(rows, columns, squeeze=False).flatten()
-    for axes in grid[len(panels) :]:
-        axes.remove()
-    for axes, (name, (values, labels)) in zip(grid, panels.items(), strict=False):
+    made, grid = style.panels(title, len(panels), 4)
+    for axes, (name, (values, labels)) in zip(grid, panels.items(), strict=True):
         colours = [style.CLASS_COLOURS[n % len(style.CLASS_COLOURS)] for n in labels]
         axes.scatter(*values.T, s=10, c=colours, linewidths=0, alpha=0.7)
         for label in np.unique(labels):

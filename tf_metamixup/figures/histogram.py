@@ -27,13 +27,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def draw(edges: np.ndarray, counts: Mapping[str, np.ndarray], what: str) -> Figure:
-    """Draws one outline per row: the share of its lambdas in each bin.
-
-    Args:
-        edges: [bins + 1].
-        counts: [bins] by name.
-        what: was trained, for the title.
-    """
+    """Draws one outline per row: the share of its `counts` [bins] between `edges` [bins + 1]."""
     made = style.new(f"Relative frequency of lambda over the whole run\n{what}")
     axes = made.subplots()
     for number, (name, values) in enumerate(counts.items()):

@@ -80,11 +80,7 @@ def nearest_other(
 ) -> np.ndarray:
     """Computes the distance of each point to the nearest real one of another class, [n].
 
-    Args:
-        points: [n, D].
-        classes: of the two images that each point is mixed of, [n, 2].
-        real: [m, D].
-        real_classes: [m].
+    `points` are [n, D], mixed of images of `classes` [n, 2]; `real` ones [m, D] of classes [m].
     """
     nearest = []
     for first in range(0, len(points), CHUNK):

@@ -42,7 +42,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 def draw(
     losses: Mapping[str, np.ndarray], floors: Mapping[str, np.ndarray] | None, what: str
 ) -> Figure:
-    """Mean over seeds, and in a lighter colour the range; beside it what is left above the floor.
+    """Draws mean and range over seeds, and beside it what is left above the floor.
 
     Args:
         losses: [seeds, epochs] by row.

@@ -41,11 +41,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def draw(curves: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
-    """Draws mean and sample standard deviation over seeds at each size, each seed as a dot.
-
-    Args:
-        curves: test errors in percent by size of the meta set, by name of the curve.
-    """
+    """Draws curves of test errors by size of the meta set: mean, deviation, each seed as a dot."""
     made = style.new("Test error (last epoch) by size of the meta set")
     axes = made.subplots()
     sizes = sorted({size for curve in curves.values() for size in curve})

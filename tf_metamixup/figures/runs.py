@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly, rebuild
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
-from tf_metamixup.runs.directory import read_arrays
+from tf_metamixup.runs.directory import read_arrays, read_json
 
 # What the rows that a figure compares differ in.
 COMPARED = ("method", "policy")
@@ -24,17 +23,11 @@ LAMBDAS = ("edges", "before", "after", "pair_epochs", "pair_sum", "pair_count")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run.
-
-    Attributes:
-        folder: its run directory.
-        result: its `result.json`.
-        data_dir: where its TFDS data lies now, if not where it lay then.
-    """
+    """Represents a finished run."""
 
     folder: pathlib.Path
-    result: dict[str, Any]
-    data_dir: str | None = None
+    result: dict[str, Any]  # of its `result.json`
+    data_dir: str | None = None  # where its TFDS data lies now, if not where it lay then
 
     @property
     def config(self) -> dict[str, Any]:
@@ -50,7 +43,7 @@ class Run:
 
     @property
     def mixes_labelled_images(self) -> bool:
-        """Whether its training loss is that of labelled images mixed by eq. 4, and no other."""
+        """Returns whether its training loss is that of labelled images mixed by eq. 4 alone."""
         return self.config.get("mode") == "sl" and self.result["method"] == "supervised"
 
     def curve(self, name: str) -> np.ndarray:
@@ -74,7 +67,7 @@ class Run:
 
     @functools.cached_property
     def rebuilt(self) -> Assembly:
-        """Its data, and its network as trained; see `rebuild`."""
+        """Returns its data, and its network as trained; see `rebuild`."""
         return rebuild(self.folder, self.result, self.data_dir)
 
 
@@ -97,19 +90,18 @@ def read(paths: Iterable[str], data_dir: str | None = None) -> list[Run]:
 
 
 def _result(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / "result.json"
-    if not path.exists():
+    result = read_json(folder / "result.json")
+    if result is None:
         raise UserError(f"the run in {folder} is not finished; its command goes on")
-    try:
-        result = json.loads(path.read_text())
-        status = result["status"]
-        result["config"], result["history"], result["method"], result["policy"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot read {path}: {error!r}; mend or remove it") from error
-    if status != "finished":
+    needed = ("status", "config", "history", "method", "policy", "steps")
+    if missing := [name for name in needed if name not in result]:
         raise UserError(
-            f"the run in {folder} is {status} after {result['steps']} steps, and figures are of "
-            "finished runs; its command goes on, or leave it out"
+            f"cannot read {folder}/result.json: {missing[0]} is missing; mend or remove it"
+        )
+    if result["status"] != "finished":
+        raise UserError(
+            f"the run in {folder} is {result['status']} after {result['steps']} steps, and figures "
+            "are of finished runs; its command goes on, or leave it out"
         )
     return result
 
@@ -150,23 +142,19 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
 
 
 def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """The seeds of each row; the rows that learn nothing first, so that MixUp keeps its colour."""
+    """Groups runs by row; those that learn nothing first, so that MixUp keeps its colour."""
     rows: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: ("meta" in run.result["policy"], run.row)):
         rows.setdefault(run.row, []).append(run)
     return rows
 
 
-def subject(runs: Sequence[Run], *, but: Sequence[str] = ()) -> str:
+def subject(runs: Sequence[Run]) -> str:
     """Returns what the runs have in common, for a title."""
-    config = runs[0].config
-    names = ("dataset", "architecture", "train_examples", "epochs")
-    shown = {name: config.get(name) for name in names if name not in but}
-    parts = [
-        *(str(shown[name]) for name in ("dataset", "architecture") if shown.get(name)),
-        *([f"{shown['train_examples']:,} training images"] if shown.get("train_examples") else []),
-        *([f"{shown['epochs']} epochs"] if shown.get("epochs") else []),
-    ]
+    forms = {"dataset": "{}", "architecture": "{}"}
+    forms |= {"train_examples": "{:,} training images", "epochs": "{} epochs"}
+    known = {name: runs[0].config.get(name) for name in forms}
+    parts = [form.format(known[name]) for name, form in forms.items() if known[name]]
     return ", ".join(parts) or "own data and model"
 
 

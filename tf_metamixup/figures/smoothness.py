@@ -76,19 +76,12 @@ def smallest_kappa(bounding: np.ndarray, gap: np.ndarray, share: float = 1.0) ->
 def draw(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], what: str) -> Figure:
     """Draws a dot per pair, and the smallest kappa for all and for 99 % of the pairs.
 
-    Args:
-        panels: lambda (1 - lambda) |x - x'|^2 and gap, [n] each, by name.
-        what: was trained, for the title.
+    Each of the panels has lambda (1 - lambda) |x - x'|^2 and gap, [n] each.
     """
-    columns = min(len(panels), 3)
-    rows = -(-len(panels) // columns)
     title = "Proposition 1: interpolation gap of class probabilities, random pairs of test images"
-    made = style.new(f"{title}\n{what}", 4.2 * columns, 3.8 * rows + 0.4)
-    grid = made.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes in grid.flatten()[len(panels) :]:
-        axes.remove()
+    made, grid = style.panels(f"{title}\n{what}", len(panels), 3.8, sharex=True, sharey=True)
     right = max(bounding.max() for bounding, _ in panels.values())
-    for axes, (name, (bounding, gap)) in zip(grid.flatten(), panels.items(), strict=False):
+    for axes, (name, (bounding, gap)) in zip(grid, panels.items(), strict=True):
         axes.plot(bounding, gap, ".", color=style.COLOURS[0], markersize=2, alpha=0.5)
         for number, share in enumerate((1.0, TYPICAL), 1):
             kappa = smallest_kappa(bounding, gap, share)

@@ -36,6 +36,17 @@ def new(title: str, width: float = 7.5, height: float = 4.0) -> Figure:
     return figure
 
 
+def panels(title: str, count: int, height: float, **options) -> tuple[Figure, list]:
+    """Makes a figure of `count` panels of a height, at most three side by side, and its axes."""
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = new(title, 4.2 * columns, height * rows + 0.5)
+    grid = figure.subplots(rows, columns, squeeze=False, **options).flatten().tolist()
+    for axes in grid[count:]:
+        axes.remove()
+    return figure, grid[:count]
+
+
 def line(number: int) -> dict[str, str]:
     """Returns colour and dashes of curve `number`."""
     return {
@@ -45,7 +56,7 @@ def line(number: int) -> dict[str, str]:
 
 
 def save(figure: Figure, folder: str | os.PathLike, name: str, formats: Iterable[str]) -> list[str]:
-    """Writes `name`.png and the like, the same bytes each time; their paths.
+    """Writes `name`.png and the like, the same bytes each time; returns their paths.
 
     Raises:
         UserError: the folder cannot be written.

@@ -122,7 +122,7 @@ def last_operation(model: keras.Model, passing=()) -> keras.Operation:
 
 
 def _probabilities(operation: keras.Operation) -> str | None:
-    """The name of the function that makes probabilities, where `operation` is such a one."""
+    """Returns the name of what makes probabilities, where `operation` does."""
     functions = (getattr(operation, name, None) for name in ("activation", "function"))
     for each in (*functions, type(operation)):
         # An activation may be a layer too.
@@ -141,7 +141,7 @@ def _known(operation: keras.Operation) -> bool:
 
 
 def _looks_like_probabilities(model: keras.Model) -> bool:
-    """Whether noise gives numbers that sum to 1, or that lie in [0, 1] where there is a sigmoid."""
+    """Returns whether outputs for noise sum to 1, or lie in [0, 1] where there is a sigmoid."""
     shape = model.inputs[0].shape[1:]
     if None in shape:
         return False

@@ -77,12 +77,7 @@ class Inference(keras.Model):
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
 class BodyInput(keras.layers.Layer):
-    """Maps images in [-1, 1], [N, H, W, 1 or 3], to what a body of `keras.applications` takes.
-
-    Args:
-        application: name of the body.
-        **kwargs: those of every Keras layer.
-    """
+    """Maps images in [-1, 1], [N, H, W, 1 or 3], to what the body of that name takes."""
 
     def __init__(self, application: str, **kwargs):
         super().__init__(**kwargs)

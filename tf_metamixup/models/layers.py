@@ -74,14 +74,10 @@ def classifier(image, features, classes: int, name: str) -> keras.Model:
 
 
 def residual_stages(x, counts: Sequence[int], unit: Callable):
-    """Applies residual units in stages; each but the first begins by halving the image.
+    """Applies `counts` residual units by stage; each stage but the first halves the image.
 
-    The end of every stage but the last is marked.
-
-    Args:
-        x: the output of the stem.
-        counts: how many units each stage has.
-        unit: (x, stage from 0, stride, name) -> the unit's output.
+    `unit` maps (x, stage from 0, stride, name) to its output. The end of every stage but the last
+    is marked.
     """
     for stage, count in enumerate(counts):
         last_stage = stage == len(counts) - 1

@@ -128,12 +128,10 @@ class Network:
 
     @property
     def evaluated(self) -> list[keras.Variable]:
-        """The model's weights in their order, averaged where predictions use the average."""
+        """Returns the model's weights in order, averaged where predictions use the average."""
         averages = [] if self.averaged is None else self.averages
-        of = {
-            id(v): average
-            for v, average in zip(self.model.trainable_variables, averages, strict=False)
-        }
+        trained = map(id, self.model.trainable_variables)
+        of = dict(zip(trained, averages, strict=False))
         return [of.get(id(v), v) for v in self.model.weights]
 
     def start_averages(self) -> None:
@@ -149,13 +147,9 @@ class Network:
     def forward(
         self, theta: Sequence[tf.Tensor], draws: Draws, *, full_precision: bool = False
     ) -> Forward:
-        """Returns the model at `theta` with batch statistics and this step's dropout masks.
+        """Returns the model at `theta`, values of `trainable`, in training mode.
 
-        Args:
-            theta: values of `trainable`.
-            draws: decide the dropout masks.
-            full_precision: whether in the precision of the weights, also where there is a
-                low-precision copy.
+        With `full_precision` it computes in the precision of the weights, whatever copy there is.
         """
         model = self.model if full_precision or self._low_precision is None else self._low_precision
         return Forward(self, model, theta, draws)
@@ -163,11 +157,7 @@ class Network:
     def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):
         """Computes (outputs, state after the pass by `id` of the variable), a pure function.
 
-        Args:
-            model: the network's model, its low-precision copy or one of its parts.
-            theta: values of `trainable`.
-            x: its input.
-            draws: decide the dropout masks.
+        `model` is the network's model, its low-precision copy or one of its parts.
         """
         # A copy's own variables stand in the same order, and hold nothing.
         owner = self.model if model is self._low_precision else model

@@ -75,12 +75,5 @@ def wrn_28_2(
     image_shape: tuple[int, int, int], classes: int, synchronized: bool = False
 ) -> keras.Model:
     """Builds WRN-28-2 of Oliver et al., of tables III to V; 1,467,610 parameters."""
-    return _wide_resnet(
-        image_shape,
-        classes,
-        28,
-        2,
-        synchronized,
-        slope=0.1,
-        raw_projections=(False, True, True),
-    )
+    style = {"slope": 0.1, "raw_projections": (False, True, True)}
+    return _wide_resnet(image_shape, classes, 28, 2, synchronized, **style)

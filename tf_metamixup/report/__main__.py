@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a line for each set of settings that differ in no more than the seed.
+    """Formats a line for each set of settings that differ in no more than the seed.
 
     A column that is empty in all lines is left out.
     Within a data set the best comes first. Cells with fewer seeds than the fullest line, with runs
@@ -54,16 +54,18 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
     most_seeds = max((len(row.seeds) for row in ordered), default=0)
     lines = []
     for row in ordered:
-        usual = _usual([_steps(other) for other in ordered if _dataset(other) == _dataset(row)])
+        others = [_steps(other) for other in ordered if _dataset(other) == _dataset(row)]
+        usual = max(others, key=others.count)
         first, seeds = row.first, row.seeds.values()
+        mode, labels = first["config"].get("mode"), first["labels_used"]
         last = [result["history"][-1] if result["history"] else {} for result in seeds]
         cells = [
             _dataset(row),
             f"`{first['config'].get('architecture', 'own model')}`",
-            _row_name(first),
+            paper.display_name(mode, first["method"], first["policy"]) or "",
             f"`{first['method']}`",
             f"`{first['policy']}`",
-            _text(first["labels_used"]),
+            "" if labels is None else str(labels),
             _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
             spread(row.errors),
             spread([r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]),
@@ -83,7 +85,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
-    """The paper's table `number`: our error, its number of seeds and the paper's in each cell."""
+    """Formats table `number`: our error, its number of seeds and the paper's in each cell."""
     cells = [cell for cell in paper.cells() if cell.table == number]
     configs = [result["config"] for result in runs]
     columns = list(dict.fromkeys(cell.column for cell in cells))
@@ -112,7 +114,7 @@ def stated(cell: paper.Cell) -> str:
 
 
 def departures(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a run that are not those of the paper's protocol (section IV.B)."""
+    """Returns settings of a run that are not those of the paper's protocol (section IV.B)."""
     if config.get("mode") not in BY_MODE:
         return {"mode": None}
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
@@ -136,11 +138,6 @@ def _paper(config: dict[str, Any]) -> str:
     return numbers + _mark(bool(found and other), f"here {text}")
 
 
-def _row_name(result: dict[str, Any]) -> str:
-    mode = result["config"].get("mode")
-    return paper.display_name(mode, result["method"], result["policy"]) or ""
-
-
 def _dataset(row: Row) -> str:
     if row.first["config"].get("evaluate_on") == "unused":
         return f"{row.data}, unused training images"
@@ -159,16 +156,8 @@ def _markdown(lines: list[list[str]]) -> str:
     return "\n".join([head, "|---" * len(lines[0]) + "|", *rest])
 
 
-def _usual(values: list[str]) -> str:
-    return max(values, key=values.count)
-
-
 def _mark(wanted: bool, text: str) -> str:
     return f" ({text})" if wanted else ""
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def spread(values: list[float]) -> str:

@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
-    """Markdown, a table a data set: each row's error less that of the reference on the same seeds.
+    """Formats, by data set, each row's error less that of the reference on the same seeds.
 
     Pairing by seed takes out what the seed decides for both: the split, the initial weights and the
     order of the images. Intervals are Student's, of the mean difference; they are
@@ -36,7 +36,8 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     """
     by_dataset = _by_dataset(results)
     # A row's name need not be spelt like a policy, and need not be one in every data set.
-    policy = reference if _is_named(reference, by_dataset) else str(policies.parse(reference))
+    named = {_plain_name(row, among) for among in by_dataset.values() for row in among}
+    policy = reference if reference in named else str(policies.parse(reference))
     tables, drawn = [], 0
     for dataset, among in by_dataset.items():
         own = [row for row in among if _plain_name(row, among) == reference]
@@ -86,16 +87,12 @@ def _by_dataset(results) -> dict[str, list[Row]]:
     return found
 
 
-def _is_named(text: str, by_dataset) -> bool:
-    return any(_plain_name(row, among) == text for among in by_dataset.values() for row in among)
-
-
 def _plain_name(row: Row, among: Sequence[Row]) -> str:
     return _name(row, among).replace("`", "")
 
 
 def _name(row: Row, among: Sequence[Row]) -> str:
-    """Its policy, and what else the rows of its data set differ in."""
+    """Returns its policy, and what else the rows of its data set differ in."""
     configs = [other.first["config"] for other in among]
     config, parts = row.first["config"], [f"`{row.first['policy']}`"]
     for name in sorted(config.keys() - FREE - {"policy"}):

@@ -37,6 +37,11 @@ SEMI_SUPERVISED = {
     "MixMatch w/o MixUp": ("mixmatch", "none"),
     "MixMatch": ("mixmatch", "beta(alpha=0.75, per_sample=True)"),
     "MixMatch + MetaMixUp": ("mixmatch", "meta(alpha=0.75, estimator='nested')"),
+    # In no table.
+    "FixMatch": ("fixmatch", "none"),
+    "FreeMatch": ("freematch", "none"),
+    "FixMatch + MixUp": ("fixmatch", "beta(per_sample=True)"),
+    "FixMatch + MetaMixUp": ("fixmatch", META),
 }
 ROWS = {"sl": SUPERVISED, "ssl": SEMI_SUPERVISED}
 # Eq. 10 and 11 to the letter, with the step size of IV.B.
@@ -59,23 +64,17 @@ SCALES = {"pseudo_label": ("period",), "vat": ("epsilon",), "mixmatch": ("coeffi
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number of a table.
+    """Holds one number of a table."""
 
-    Attributes:
-        table: 1 to 5.
-        row, column: what the paper prints, or names for it where that is ambiguous.
-        settings: what a run's `Config` must say to belong here.
-        error, spread: the paper's mean and standard deviation, in percent.
-        metric: the key of `result.json` that they are about.
-    """
-
-    table: int
+    table: int  # 1 to 5
+    # row, column: what the paper prints, or names for it where that is ambiguous.
     row: str
     column: str
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # what a run's `Config` must say to belong here
+    # error, spread: the paper's mean and standard deviation, in percent.
     error: float
     spread: float | None = None
-    metric: str = "test_error"
+    metric: str = "test_error"  # the key of `result.json` that they are about
 
 
 _SMALL = {
@@ -217,7 +216,7 @@ def _settings(mode: str, pair: tuple[str, str], own: dict[str, Any]) -> dict[str
 
 
 def row_name(mode: str | None, method: str, policy: str) -> str | None:
-    """What the paper calls a pair, whatever its size of run and images; None if it has no name."""
+    """Returns what the paper calls a pair, whatever its size of run and images, or None."""
     for name, (own_method, own_policy) in ROWS.get(mode, {}).items():
         if (_essential(method), policy) == (_essential(own_method), own_policy):
             return name

@@ -25,18 +25,16 @@ SUMS = "SHA256SUMS"
 
 
 class Progress(NamedTuple):
-    """What the host knows of a run: JSON values, and named arrays."""
+    """Holds what the host knows of a run: JSON values, and named arrays."""
 
     state: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """Writes and reads the checkpoints of one run.
 
-    Args:
-        folder: where they lie.
-        variables: everything that training changes on the device, in a stable order.
+    `variables` are everything that training changes on the device, in a stable order.
     """
 
     def __init__(self, folder: pathlib.Path, variables: list[keras.Variable]):
@@ -80,8 +78,8 @@ class Checkpoints:
                 "again"
             ) from error
         # Newer ones were found damaged, else the run would have gone on from them.
-        kept = [folder for folder in self._newest_first() if folder <= final][:KEEP]
-        for other in set(self._newest_first()) - set(kept):
+        found = _newest_first(self._folder)
+        for other in set(found) - set([folder for folder in found if folder <= final][:KEEP]):
             shutil.rmtree(other, ignore_errors=True)
 
     def restore(self) -> Progress | None:
@@ -90,7 +88,7 @@ class Checkpoints:
         Raises:
             UserError: it was made for other variables, or all checkpoints are damaged.
         """
-        found = self._newest_first()
+        found = _newest_first(self._folder)
         for folder in found:
             damage = _damage(folder)
             if damage:
@@ -113,15 +111,9 @@ class Checkpoints:
             )
         return None
 
-    def _newest_first(self) -> list[pathlib.Path]:
-        return _newest_first(self._folder)
-
 
 def read_model(folder: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Returns the model alone in the newest checkpoint, whatever else training changed.
-
-    Args:
-        folder: where the checkpoints of a run lie.
+    """Returns the model alone in the newest checkpoint of a folder.
 
     Returns:
         What `Trainer.checkpointed_model` recorded of it, without `values`; the values of its

@@ -11,14 +11,9 @@ RATE_OUTSIDE = (0, 3)
 
 
 def require_same_velocity(folder: pathlib.Path, config: dict[str, Any]) -> None:
-    """Refuses checkpoints whose velocity of SGD contains the learning rate.
+    """Refuses checkpoints of SGD with momentum in the run directory `folder` from before 0.3.0.
 
-    Args:
-        folder: the run directory, which holds checkpoints.
-        config: content of its `config.json`.
-
-    Raises:
-        UserError: they are of a version before 0.3.0.
+    Their velocity contains the learning rate. `config` is the content of `config.json`.
     """
     settings = config.get("settings", {})
     # The first versions did not record theirs.

@@ -17,10 +17,7 @@ from tf_metamixup.runs.atomic import replacing
 
 
 class RunDirectory:
-    """The folder of one run; layout in docs/cli.md.
-
-    Args:
-        path: created if missing.
+    """Represents the folder of one run, which is made if missing; layout in docs/cli.md.
 
     Raises:
         UserError: it cannot be created or written.
@@ -57,9 +54,7 @@ class RunDirectory:
     def write_or_verify_config(self, settings: dict[str, Any], facts: dict[str, Any]) -> None:
         """Writes `config.json`, or checks that the folder belongs to a run of these settings.
 
-        Args:
-            settings: what makes two runs the same.
-            facts: what is recorded beside them (versions, other settings).
+        `facts` are recorded beside them (versions, other settings) and may differ.
 
         Raises:
             UserError: naming every setting that differs.
@@ -175,7 +170,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
 
 
 def has_begun(path: str | os.PathLike) -> bool:
-    """Whether the run in a folder has a checkpoint to resume or is finished; writes nothing."""
+    """Returns whether the run in a folder has a checkpoint to resume or is finished."""
     folder = pathlib.Path(path).expanduser()
     if any((folder / "checkpoints").glob("step-*")):
         return True

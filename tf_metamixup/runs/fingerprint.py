@@ -7,11 +7,7 @@ import numpy as np
 
 
 def fingerprint(batches: Iterable[tuple]) -> str:
-    """Computes a checksum that depends on the examples, but neither on their order nor on batches.
-
-    Args:
-        batches: (images [n, ...], labels [n, ...]) each.
-    """
+    """Computes a checksum of (images [n, ...], labels [n, ...]), in any order and batches."""
     total = 0
     for images, labels in batches:
         # Of integers and of floats the same labels are the same.

@@ -31,7 +31,7 @@ def legible(text: str) -> str:
 
 @functools.cache
 def _family_with(character: str) -> str | None:
-    """Empty where the usual family has it or nothing is drawn, None where no font has it."""
+    """Returns "" where the usual family has it or nothing is drawn, None where no font has it."""
     if character == "\n" or ord(character) in _characters(matplotlib.rcParams["font.family"][0]):
         return ""
     for family in sorted({entry.name for entry in font_manager.fontManager.ttflist}):
@@ -42,7 +42,7 @@ def _family_with(character: str) -> str | None:
 
 @functools.cache
 def _characters(family: str) -> frozenset[int]:
-    """Code points of the upright, regular font of a family, which others of it may exceed."""
+    """Returns the code points of the regular font of a family, which others may exceed."""
     wanted = font_manager.FontProperties(family=[family])
     try:
         path = font_manager.findfont(wanted, fallback_to_default=False, rebuild_if_missing=False)

@@ -18,7 +18,7 @@ MIXING_ENTROPY = "mixing_entropy"
 
 
 class Epoch:
-    """Sums over the steps of one epoch that is under way."""
+    """Sums over the steps of an epoch that is under way."""
 
     def __init__(self, classes: int):
         self.sums: dict[str, np.ndarray] = {}
@@ -70,7 +70,7 @@ class Epoch:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything, for a checkpoint."""
+        """Returns everything, for a checkpoint."""
         return {
             "names": np.array(list(self.sums), str),
             "ratios": np.array(list(self.sums.values()), np.float64).reshape(-1, 2),
@@ -96,7 +96,7 @@ class Epoch:
 
 
 class History:
-    """The closed epochs of a run and the one under way.
+    """Holds the closed epochs of a run and the one under way.
 
     Attributes:
         entries: one object a closed epoch, as in `result.json`.
@@ -130,7 +130,7 @@ class History:
 
     @property
     def last_pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sum and count of lambda by (class of x_i, class of x_j) in the last closed epoch."""
+        """Returns sum and count of lambda by (class of x_i, class of x_j) in the last epoch."""
         return self._closed[-1].pair_sum, self._closed[-1].pair_count
 
     def lambdas(self, *, with_open: bool = False) -> dict[str, np.ndarray]:
@@ -154,7 +154,7 @@ class History:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything but the entries, for a checkpoint."""
+        """Returns everything but the entries, for a checkpoint."""
         opened = {f"open_{name}": value for name, value in self.open.arrays().items()}
         evaluated = self.evaluation._asdict() if self.evaluation else {}
         evaluated = {f"evaluation_{name}": value for name, value in evaluated.items()}
@@ -193,5 +193,5 @@ def _without_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
-    """-p log(p), 0 where p is."""
+    """Computes -p log(p), 0 where p is."""
     return -p * np.log(np.where(p > 0, p, 1))

@@ -32,13 +32,7 @@ class Recorder:
     Every worker of a job has one and calls the same methods; those that are not the chief have no
     folder, write nothing, and get from the chief what they need to know.
 
-    Args:
-        workers: of the job.
-        variables: what a checkpoint holds of the device.
-        run_dir: the run's folder.
-
-    Raises:
-        UserError: the folder cannot be created.
+    A checkpoint holds `variables` of the device.
     """
 
     def __init__(

@@ -19,15 +19,10 @@ _REQUIRED = ("config", "history", "labels_used", "method", "policy", "status", "
 
 
 class Row(NamedTuple):
-    """Runs that differ in nothing but their seeds.
+    """Holds runs that differ in nothing but their seeds."""
 
-    Attributes:
-        data: the name of their data set, with a checksum where it stands for several.
-        seeds: contents of `result.json` by seed.
-    """
-
-    data: str
-    seeds: dict[int, dict[str, Any]]
+    data: str  # the name of their data set, with a checksum where it stands for several
+    seeds: dict[int, dict[str, Any]]  # contents of `result.json` by seed
 
     @property
     def first(self) -> dict[str, Any]:
@@ -36,7 +31,7 @@ class Row(NamedTuple):
 
     @property
     def errors(self) -> list[float]:
-        """Their test errors, or validation errors where there are no test images, in percent."""
+        """Returns their test errors in percent, or validation errors without test images."""
         return [judged(result)[1] for result in self.seeds.values()]
 
 
@@ -115,7 +110,7 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
 
 
 def line(result: dict[str, Any]) -> str:
-    """The JSON that is kept of a result: without where the run lay and all epochs but the last."""
+    """Returns the JSON that is kept of a result: no folders, and of all epochs the last."""
     config = {k: v for k, v in result["config"].items() if k not in RECORDED_ONLY}
     return json.dumps(
         result | {"config": config, "history": result["history"][-1:]}, sort_keys=True
@@ -159,7 +154,7 @@ def _some(texts: list[str]) -> str:
 
 
 def _everything(folders: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each result with where it was found; a file that is reached twice is read once."""
+    """Yields each result with where it was found; a file that is reached twice is read once."""
     seen = set()
     for folder in folders:
         root = pathlib.Path(folder).expanduser()

@@ -82,12 +82,7 @@ LAYOUT = {
 
 
 class Summaries:
-    """Writes event files into a folder.
-
-    Args:
-        folder: where they go.
-        class_names: for the pictures.
-    """
+    """Writes event files into a folder; the pictures have the names of the classes."""
 
     def __init__(self, folder: pathlib.Path, class_names: Sequence[str]):
         self._writer = tf.summary.create_file_writer(str(folder))

@@ -30,10 +30,7 @@ IMAGE_SIDE, CAPTION, GAP = 72, 34, 4  # pixels in it
 def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> np.ndarray | None:
     """Draws mean lambda by class pair, on a scale around the mean; None without any pair.
 
-    Args:
-        total: sum of lambda by (class of x_i, class of x_j), [C, C].
-        count: number of pairs, [C, C].
-        names: of the classes.
+    `total` and `count` are sum of lambda and number of pairs by (class of x_i, of x_j), [C, C].
     """
     if not count.sum():
         return None
@@ -59,12 +56,7 @@ def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> n
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Draws test images by true and predicted class, coloured by share of the true class.
-
-    Args:
-        matrix: number of images by (true class, predicted class), [C, C].
-        names: of the classes.
-    """
+    """Draws numbers of test images [C, C], coloured by their share of the true class, the row."""
     images = matrix.sum()
     error = 100 * (1 - np.trace(matrix) / images)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -86,9 +78,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
 def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
     """Draws accuracy against confidence, and how many images have which confidence.
 
-    Args:
-        bins: images, sum of their confidences, hits: [bins, 3], of equal ranges of confidence.
-        ece: expected calibration error in percent.
+    `bins` are those of an `Evaluation`, and `ece` is its calibration error in percent.
     """
     count, confidence, right = bins.T
     some = count > 0
@@ -100,15 +90,8 @@ def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         width, met = edges[1], "at their mean confidence"
         left = edges[:-1][some]
-        above.bar(
-            left,
-            accuracy,
-            width,
-            align="edge",
-            color=BLUE,
-            edgecolor="white",
-            label="hits",
-        )
+        drawn = {"align": "edge", "color": BLUE, "edgecolor": "white"}
+        above.bar(left, accuracy, width, label="hits", **drawn)
         above.plot([0, 1], [0, 1], "--", color="black", label="calibrated")
         above.plot(confident, accuracy, "o", color=ORANGE, markeredgecolor="black", label=met)
         above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")

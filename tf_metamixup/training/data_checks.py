@@ -103,11 +103,7 @@ def unlabelled_dataset(data: Any, shape: Shape, classes: int, views: int) -> tf.
 def check_pair(
     name: str, images: tf.TensorSpec, labels: tf.TensorSpec, shape: Shape, classes: int
 ) -> tuple[Shape, Shape]:
-    """Returns the shapes that images and labels of a stream must have.
-
-    Raises:
-        UserError: they have others; see `check_images` and `check_labels`.
-    """
+    """Returns the shapes that images and labels must have; see `check_images`, `check_labels`."""
     expected = check_images(name, images, shape), check_labels(name, labels, classes)
     _check_rows(name, images.shape, labels.shape)
     return expected
@@ -116,14 +112,8 @@ def check_pair(
 def check_images(name: str, images: tf.TensorSpec, shape: Shape, *, views: int = 0) -> Shape:
     """Refuses images of a stream that the model does not take.
 
-    Args:
-        name: of the stream.
-        images: [n, ...], or [n, V, ...] with `views`.
-        shape: (None, ...), what the model takes.
-        views: V; 0 where there is no such axis.
-
     Returns:
-        The shape that they must have.
+        The shape that they must have: `shape`, or with an axis of V `views` if that is not 0.
 
     Raises:
         UserError: they have another shape, are single images, or are no numbers.
@@ -256,5 +246,5 @@ def _is_known(given: tf.TensorShape, expected: Shape) -> bool:
 
 
 def _text(shape: Shape) -> str:
-    """Such as "[rows, 28, 28, 1]"."""
+    """Formats a shape, such as "[rows, 28, 28, 1]"."""
     return f"[{', '.join(['rows', *map(str, shape[1:])])}]"

@@ -13,11 +13,7 @@ from tf_metamixup.training.step import Recipe, lambdas_of, paired
 
 
 class Diagnostics:
-    """Passes over batches of a run that change no weight; each is traced at its first use.
-
-    Args:
-        graphs: of the run.
-    """
+    """Passes over batches of a run and changes no weight; each pass is traced at its first use."""
 
     def __init__(self, graphs: Graphs):
         self._graphs = graphs

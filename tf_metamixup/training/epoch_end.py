@@ -1,5 +1,6 @@
 """Does what is done at the end of an epoch: evaluation, pictures, checkpoint."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,44 +18,28 @@ from tf_metamixup.training.watch import NotFiniteError, Watch
 PICTURES = 20
 
 
+@dataclasses.dataclass
 class EpochEnd:
-    """Closes the epochs of one run.
+    """Closes the epochs of one run."""
 
-    Args:
-        trainer: whose run it is.
-        graphs: of the run.
-        evaluated: finite batches by their prefix in the history: "val", "test"; the last of them
-            has its confusion matrix drawn.
-        plan: of the run.
-        recorder: writes TensorBoard's events.
-        log: how far the run has come.
-        watch: checks the evaluations.
-        selection: keeps the best weights.
-    """
+    trainer: Any
+    graphs: Graphs
+    evaluated: Mapping[str, Iterable]  # batches by prefix in the history; the last is drawn
+    plan: Plan
+    recorder: Recorder
+    log: RunLog
+    watch: Watch
+    selection: Selection
 
-    def __init__(
-        self,
-        trainer,
-        graphs: Graphs,
-        evaluated: Mapping[str, Iterable],
-        plan: Plan,
-        recorder: Recorder,
-        log: RunLog,
-        watch: Watch,
-        selection: Selection,
-    ):
-        self._trainer, self._graphs, self._plan = trainer, graphs, plan
-        self._evaluated = evaluated
-        self._recorder, self._log, self._watch = recorder, log, watch
-        self._selection = selection
-        learned = plan.diagnostics and trainer.policy.reads_meta
-        self._diagnostics = Diagnostics(graphs) if learned else None
+    def __post_init__(self):
+        learned = self.plan.diagnostics and self.trainer.policy.reads_meta
+        self._diagnostics = Diagnostics(self.graphs) if learned else None
 
     def is_due(self) -> bool:
         """Returns whether an epoch ends at the step that the run has come to."""
-        closed, plan = len(self._log.history.entries), self._plan
+        closed, plan = len(self.log.history.entries), self.plan
         end = min((closed + 1) * plan.epoch_steps, plan.steps)
-        return self._log.step == end and closed * plan.epoch_steps < plan.steps
+        return self.log.step == end and closed * plan.epoch_steps < plan.steps
 
     def close(self, stop: Stop, between: Callable[[], Any]) -> dict[str, Any]:
         """Closes the open epoch and returns its entry in the history.
@@ -63,12 +48,12 @@ class EpochEnd:
             stop: deferred while something is written.
             between: called before each batch of an evaluation.
         """
-        log, plan = self._log, self._plan
+        log, plan = self.log, self.plan
         number = len(log.history.entries) + 1
         ends = log.step >= plan.last_step
         evaluate = ends or number % plan.evaluate_every == 0
         save = ends or number % plan.checkpoint_every == 0
-        self._watch.warn_of_stagnation()
+        self.watch.warn_of_stagnation()
         if save:
             # The epoch is still open in it, so that a resumed run makes the evaluation.
             with stop.deferred():
@@ -82,11 +67,11 @@ class EpochEnd:
             raise
         with stop.deferred():
             entry = log.history.close(extra, evaluation)
-            self._selection.observe(log.history.entries)
-            self._recorder.epoch(log.step, entry)
+            self.selection.observe(log.history.entries)
+            self.recorder.epoch(log.step, entry)
             if ends or (evaluate and self._is_drawn(number)):
-                sample = self._graphs.mixed.predicted()
-                self._recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
+                sample = self.graphs.mixed.predicted()
+                self.recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
             if save:
                 log.write_counts()
         return entry
@@ -95,14 +80,14 @@ class EpochEnd:
         self, between: Callable[[], Any] | None = None, *, evaluate: bool = True
     ) -> tuple[dict[str, float | None], Evaluation | None]:
         """Returns what an entry of the history has beside what is counted, and the evaluation."""
-        extra: dict[str, float | None] = {"learning_rate": self._log.learning_rate(), **UNMEASURED}
-        if "val" in self._evaluated:
+        extra: dict[str, float | None] = {"learning_rate": self.log.learning_rate(), **UNMEASURED}
+        if "val" in self.evaluated:
             extra |= {name.replace("test", "val"): None for name in UNMEASURED}
         if not evaluate:
             return extra, None
         scores, evaluation = self.evaluate(between)
         if self._diagnostics is not None:
-            extra["meta_gradient_cosine"] = self._diagnostics.agreement(self._log.step - 1)
+            extra["meta_gradient_cosine"] = self._diagnostics.agreement(self.log.step - 1)
         return extra | scores, evaluation
 
     def evaluate(
@@ -110,14 +95,14 @@ class EpochEnd:
     ) -> tuple[dict[str, float], Evaluation | None]:
         """Returns all scores of the current weights, and the last evaluation."""
         scores, evaluation = {}, None
-        for part, batches in self._evaluated.items():
-            evaluation = self._trainer.measure(batches, between)
-            self._watch.check_evaluation(part, evaluation.loss, self._log.step)
+        for part, batches in self.evaluated.items():
+            evaluation = self.trainer.measure(batches, between)
+            self.watch.check_evaluation(part, evaluation.loss, self.log.step)
             scores |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
         return scores, evaluation
 
     def _is_drawn(self, number: int) -> bool:
         """Returns whether evaluated epoch `number` is one of about `PICTURES`, evenly spread."""
-        epochs = -(-self._plan.steps // self._plan.epoch_steps)
-        before = max(0, number - self._plan.evaluate_every)
+        epochs = -(-self.plan.steps // self.plan.epoch_steps)
+        before = max(0, number - self.plan.evaluate_every)
         return number * PICTURES // epochs > before * PICTURES // epochs

@@ -7,13 +7,13 @@ from tf_metamixup.training.step import Report
 
 
 class EpochMeans:
-    """Means over an epoch. No layer, so that Keras's evaluation does not know of it."""
+    """Averages over an epoch. No layer, so that Keras's evaluation does not know of it."""
 
     def __init__(self):
         self._means = [keras.metrics.Mean(name) for name in ("loss", "lambda_mean", "lambda_move")]
 
     def update(self, report: Report) -> dict[str, tf.Tensor]:
-        """Takes in a step; the means so far."""
+        """Takes in a step and returns the means so far."""
         total, share = report.metrics["train_loss"]
         rows = tf.size(report.lambdas.value)
         values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))

@@ -80,15 +80,7 @@ def check_values(name: str, images: tf.Tensor, labels: tf.Tensor, classes: int) 
 
 
 class Scale(NamedTuple):
-    """Between which values the pixels of some images lie.
-
-    Attributes:
-        low: the least value, as the images are stored.
-        high: the largest.
-        seen_low: the least value that the model takes.
-        seen_high: the largest.
-        dtype: of the stored images.
-    """
+    """Says between which values pixels lie, as they are stored and as the model sees them."""
 
     low: float
     high: float
@@ -111,12 +103,7 @@ class Scale(NamedTuple):
 
 
 def pixel_range(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Returns the first four fields of a `Scale`, float32 [4], of some of `images`.
-
-    Args:
-        images: of any shape, as they are stored.
-        preprocess: stored images -> what the model takes.
-    """
+    """Returns the first four fields of a `Scale`, float32 [4], of some stored `images`."""
     images = images[:_SOME]
     both = [tf.cast(each, tf.float32) for each in (images, preprocess(images))]
     return tf.stack([end(each) for each in both for end in (tf.reduce_min, tf.reduce_max)])
@@ -128,11 +115,7 @@ def scale_of(images: tf.Tensor, preprocess: Callable[[tf.Tensor], tf.Tensor]) ->
 
 
 def warn_of_scales(scales: Mapping[str, Scale]) -> None:
-    """Warns where the images of another stream have another scale than the labelled ones.
-
-    Args:
-        scales: by the stream's name, "labelled" among them.
-    """
+    """Warns where images of another stream have another scale than the "labelled" ones."""
     trained = scales["labelled"]
     for name, scale in scales.items():
         if _differ(trained, scale):

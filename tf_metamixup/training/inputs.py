@@ -72,12 +72,7 @@ def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
-    """Raises UserError, naming the stream if it can, where `error` is one of reading the data.
-
-    Args:
-        streams: whose batches were read.
-        error: of a graph that reads them.
-    """
+    """Raises UserError where `error`, of a graph that reads `streams`, is one of reading them."""
     if "IteratorGetNext" not in error.message:
         return
     for name, stream in streams.items():

@@ -14,11 +14,7 @@ from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
-from tf_metamixup.methods.batch import (
-    evenly_sharded,
-    prepare,
-    translate_data_errors,
-)
+from tf_metamixup.methods.batch import evenly_sharded, prepare, translate_data_errors
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
@@ -33,7 +29,7 @@ from tf_metamixup.training.step import Recipe, train_step
 
 
 class MixUpModel(keras.Model):
-    """A Keras classifier whose `fit` mixes images with lambdas that are learned, or drawn.
+    """Wraps a Keras classifier so that `fit` mixes images with lambdas learned or drawn.
 
     It has the variables of the model that it is given, so after `fit` that one is trained. All else
     is Keras: callbacks, validation, `evaluate`, `predict`. What differs:
@@ -168,7 +164,7 @@ class MixUpModel(keras.Model):
         return history
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
-        """`step.train_step` on this replica's rows; Keras calls it."""
+        """Takes `step.train_step` on this replica's rows; Keras calls it."""
         x, y = check_tensors("labelled", self.model, *keras.utils.unpack_x_y_sample_weight(data))
         self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
@@ -200,7 +196,7 @@ class MixUpModel(keras.Model):
             return self._means.update(report)
 
     def call(self, inputs, training=None):
-        """Logits."""
+        """Returns logits."""
         return self.model(inputs, training=training)
 
     def get_metrics_result(self) -> dict:
@@ -224,7 +220,7 @@ class MixUpModel(keras.Model):
             store[str(place)] = np.asarray(variable)
 
     def load_own_variables(self, store) -> None:
-        """See `save_own_variables`; where nothing was cached, the next step computes it."""
+        """Loads the feature cache; where nothing was cached, the next step computes it."""
         for place, variable in enumerate(self._cached_variables()):
             if str(place) in store:
                 variable.assign(np.asarray(store[str(place)]))

@@ -10,7 +10,7 @@ MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
 def low_precision_copy(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
-    """A copy of `model` whose layers, but for the one that gives the logits, compute as `policy`.
+    """Copies `model`, with layers that compute as `policy` but for the one that gives the logits.
 
     A softmax needs more than half precision. The copy's variables are the model's, in their order
     and of their types, but their values are nothing: `stateless_call` is given those of the model.

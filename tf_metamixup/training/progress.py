@@ -89,13 +89,7 @@ class ProgressBar(tqdm.tqdm):
         self._timed, self._seconds = 0, 0.0
 
     def advance(self, count: int, seconds: float, text: str) -> None:
-        """Moves on by `count` steps.
-
-        Args:
-            count: how many.
-            seconds: that they took; 0 where building the graph took most of them.
-            text: stands beside the bar.
-        """
+        """Moves on by `count` steps of so many seconds, 0 where building the graph took most."""
         if self.disable:
             return
         self.set_postfix_str(text, refresh=False)
@@ -121,9 +115,10 @@ class ProgressBar(tqdm.tqdm):
 
 def ways_to_shorten(policy) -> list[str]:
     """Returns what would make a long run with `policy` shorter."""
+    exact = policy.reads_meta and not policy.caches_features
     return [
         *("a smaller network", "fewer epochs"),
-        *(["--policy=meta, which caches features"] if _learns_without_cache(policy) else []),
+        *(["--policy=meta, which caches features"] if exact else []),
         *([] if tf.config.list_physical_devices("GPU") else ["a GPU"]),
     ]
 
@@ -134,7 +129,3 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _learns_without_cache(policy) -> bool:
-    return policy.reads_meta and not policy.caches_features

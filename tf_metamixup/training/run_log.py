@@ -1,5 +1,6 @@
 """Knows how far a run has come, and writes it: checkpoints, counts and the result."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -17,46 +18,34 @@ from tf_metamixup.training.watch import Watch
 UNMEASURED = {"test_error": None, "test_loss": None, "test_ece": None}
 
 
+@dataclasses.dataclass
 class RunLog:
     """Represents the progress of one run.
-
-    Args:
-        trainer: whose run it is.
-        recorder: writes it.
-        watch: says whether the weights may be saved.
-        selection: says which of them count.
-        config: all settings, for the result.
-        labels_used: number of labels that the run reads.
-        data: gives a checksum of the data, or None.
 
     Attributes:
         step: how many steps are taken.
         history: the epochs so far.
     """
 
-    def __init__(
-        self,
-        trainer,
-        recorder: Recorder,
-        watch: Watch,
-        selection: Selection,
-        config: dict[str, Any],
-        labels_used: int | None,
-        data: Callable[[], str] | None,
-    ):
-        self._trainer, self._recorder, self._watch = trainer, recorder, watch
-        self._selection = selection
-        self._config, self._labels_used, self._data = config, labels_used, data
-        self.history = History(trainer.classes)
+    trainer: Any
+    recorder: Recorder
+    watch: Watch
+    selection: Selection
+    config: dict[str, Any]  # for the result, as the others below
+    labels_used: int | None
+    data: Callable[[], str] | None
+
+    def __post_init__(self):
+        self.history = History(self.trainer.classes)
         self.step = 0
         self._seconds = self._images = 0.0
 
     def resume(self, progress: Progress) -> None:
         """Continues what a checkpoint holds."""
         state = progress.state
-        self.step = self._watch.saved = state["step"]
+        self.step = self.watch.saved = state["step"]
         self._seconds, self._images = state["seconds"], state["images"]
-        self.history = History.from_arrays(self._trainer.classes, state["history"], progress.arrays)
+        self.history = History.from_arrays(self.trainer.classes, state["history"], progress.arrays)
 
     def add(self, count: int, metrics, rows: np.ndarray, seconds: float) -> None:
         """Adds `count` steps; those that were not timed took 0 seconds."""
@@ -67,7 +56,7 @@ class RunLog:
 
     def learning_rate(self) -> float:
         """Returns eta of the last step."""
-        return float(self._trainer.learning_rate(self.step - 1))
+        return float(self.trainer.learning_rate(self.step - 1))
 
     def save(self, *, again: bool = False) -> None:
         """Writes a checkpoint, unless there is one of this step, and the counts.
@@ -79,26 +68,26 @@ class RunLog:
             NotFiniteError: the weights are not finite; nothing is written.
             UserError: it cannot be written.
         """
-        if again or self._watch.saved != self.step:
-            self._watch.check_weights(self.step)
+        if again or self.watch.saved != self.step:
+            self.watch.check_weights(self.step)
             state = {
                 "history": self.history.entries,
                 "seconds": self._seconds,
                 "images": self._images,
-                "model": self._selection.checkpointed_model(self.history.entries),
+                "model": self.selection.checkpointed_model(self.history.entries),
             }
-            self._recorder.checkpoint(self.step, Progress(state, self.history.arrays()))
-            self._watch.saved = self.step
+            self.recorder.checkpoint(self.step, Progress(state, self.history.arrays()))
+            self.watch.saved = self.step
         self.write_counts()
 
     def write_counts(
         self, evaluation: Evaluation | None = None, *, with_open: bool = False
     ) -> None:
         """Writes the lambdas and an evaluation, by default that of the last closed epoch."""
-        self._recorder.arrays("lambdas", self.history.lambdas(with_open=with_open))
+        self.recorder.arrays("lambdas", self.history.lambdas(with_open=with_open))
         evaluation = evaluation or self.history.evaluation
         if evaluation is not None:
-            self._recorder.arrays("evaluation", evaluation._asdict())
+            self.recorder.arrays("evaluation", evaluation._asdict())
 
     def write_result(
         self, status: str, entries: list[dict], evaluation: Evaluation | None = None, **more
@@ -121,24 +110,24 @@ class RunLog:
             "steps": self.step,
             "seconds": round(seconds, 3),
             "images_per_second": round(self._images / seconds, 1) if seconds else None,
-            "labels_used": self._labels_used,
-            "data": self._data() if self._data and status != "failed" else None,
-            "parameters": self._trainer.parameters,
-            "averaged": self._trainer.network.averaged,  # what was evaluated; decay
-            "method": self._config["method"],
-            "policy": self._config["policy"],
-            "config": self._config,
+            "labels_used": self.labels_used,
+            "data": self.data() if self.data and status != "failed" else None,
+            "parameters": self.trainer.parameters,
+            "averaged": self.trainer.network.averaged,  # what was evaluated; decay
+            "method": self.config["method"],
+            "policy": self.config["policy"],
+            "config": self.config,
             "history": entries,
             **more,
         }
         unfinished = len(entries) > len(self.history.entries)
         self.write_counts(evaluation, with_open=unfinished)
-        self._recorder.result(result)
+        self.recorder.result(result)
         return result
 
     def _judgement(self, last: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
         """Returns the errors by class name and of how many images, if there was an evaluation."""
         if evaluation is None or results.judged(last)[1] is None:
             return {"class_errors": None, "evaluated_images": None}
-        errors = zip(self._trainer.class_names, evaluation.class_errors, strict=True)
+        errors = zip(self.trainer.class_names, evaluation.class_errors, strict=True)
         return {"class_errors": dict(errors), "evaluated_images": int(evaluation.images)}

@@ -51,7 +51,9 @@ class ScaleCallback(keras.callbacks.Callback):
             **others: arrays, data sets or None; anything else is left out.
         """
         images = {name: _some_images(name, data) for name, data in others.items()}
-        self._others = {name: _scale(each) for name, each in images.items() if each is not None}
+        self._others = {
+            name: scale_of(each, tf.identity) for name, each in images.items() if each is not None
+        }
 
     def on_train_batch_end(self, batch, logs=None):
         """Warns once; Keras calls it."""
@@ -69,7 +71,3 @@ def _some_images(name: str, data: Any) -> tf.Tensor | None:
         data = data[0]
     images = data[0] if isinstance(data, (tuple, list)) else data
     return tf.convert_to_tensor(images) if hasattr(images, "shape") else None
-
-
-def _scale(images: tf.Tensor) -> Scale:
-    return scale_of(images, tf.identity)

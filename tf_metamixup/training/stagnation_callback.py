@@ -9,12 +9,7 @@ from tf_metamixup.training.scale_callback import ScaleCallback
 
 
 class StagnationCallback(keras.callbacks.Callback):
-    """Warns once per `fit`; epochs of few steps are looked at together.
-
-    Args:
-        classes: how many there are.
-        scales: knows the range of the images.
-    """
+    """Warns once per `fit`; epochs of few steps are looked at together."""
 
     def __init__(self, classes: int, scales: ScaleCallback):
         super().__init__()

@@ -15,12 +15,7 @@ class NotFiniteError(Exception):
 
 
 class Watch:
-    """Watches the losses and weights of one run.
-
-    Args:
-        graphs: of the run.
-        classes: number of classes, for the loss of a guess.
-        warns: whether this worker is the one that warns.
+    """Watches the losses and weights of one run; one worker of a job `warns`.
 
     Attributes:
         saved: the step of the newest checkpoint, for messages; -1 before the first.
