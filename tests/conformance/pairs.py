@@ -41,7 +41,12 @@ IN_MORE = {"fixed", "cutmix", "mixup_cutmix"}
 # Policies as they are tested with every method, in few steps.
 USUAL = {"meta": "meta(refresh=2)"}
 # Methods whose step is that of another, or nearly: these policies are enough.
-ENOUGH = {"small_loss": ("dynamic",), "glc": ("beta", "meta"), "freematch": ("none",)}
+ENOUGH = {
+    "small_loss": ("dynamic",),
+    "glc": ("beta", "meta"),
+    "freematch": ("none",),
+    "softmatch": ("none",),
+}
 PAIRS = [
     (AT_THIS_SIZE.get(method, method), USUAL.get(policy, policy))
     for method in methods.names()

@@ -99,9 +99,28 @@ def test_fairness_by_hand():
     assert float(method.unfairness(probs, tf.zeros([3], tf.bool), memory)) == 0
 
 
+def test_soft_weights_fall_off_below_the_mean_confidence():
+    method = methods.make("softmatch(decay=0.5)")
+    memory = {name: tf.constant(value) for name, value in method.memory(2).items()}
+    answers = [[np.log(3.0), 0.0], [0.0, np.log(3.0)]]  # (3/4, 1/4) and (1/4, 3/4)
+    probs = tf.nn.softmax(tf.constant([*answers, [0.0, 0.0]], tf.float32))
+    weight, new = method.weigh(probs, Logits(memory=memory), clock())
+    # Shares are equal already: confidences 3/4, 3/4 and 1/2, of mean 2/3 and variance 1/72.
+    np.testing.assert_allclose(new["predicted"], [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(new["mean"], (1 / 2 + 2 / 3) / 2, rtol=1e-6)
+    np.testing.assert_allclose(new["variance"], (1 + 1 / 72) / 2, rtol=1e-5)
+    below = (1 / 2 - 7 / 12) ** 2 / (2 * (73 / 144) / 4)
+    np.testing.assert_allclose(weight, [1, 1, np.exp(-below)], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "text",
-    ["fixmatch(threshold=1.5)", "fixmatch(weight=0.0)", "freematch(fairness=-1.0)"],
+    [
+        "fixmatch(threshold=1.5)",
+        "fixmatch(weight=0.0)",
+        "freematch(fairness=-1.0)",
+        "softmatch(sigmas=0.0)",
+    ],
 )
 def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):

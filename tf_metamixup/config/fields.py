@@ -17,7 +17,7 @@ class RowSettings:
         None,
         "name, name(value) or name(option=value, ...): supervised, audit, small_loss, glc, "
         "adamixup, manifold_mixup, and with --mode=ssl pseudo_label, pi_model, mean_teacher, vat, "
-        "mixmatch, fixmatch, freematch",
+        "mixmatch, fixmatch, freematch, softmatch",
     )
     policy: str | None = setting(
         None,

@@ -1,8 +1,8 @@
 """RandAugment and Cutout as FixMatch's strong view has them: uint8 in, uint8 out.
 
-Cubuk et al. (2020) with the operations, ranges and random strengths of Sohn et al. (2020, appendix
-D; google-research/fixmatch), and what Pillow computes. On a batch at once, and with every random
-number an argument, which `keras.layers.RandAugment` allows per batch only.
+Cubuk et al. (2020) with the operations, ranges and random strengths of Sohn et al. (2020, appendix;
+microsoft/Semi-supervised-learning has the same list), and what Pillow computes. On a batch at once,
+and with every random number an argument, which `keras.layers.RandAugment` allows per batch only.
 """
 
 import math

@@ -17,9 +17,9 @@ class FreeMatch(Guessing):
     """FixMatch whose threshold follows the network's confidence, class by class.
 
     tau, a running mean of the largest probability on weak views, is the threshold of the class that
-    is predicted most; that of class c is tau p(c) / max p, with p the running mean of predictions
-    (eq. 5 to 8). A fairness term keeps the predictions on accepted strong views spread over the
-    classes as they are on weak ones, each divided by how often a class is the answer (eq. 10, 11).
+    is predicted most; that of class c is tau p(c) / max p, with p the running mean of predictions.
+    A fairness term spreads the predictions on accepted strong views over the classes: see
+    `unfairness`, which is minimised.
 
     Attributes:
         weight: w_u (1).
@@ -39,7 +39,7 @@ class FreeMatch(Guessing):
         check_guessing("freematch", self.weight, fairness=self.fairness, decay=self.decay)
 
     def memory(self, classes):
-        """Returns tau, p and how often each class is the answer: all 1/C (eq. 5, 6, 9)."""
+        """Returns tau, p and how often each class is the answer: all 1/C."""
         return {"tau": 1 / classes, **{name: [1 / classes] * classes for name in ("p", "answers")}}
 
     def weigh(self, probs, forward, clock):
@@ -71,7 +71,7 @@ class FreeMatch(Guessing):
         }
 
     def unfairness(self, probs, accepted, memory) -> tf.Tensor:
-        """Computes sum_c w(c) log v(c), the negative cross-entropy of eq. 11; a scalar.
+        """Computes sum_c w(c) log v(c), the negative cross-entropy of w and v; a scalar.
 
         Args:
             probs: of all rows [N, C].

@@ -114,7 +114,7 @@ class Meta(Policy):
         lambdas = Lambdas(tf.sigmoid(z + move), self.initial_lambda(z), move)
         if self.shuffle:
             rows = mixing.shuffled(task.permutation_groups, draws, "shuffle")
-            return Lambdas(*(tf.gather(values, rows) for values in lambdas))
+            return lambdas.map(lambda values: tf.gather(values, rows))
         return lambdas
 
     def initial_logits(self, task: Task, draws: Draws) -> tf.Tensor:

@@ -40,6 +40,7 @@ SEMI_SUPERVISED = {
     # In no table.
     "FixMatch": ("fixmatch", "none"),
     "FreeMatch": ("freematch", "none"),
+    "SoftMatch": ("softmatch", "none"),
     "FixMatch + MixUp": ("fixmatch", "beta(per_sample=True)"),
     "FixMatch + MetaMixUp": ("fixmatch", META),
 }

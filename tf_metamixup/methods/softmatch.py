@@ -1,0 +1,58 @@
+"""SoftMatch (Chen et al. 2023), with the values of microsoft/Semi-supervised-learning."""
+
+import dataclasses
+from typing import ClassVar
+
+import tensorflow as tf
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution import replicas
+from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
+from tf_metamixup.methods.method import METHODS
+
+
+@METHODS.register("softmatch")
+@dataclasses.dataclass(frozen=True)
+class SoftMatch(Guessing):
+    """FixMatch that rejects no guess, and weighs those below the mean confidence less.
+
+    With m and v running mean and variance of the largest probability, a guess below m weighs
+    exp(-(p - m)^2 / (2 v / sigmas^2)), others 1. Confidence is that of predictions that
+    were moved towards equal shares of all classes (uniform alignment); guesses are of the others.
+
+    Attributes:
+        weight: of the unlabelled loss (1).
+        sigmas: how many deviations wide the bell is narrowed by (2).
+        decay: of the running means (0.999).
+        pool: whether labelled and unlabelled images mix with each other.
+    """
+
+    weight: float = 1.0
+    sigmas: float = 2.0
+    decay: float = 0.999
+    pool: bool = False
+    views: ClassVar[int] = 2
+    strong_views: ClassVar[int] = 1
+
+    def __post_init__(self):
+        check_guessing("softmatch", self.weight, decay=self.decay)
+        if self.sigmas <= 0:
+            raise UserError(f"softmatch: sigmas={self.sigmas} must be above 0")
+
+    def memory(self, classes):
+        """Returns mean and variance of the confidence, and the mean prediction, at first."""
+        return {"mean": 1 / classes, "variance": 1.0, "predicted": [1 / classes] * classes}
+
+    def weigh(self, probs, forward, clock):
+        """Returns the bell's height at each confidence."""
+        del clock
+        old = {name: tf.cast(value, probs.dtype) for name, value in forward.memory.items()}
+        predicted = running_mean(old["predicted"], tf.reduce_mean(probs, axis=0), self.decay)
+        fair = probs / predicted
+        confidence = tf.reduce_max(fair, axis=-1) / tf.reduce_sum(fair, axis=-1)
+        mean, square = replicas.mean([tf.reduce_mean(confidence), tf.reduce_mean(confidence**2)])
+        center = running_mean(old["mean"], mean, self.decay)
+        variance = running_mean(old["variance"], square - mean**2, self.decay)
+        below = tf.minimum(confidence - center, 0)
+        new = {"mean": center, "variance": variance, "predicted": predicted}
+        return tf.exp(-(below**2) / (2 * variance / self.sigmas**2)), new
