@@ -107,7 +107,7 @@ def test_a_class_that_the_network_does_not_know_yet_is_not_taken_to_be_absent():
     assert (p[60:][last].argmax(axis=1) != 2).all()
     assert right[last & ~wrong[60:]].mean() > 0.9
     assert right[last & wrong[60:]].mean() < 0.5
-    assert (classes[last & wrong[60:]].argmax(axis=1) == 2).mean() > 0.9
+    assert (classes[last & ~wrong[60:]].argmax(axis=1) == 2).all()
 
 
 def test_a_wrong_label_is_replaced_by_the_class_that_it_was_made_of():
@@ -116,10 +116,10 @@ def test_a_wrong_label_is_replaced_by_the_class_that_it_was_made_of():
     truth = generator.integers(0, 3, 900)
     wrong = (truth == 0) & (generator.random(900) < 1 / 3)
     given = np.where(wrong, 1, truth)
-    # Of an image of class 0 the network says only that it is not of class 2.
-    known = np.array([[0.48, 0.5, 0.02], [0.02, 0.96, 0.02], [0.02, 0.02, 0.96]])
-    p = known[truth]
+    p = np.eye(3)[truth] * 0.94 + 0.02
+    # The network takes them for class 2, which is never called 1.
+    p[wrong] = [0.47, 0.04, 0.49]
     checked = Checked(p[:90], truth[:90], given[:90])
     found = Evidence(p[90:], given[90:], np.ones(810, bool), checked, generator)
-    right, _ = Audit().assess(found)
-    assert right[wrong[90:]].max() < right[~wrong[90:] & (given[90:] == 1)].min()
+    _, classes = Audit().assess(found)
+    np.testing.assert_array_equal(classes.argmax(axis=1), truth[90:])
