@@ -233,7 +233,8 @@ def carry_out(block):
         if module == "main":
             main.train(experiment.canonical(main.parse([*arguments, *small])))
         else:
-            assert {"predict": predict, "figures": figures}[module].main(arguments) == 0
+            known = {"predict": predict, "figures": figures, "report.audit": audit}
+            assert known[module].main(arguments) == 0
 
 
 def check_result(folder, run_dir, most):
@@ -261,6 +262,7 @@ def check_photos(folder, output):
     lines = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
     assert len(lines) == len(list(folder.glob("photos/test/digit_3/*.png")))
     assert all(line["class"].startswith("digit_") for line in lines)
+    assert len((folder / "runs" / "photos" / "labels.csv").read_text().splitlines()) == 1 + 1437
 
 
 def check_products(folder, output):

@@ -147,6 +147,23 @@ def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeyp
         assert any(part in policy for policy in policies)
 
 
+def test_the_study_of_noise_has_all_rows_of_all_conditions_at_about_equal_steps(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = launch("noise_study").stdout.splitlines()
+    folders = {re.search(r"--run_dir=(\S+)", line)[1] for line in lines}
+    assert len(folders) == len(lines) == (5 + 10) * 13 * (5 + 4)
+    made = list(configs("noise_study", "--seeds=1"))
+    assert {(c.seed, c.evaluate_on) for c in made} == {(0, "unused"), (100, "test")}
+    conditions = collections.Counter((c.seed, c.dataset, c.label_noise) for c in made)
+    assert len(conditions) == 2 * (5 + 4) and set(conditions.values()) == {13}
+    for config in made:
+        kept = config.num_meta // 4 if config.method.startswith("audit") else 0
+        images = config.train_examples + config.num_meta - kept
+        steps = images // config.batch_size * config.epochs
+        # The audit's are fewer, for it keeps images to itself.
+        assert 0.95 < steps / {"fashion_mnist": 1800, "cifar10": 3600}[config.dataset] <= 1
+
+
 def test_what_is_kept_of_the_study_are_finished_cells_of_it(monkeypatch):
     monkeypatch.chdir(ROOT)
 

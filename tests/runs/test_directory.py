@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.runs.directory import RunDirectory, has_begun
+from tf_metamixup.runs.directory import RunDirectory, has_begun, read_arrays
 
 SETTINGS = {"dataset": "digits", "seed": 0, "sizes": (1, 2)}
 
@@ -154,7 +154,7 @@ def test_arrays_that_are_cut_short_or_damaged_are_reported_in_one_line(tmp_path)
     for content in damaged(path.read_bytes()):
         path.write_bytes(content)
         try:
-            folder.read_arrays("lambdas.npz")
+            read_arrays(path)
         except UserError as error:
             assert str(error).startswith(f"cannot read {path}, which is cut short or damaged")
             assert "\n" not in str(error)
@@ -163,8 +163,8 @@ def test_arrays_that_are_cut_short_or_damaged_are_reported_in_one_line(tmp_path)
     np.save(tmp_path / "one.npy", np.arange(3))
     (tmp_path / "one.npy").rename(path)
     with pytest.raises(UserError, match="cannot read"):
-        folder.read_arrays("lambdas.npz")
-    assert folder.read_arrays("nothing.npz") is None
+        read_arrays(path)
+    assert read_arrays(tmp_path / "nothing.npz") is None
 
 
 def test_a_setting_that_an_older_version_did_not_know_had_its_default(tmp_path):

@@ -7,11 +7,7 @@ Z = 1.959964
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Computes the 95 % interval of a share (Wilson 1927), both ends in [0, 1].
-
-    Args:
-        share: of `count` independent draws, in [0, 1].
-        count: at least 1.
+    """Computes the 95 % interval of a share of `count` draws, in [0, 1] (Wilson 1927).
 
     >>> [round(end, 4) for end in wilson(0.1, 100)]
     [0.0552, 0.1744]

@@ -76,6 +76,56 @@ def sharpened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def aligned(probabilities: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Computes p times the `ratio` of each class, normalised, [N, classes].
+
+    Distribution alignment (Berthelot et al. 2020): with `shares(given) / shares(predicted)` a class
+    that the network has not learned yet is not taken to be absent.
+
+    >>> aligned(np.array([[0.5, 0.5]]), np.array([3.0, 1.0])).tolist()
+    [[0.75, 0.25]]
+    """
+    scaled = probabilities * ratio
+    return scaled / scaled.sum(axis=1, keepdims=True)
+
+
+def posterior(probabilities: np.ndarray, given: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Computes P(class | image, given label), float64 [N, classes], by Bayes' rule.
+
+    How a label goes wrong is taken to depend on the class alone, as GLC takes it.
+
+    Args:
+        probabilities: P(class | image), the network's, [N, classes].
+        given: the labels in doubt, int [N].
+        matrix: P(given label | class), [classes, classes].
+
+    >>> posterior(np.array([[0.5, 0.5]]), np.array([1]), np.array([[0.8, 0.2], [0, 1]])).round(3)
+    array([[0.167, 0.833]])
+    """
+    # Not 0 for all classes, whatever the label: the diagonal of `confusion` is above 0.
+    joint = (probabilities + SMALLEST) * matrix[:, given].T
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def confusion(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Estimates P(given label | class) from labels in doubt, float64 [classes, classes].
+
+    Row k counts the given labels of all images, each by the network's probability of class k, and
+    one right label more, which keeps every row and the diagonal above 0. Confident learning
+    (Northcutt et al. 2021) counts so too, with thresholds in the place of probabilities.
+
+    Args:
+        probabilities: the network's, [N, classes].
+        given: the labels in doubt, int [N].
+
+    >>> confusion(np.eye(2)[[0, 0, 0, 1]], np.array([0, 0, 1, 1])).tolist()
+    [[0.75, 0.25], [0.0, 1.0]]
+    """
+    identity = np.eye(probabilities.shape[1])
+    counts = probabilities.T @ identity[given] + identity
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
 def injected(
     probabilities: np.ndarray, labels: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:

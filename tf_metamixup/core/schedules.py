@@ -20,9 +20,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     The rate of step t is min(1, (t + 1) / warmup_steps) times what it would be without.
 
-    Args:
-        learning_rate: a number, or a Keras schedule of the step.
-        warmup_steps: steps until the whole rate is reached, at least 1.
+    The rate is a number, or a Keras schedule of the step; it takes at least 1 step to reach it.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_metamixup.core.metrics import BINS, Evaluation
 from tf_metamixup.runs import results
-from tf_metamixup.runs.directory import RunDirectory
+from tf_metamixup.runs.directory import RunDirectory, read_arrays
 
 # Settings that stand on a card, where a run has them; the command tells the others.
 SHOWN = (
@@ -49,7 +49,7 @@ def read_run(run_dir: str | os.PathLike) -> Run | None:
     result = folder.read("result.json")
     if result is None:
         return None
-    evaluation = folder.read_arrays("evaluation.npz")
+    evaluation = read_arrays(folder.path / "evaluation.npz")
     return Run(
         result,
         (folder.read("config.json") or {}).get("versions", {}),

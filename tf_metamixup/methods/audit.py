@@ -3,6 +3,8 @@
 import dataclasses
 from typing import ClassVar
 
+import numpy as np
+
 from tf_metamixup.core import label_trust
 from tf_metamixup.methods.label_judge import LabelTrust
 from tf_metamixup.methods.method import METHODS
@@ -13,17 +15,26 @@ from tf_metamixup.methods.method import METHODS
 class Audit(LabelTrust):
     """Judges labels by a logistic regression on audited images; see `core.label_trust`.
 
+    It reads P(class | image, given label): the network's predictions, aligned with the shares of
+    the given labels, and by Bayes' rule with how often images of each class are given each label.
     An audited image has its checked label and the one that it was given, or else one that is drawn
     by how labels go wrong. It is not trained on.
     """
 
     audits: ClassVar[str] = "apart"
 
-    def right(self, evidence):
+    def assess(self, evidence):
         """See `LabelTrust`."""
-        p, labels, given = evidence.checked
+        checked, labels, given = evidence.checked
+        p, doubted = evidence.probabilities, evidence.doubted
+        shares = np.bincount(evidence.given, minlength=p.shape[1]) / len(p)
+        ratio = (shares + label_trust.SMALLEST) / (p.mean(axis=0) + label_trust.SMALLEST)
+        p, checked = (label_trust.aligned(each, ratio) for each in (p, checked))
         if given is None:
-            given = label_trust.injected(p, labels, evidence.generator)
-        weights = label_trust.fit(label_trust.features(p, given), given == labels)
-        inputs = label_trust.features(evidence.probabilities, evidence.given)
-        return label_trust.sigmoid(inputs @ weights)
+            given = label_trust.injected(checked, labels, evidence.generator)
+        matrix = label_trust.confusion(p[doubted], evidence.given[doubted])
+        checked = label_trust.posterior(checked, given, matrix)
+        weights = label_trust.fit(label_trust.features(checked, given), given == labels)
+        classes = label_trust.posterior(p, evidence.given, matrix)
+        inputs = label_trust.features(classes, evidence.given)
+        return label_trust.sigmoid(inputs @ weights), classes

@@ -84,11 +84,11 @@ class LabelJudge(Method):
 class LabelTrust(LabelJudge):
     """Corrects targets and weighs rows by the probability that a label is right.
 
-    With r_i that probability (`right`) and g_i the network's sharpened prediction: the target is
-    r_i onehot(label) + (1 - r_i) g_i, and the trust u_i = max(r_i, max g_i), at least `floor`. A
-    mixed row weighs lambda u_i + (1 - lambda) u_j, over the batch's mean. The policy `dynamic`
-    mixes by trust too. Before labels are first judged all count as right, and checked ones always
-    do.
+    With r_i that probability and g_i the sharpened probabilities of the classes (`assess`): the
+    target is r_i onehot(label) + (1 - r_i) g_i, and the trust u_i = max(r_i, max g_i), at least
+    `floor`. A mixed row weighs lambda u_i + (1 - lambda) u_j, over the batch's mean. The policy
+    `dynamic` mixes by trust too. Before labels are first judged all count as right, and checked
+    ones always do.
 
     Attributes:
         targets: whether targets are corrected.
@@ -111,8 +111,8 @@ class LabelTrust(LabelJudge):
         for name in ("start", "period", "temperature", "floor"):
             check_share(self, name)
 
-    def right(self, evidence: Evidence) -> np.ndarray:
-        """Computes the probability that each training image's label is right, [N]."""
+    def assess(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+        """Computes P(label is right) [N] and P(class) [N, classes] of each training image."""
         raise NotImplementedError
 
     def audit_steps(self, steps):
@@ -127,9 +127,10 @@ class LabelTrust(LabelJudge):
 
     def judge(self, evidence):
         """See `LabelJudge`."""
+        right, classes = self.assess(evidence)
         return {
-            "right": np.where(evidence.doubted, self.right(evidence), 1.0),
-            "guess": label_trust.sharpened(evidence.probabilities, self.temperature),
+            "right": np.where(evidence.doubted, right, 1.0),
+            "guess": label_trust.sharpened(classes, self.temperature),
         }
 
     def relabel(self, given, doubted, positions, believed):
@@ -146,7 +147,8 @@ class LabelTrust(LabelJudge):
         Args:
             given: the labels, one-hot [n, classes].
             right: the probability that they are right, [n].
-            guess: the network's sharpened predictions [n, classes], zeros before the first audit.
+            guess: the sharpened probabilities of the classes [n, classes]; zeros before the first
+                audit.
         """
         trust = tf.maximum(tf.maximum(right, tf.reduce_max(guess, axis=-1)), self.floor)
         share = right[:, None]

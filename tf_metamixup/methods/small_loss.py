@@ -21,10 +21,10 @@ class SmallLoss(LabelTrust):
     finds two components: where all labels are right it doubts those that are hard.
     """
 
-    def right(self, evidence):
+    def assess(self, evidence):
         """See `LabelTrust`."""
         given = np.take_along_axis(evidence.probabilities, evidence.given[:, None], axis=1)[:, 0]
         each = -np.log(given.astype(np.float64) + SMALLEST)
         # Checked labels are trained on more often: their losses say nothing of the others'.
         low, high = gaussian_mixture.fit(each[evidence.doubted])
-        return gaussian_mixture.lower(each, low, high)
+        return gaussian_mixture.lower(each, low, high), evidence.probabilities

@@ -15,10 +15,7 @@ _PASSING = {"Identity", "Dropout", "RowDropout", "Flatten", "Reshape", "Cast"}
 
 
 def check_model(model) -> None:
-    """Refuses what the step would train wrongly.
-
-    Args:
-        model: of `Trainer` and `MixUpModel`.
+    """Refuses a model that the step would train wrongly.
 
     Raises:
         UserError: the model is not built or no graph of layers, takes or returns more than one
@@ -101,11 +98,9 @@ def _check_logits(model: keras.Model) -> None:
 
 
 def last_operation(model: keras.Model, passing=()) -> keras.Operation:
-    """Returns what gives the model's output, inside of models in the model.
+    """Returns what gives a functional model's output, inside of models in the model.
 
-    Args:
-        model: functional or sequential.
-        passing: names of types of operations that are passed over, to the one before them.
+    Operations of types named in `passing` are passed over, to the one before them.
     """
     tensor = model.outputs[0]
     while True:

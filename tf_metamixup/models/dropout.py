@@ -15,12 +15,7 @@ class RowDropout(keras.layers.Dropout):
     Each replica draws the mask of all replicas' rows and keeps its own: replica r of n local rows
     has the global rows [r * n, (r + 1) * n). Two replicas then drop what one device would drop.
 
-    Args:
-        rate: the share of the values that is set to zero; the others are divided by 1 - rate.
-        noise_shape: as in Keras, the mask's shape where it is smaller than the input's; the first
-            entry is None, as each row has a mask of its own.
-        seed: of the layer's `seed_generator`.
-        **kwargs: those of every Keras layer.
+    Arguments are those of Keras; `noise_shape` begins with None, as each row has its own mask.
     """
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):

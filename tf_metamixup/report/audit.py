@@ -43,7 +43,7 @@ class Judged:
         classes: names.
         given: the labels, int [N].
         right: the probability that they are right, [N].
-        suggested: the classes that the network predicts, int [N].
+        suggested: the likeliest classes, int [N].
         how: by what they were judged.
         truth: the right labels, int [N], where noise made some wrong; else None.
     """
@@ -111,7 +111,9 @@ def judge(assembly) -> Judged:
     if not method.trusts:
         method, how = SmallLoss(), MEMORISED
     audited = prepared.audited if method.audits else None
-    found = evidence(trainer, images, given, doubted, audited, assembly.steps)
+    right, classes = method.assess(
+        evidence(trainer, images, given, doubted, audited, assembly.steps)
+    )
     positions = prepared.splits.labelled
     noisy = assembly.config.label_noise is not None
     shown = np.flatnonzero(~np.isin(positions, prepared.splits.meta if noisy else source.trusted))
@@ -122,8 +124,8 @@ def judge(assembly) -> Judged:
         images=images[shown],
         classes=source.classes,
         given=given[shown],
-        right=method.right(found)[shown],
-        suggested=found.probabilities.argmax(axis=1)[shown],
+        right=right[shown],
+        suggested=classes.argmax(axis=1)[shown],
         how=how,
         truth=source.train.labels[positions] if noisy else None,
     )

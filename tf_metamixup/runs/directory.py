@@ -98,10 +98,6 @@ class RunDirectory:
         """
         return read_json(self.path / name)
 
-    def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        """See `read_arrays`."""
-        return read_arrays(self.path / name)
-
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Replaces the JSON file `name`."""
         with self._replacing(name) as file:

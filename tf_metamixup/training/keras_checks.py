@@ -15,15 +15,10 @@ LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCr
 def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns images and labels as the step takes them.
 
-    Args:
-        name: what the data is called in messages.
-        model: takes the images and returns logits.
-        x: images.
-        y: labels.
-        weight: not None is refused.
+    `name` is what messages call the data.
 
     Raises:
-        UserError: they are not such, or have weights.
+        UserError: they are not such as the model takes, or have weights.
     """
     if weight is not None:
         raise UserError(
