@@ -61,26 +61,53 @@ def test_shares_lie_between_0_and_1(text):
         methods.make(text)
 
 
-def test_labels_that_were_made_wrong_are_found_and_corrected():
-    """A quarter of the labels is wrong; audited images are others than those in doubt."""
+@pytest.fixture(scope="module")
+def run():
+    """A run of 100 steps behind its first audit, at step 50, and what it trains on.
+
+    A quarter of the labels is wrong; audited images are others than those in doubt.
+    """
     pixels, truth = tiny.images(240)
     generator = np.random.default_rng(0)
     given = np.where(generator.random(240) < 0.25, (truth + 1) % tiny.CLASSES, truth)
     rows, checked = np.arange(180), np.arange(180, 240)
     labelled = ArrayStream(pixels, given, rows, batch_size=20, seed=0, purpose="labelled")
     audited = Audited(pixels[checked], truth[checked], given[checked])
-    trainer = tiny.trainer("audit(start=0.5)", "dynamic", row_groups=1, learning_rate=0.02)
-    graphs = trainer.graphs(labelled=labelled, audited=audited, epoch_steps=9, steps=100)
-    batches = graphs.batches(0)
-    graphs.train(batches, 0, 50)
-    graphs.train(batches, 50, 1)
+
+    def graphs():
+        trainer = tiny.trainer("audit(start=0.5)", "dynamic", row_groups=1, learning_rate=0.02)
+        data = {"labelled": labelled, "audited": audited}
+        return trainer, trainer.graphs(**data, epoch_steps=9, steps=100)
+
+    trainer, first = graphs()
+    batches = first.batches(0)
+    first.train(batches, 0, 50)
+    first.train(batches, 50, 1)
+    return trainer, first, graphs, truth[rows], given[rows]
+
+
+def test_labels_that_were_made_wrong_are_found_and_corrected(run):
+    trainer, graphs, _, truth, given = run
     right, guess = (np.asarray(v) for v in graphs.variables[-2:])
-    wrong = given[rows] != truth[rows]
+    wrong = given != truth
     pairs = right[~wrong][:, None] > right[wrong][None]
     assert pairs.mean() > 0.95  # the area under the ROC curve
-    targets, _ = trainer.method.corrected(np.eye(3)[given[rows]], right, guess)
-    better = np.argmax(targets, axis=1) == truth[rows]
+    targets, _ = trainer.method.corrected(np.eye(3)[given], right, guess)
+    better = np.argmax(targets, axis=1) == truth
     assert better.mean() > (~wrong).mean() + 0.05
+
+
+def test_a_resumed_run_goes_on_with_what_the_last_audit_found(run):
+    _, graphs, make, _, _ = run
+    _, resumed = make()
+    for variable, value in zip(resumed.variables, graphs.variables, strict=True):
+        variable.assign(np.asarray(value))
+    for each in (graphs, resumed):
+        batches = each.batches(51)
+        each.train(batches, 51, 7)
+        each.train(batches, 58, 2)  # the second audit
+    for one, other in zip(graphs.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other), one.path)
 
 
 def test_a_data_set_that_does_not_know_its_images_is_refused():
