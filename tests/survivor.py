@@ -3,9 +3,10 @@
     python -m tests.survivor RUN_DIR [FAULT]
 
 FAULT is `writing=N`, which tells "writing" and waits at the Nth place inside checkpoint writing;
-`evaluating=N`, which tells "evaluating" and waits in the Nth evaluation, from 0; or `disturbed`,
+`evaluating=N`, which tells "evaluating" and waits in the Nth evaluation, from 0; `disturbed`,
 whose time of day jumps by a day, forwards and back, from call to call, and whose operations are
-TensorFlow's deterministic ones, which is no fault.
+TensorFlow's deterministic ones, which is no fault; or `best`, which is none either: that run ends
+with the weights of the lowest validation error.
 """
 
 import itertools
@@ -92,9 +93,12 @@ def jump_clock() -> None:
 if __name__ == "__main__":
     Recorder.pictures = lambda *_: None  # which take most of the time
     run_dir, *fault = sys.argv[1:]
+    chosen = {}
     if fault == ["disturbed"]:
         jump_clock()
         tf.config.experimental.enable_op_determinism()
+    elif fault == ["best"]:
+        chosen = {"validation": tiny.test_set(), "select": "best"}
     elif fault:
         place, number = fault[0].split("=")
         {"writing": wait_in_writing, "evaluating": wait_in_evaluation}[place](int(number))
@@ -107,4 +111,8 @@ if __name__ == "__main__":
         epoch_steps=EPOCH_STEPS,
         log_every=3,
         run_dir=run_dir,
+        summarize=False,
+        **chosen,
     )
+    if chosen:
+        trainer.export(f"{run_dir}/saved_model")

@@ -147,14 +147,51 @@ def test_a_batch_that_the_devices_cannot_share_is_reported():
 
 
 def test_images_of_ones_own_get_a_run_that_ends_and_train_on_every_label():
-    info = DataInfo(classes=3, examples=300, flip=True)
-    own = Config(dataset="folder:photos", mode="sl").resolve().resolve(data=info)
+    info = DataInfo(classes=3, examples=300, flip=True, side=32)
+    own = Config(dataset="folder:photos", mode="sl").resolve().resolve(replicas=1, data=info)
     assert (own.policy, own.meta_source) == ("beta(per_sample=True)", "train")
     assert own.architecture == "cnn3(width=32, batch_norm=True, average_pool=True)"
     assert own.epochs * info.examples // own.batch_size == 3000
     many = Config(dataset="table:photos.csv", mode="ssl").resolve()
-    many = many.resolve(data=info._replace(unlabelled=3000))
+    many = many.resolve(replicas=1, data=info._replace(unlabelled=3000))
     assert (many.policy, many.epochs) == ("beta(0.5, per_sample=True)", 50)
     trusting = Config(dataset="folder:photos", mode="sl", trusted_share=0.2).resolve()
     assert trusting.meta_source == "heldout"
     assert Config(dataset="cifar10", mode="sl").resolve().meta_source == "heldout"
+
+
+@pytest.mark.parametrize(
+    ("side", "examples", "width", "steps"),
+    [
+        (8, 300, 32, 3000),
+        (40, 10_000, 32, 3000),
+        (41, 20_000, 16, 10_000),
+        (128, 500_000, 16, 30_000),
+    ],
+)
+def test_size_and_number_of_images_of_ones_own_decide_network_and_length(
+    side, examples, width, steps
+):
+    info = DataInfo(classes=3, examples=examples, flip=True, side=side)
+    own = Config(dataset="folder:photos").resolve().resolve(replicas=1, data=info)
+    assert own.architecture == f"cnn3(width={width}, batch_norm=True, average_pool=True)"
+    assert own.epochs * examples / own.batch_size == pytest.approx(steps, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "gpus", "examples", "batch_size"),
+    [
+        (1, False, 300, 50),
+        (4, False, 300, 48),
+        (1, True, 300, 128),
+        (2, True, 900, 256),
+        (2, True, 300, 150),
+        (1, False, 30, 15),
+    ],
+)
+def test_the_devices_decide_the_batch_of_images_of_ones_own(replicas, gpus, examples, batch_size):
+    info = DataInfo(classes=3, examples=examples, flip=True)
+    for given, batch in ((None, batch_size), (20, 20)):
+        own = Config(dataset="folder:photos", batch_size=given).resolve()
+        own = own.resolve(replicas=replicas).resolve(gpus=gpus, data=info)
+        assert own.batch_size == batch

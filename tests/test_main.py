@@ -222,6 +222,7 @@ def test_the_command_of_a_run_repeats_it(flags):
     config = experiment.canonical(main.parse(["main", *flags]))
     config = config.resolve(replicas=config.replicas or 1)
     config = config.resolve(data=DataInfo(classes=10, examples=5000, flip=True))
+    config = experiment.canonical(config)
     python, option, module, *arguments = main.command_of(config)
     assert (python, option, module) == ("python", "-m", "tf_metamixup.main")
     again = experiment.canonical(main.parse(["main", *arguments])).resolve(replicas=config.replicas)
@@ -271,18 +272,6 @@ def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     assert "tensorflow" in config["versions"]
     parts = json.loads(splits)
     assert [len(parts[name]) for name in ("labelled", "unlabelled", "meta")] == [1337, 0, 100]
-
-
-def test_the_end_names_the_worst_classes_and_what_the_error_is_of():
-    errors = {"a": 1.0, "b": 30.0, "c": None, "d": 2.0, "e": 7.0}
-    result = {"status": "finished", "steps": 9, "test_error": None, "val_error": 4.0}
-    result |= {"class_errors": errors, "evaluated_images": 100, "labels_used": 1234}
-    told = main.describe(result, "runs/my pets")
-    assert told.startswith("finished: 9 steps, validation error 4.00 % (last epoch)")
-    assert "worst: b 30.00 %, e 7.00 %, d 2.00 %; mean of all 10.00 %" in told
-    assert "1.57 to 9.84 % (95 %, of 100 images)" in told
-    assert "labels used  1,234" in told
-    assert told.endswith("python -m tf_metamixup.report 'runs/my pets'")
 
 
 def test_deterministic_asks_tensorflow_for_it(run, tmp_path, monkeypatch):

@@ -147,11 +147,23 @@ def test_images_that_were_no_uint8_and_names_that_do_not_fit_are_reported(run, p
     code, _, err = run(tmp_path / "float", photos)
     assert code == 1
     assert "takes float32 (None, 6, 6, 1)" in err
+    assert "trainer.export(FOLDER, from_pixels=FUNCTION)" in err
     for names in (["a", "b"], ["a", "b", "b"]):
         exported(tmp_path / "names", names=names)
         code, _, err = run(tmp_path / "names", photos)
         assert code == 1
         assert "must name each of the 3 classes once" in err
+
+
+def test_a_model_of_scaled_images_predicts_where_their_scaling_was_exported(run, photos, tmp_path):
+    trainer = tiny.trainer("supervised", "none", preprocess=None)  # takes float32 in [-1, 1]
+    trainer.export(tmp_path / "model", from_pixels=scale)
+    code, (line,), _ = run(tmp_path / "model", photos / "b.png")
+    assert code == 0
+    pixels = image_files.read(photos / "b.png", tiny.SHAPE)
+    expected = trainer.predict(scale(pixels[None]))[0]
+    np.testing.assert_allclose(list(line["probabilities"].values()), sorted(expected)[::-1], 1e-5)
+    assert "uint8 [N, 6, 6, 1]" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_it_starts_without_the_code_that_trains(model, photos):

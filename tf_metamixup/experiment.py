@@ -72,6 +72,7 @@ def canonical(config: Config) -> Config:
         mix_until=config.mix_until,
         mixes_hidden=method.mixes_hidden,
     )
+    methods.check_smoothing(method, config.label_smoothing)
     methods.averaging(method, config.ema)
     if config.mixed_bfloat16:
         methods.check_precision(method)
@@ -85,7 +86,7 @@ def canonical(config: Config) -> Config:
         method=str(methods.parse(config.method)),
         policy=str(policies.parse(config.policy)),
         label_noise=config.label_noise and str(data.parse_noise(config.label_noise)),
-        architecture=str(models.parse(config.architecture)),
+        architecture=config.architecture and str(models.parse(config.architecture)),
     )
 
 
@@ -95,6 +96,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     Raises:
         UserError: the data are not there, or cannot be split as the settings say.
     """
+    gpus = bool(tf.config.list_physical_devices("GPU"))
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
         source = data.load(
@@ -106,7 +108,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         )
         if config.labelled_classes is not None:
             source = source.labelling(config.labelled_classes)
-        config = config.resolve(data=source.info)
+        config = canonical(config.resolve(gpus=gpus, data=source.info))
         method = methods.make(config.method)
         prepared = data.prepare(
             source,
@@ -140,6 +142,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
         ema=config.ema,
         mix_until=config.mix_until,
+        label_smoothing=config.label_smoothing,
     )
     return Assembly(config, source, prepared, trainer)
 

@@ -1,7 +1,6 @@
 """`python -m tf_metamixup.main`: flags -> Config -> data, model, Trainer -> run directory."""
 
 import dataclasses
-import os
 import shlex
 import signal
 import sys
@@ -11,12 +10,11 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
-from tf_metamixup.core.intervals import wilson
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.distribution.startup import quiet
 from tf_metamixup.report import audit
-from tf_metamixup.runs import results
 from tf_metamixup.runs.directory import RunDirectory
+from tf_metamixup.runs.summary import summary
 
 
 def parse(argv: list[str]) -> Config:
@@ -79,6 +77,7 @@ def train(config: Config) -> dict | None:
         contents=source.contents,
         labels_used=labels_used,
         data=lambda: source.fingerprint,
+        summarize=False,  # what is exported belongs to it
     )
     # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
     exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
@@ -187,53 +186,8 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
 
 def describe(result: dict, run_dir: str) -> str:
     """Returns what is printed at the end of a run."""
-    part, error = results.judged(result)
-    which = "last epoch"
-    if result.get("selected", {}).get("weights") == "best":
-        which = f"epoch {result['selected']['epoch']}, the best by validation error"
-    if (decay := result.get("averaged")) is not None:
-        which += f", weights averaged with decay {decay}"
-    lines = [
-        f"{result['status']}: {result['steps']} steps, {part} error "
-        + (f"{error:.2f} % ({which})" if error is not None else "not evaluated"),
-    ]
-    if "stopped_early" in result:
-        lines.append(f"  ended early  {result['stopped_early']}")
-    if images := result.get("evaluated_images"):
-        low, high = (100 * end for end in wilson(error / 100, images))
-        lines.append(f"  interval     {low:.2f} to {high:.2f} % (95 %, of {images:,} images)")
-    if result.get("class_errors"):
-        lines.append(f"  classes      {_worst(result['class_errors'])}")
-    if result.get("labels_used"):
-        lines.append(f"  labels used  {result['labels_used']:,}")
-    if "label_audit" in result:
-        lines += audit.describe(result["label_audit"], run_dir)
-    lines.append(f"  result       {run_dir}/result.json")
-    if os.path.isdir(f"{run_dir}/tensorboard"):
-        lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
-    if os.path.isdir(f"{run_dir}/saved_model"):
-        lines.append(f"  SavedModel   {run_dir}/saved_model")
-        model = shlex.quote(f"{run_dir}/saved_model")
-        lines.append(f"  predict      python -m tf_metamixup.predict {model} IMAGES")
-    for precision, check in result.get("litert", {}).items():
-        lines.append(
-            f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "
-            f"{check['same_class']:.2f} % of {check['images']} images)"
-        )
-    if result["status"] == "finished":
-        lines.append(f"  report       python -m tf_metamixup.report {shlex.quote(run_dir)}")
-    if result["status"] == "stopped":
-        lines.append("  the same command with a larger --max_steps, or without it, goes on")
-    return "\n".join(lines)
-
-
-def _worst(errors: dict[str, float | None]) -> str:
-    """Returns the classes with the highest errors, and the mean over all."""
-    known = sorted(
-        ((error, name) for name, error in errors.items() if error is not None), reverse=True
-    )
-    worst = ", ".join(f"{name} {error:.2f} %" for error, name in known[:3])
-    return f"worst: {worst}; mean of all {sum(error for error, _ in known) / len(known):.2f} %"
+    judged = result.get("label_audit")
+    return summary(result, run_dir, audit.describe(judged, run_dir) if judged else ())
 
 
 def main(argv: list[str]) -> int:

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 
@@ -145,12 +146,19 @@ def test_the_contents_tell_files_that_are_added_moved_removed_or_replaced(folder
     assert f"moved ({split}/blue/0.png to {split}/blue/9.png)" in reported
 
 
-def test_large_photos_are_refused_before_one_is_decoded(folder, monkeypatch):
-    for path in folder.rglob("*.png"):
-        Image.new("1", (4000, 3000)).save(path)
+def test_images_keep_their_size_up_to_a_limit_and_larger_ones_are_resized_with_a_line(folder):
+    for side, size in ((129, (128, 128)), (128, (100, 128))):
+        for path in folder.rglob("*.png"):
+            Image.new("1", (side, 100)).save(path)
+        with contextlib.ExitStack() as stack:
+            if side > 128:
+                told = r"129 x 100 pixels are resized to 128 x 128.*--image_size"
+                stack.enter_context(pytest.warns(UserWarning, match=told))
+            assert load_folder(folder).image_shape == (*size, 1)
+
+
+def test_images_that_memory_cannot_hold_are_refused_before_one_is_decoded(folder, monkeypatch):
     monkeypatch.setattr(image_files, "load", lambda path: pytest.fail("a file was read"))
-    with pytest.raises(UserError, match=r"6 images of 4000 x 3000 pixels .*--image_size=64"):
-        load_folder(folder)
     monkeypatch.setattr(images, "MAX_BYTES", 6 * 100**2)
     with pytest.raises(UserError, match=r"--in_memory=yes: 6 images of 101 x 101 .*_memory=no"):
         load_folder(folder, image_size=101, in_memory="yes")
@@ -210,7 +218,7 @@ def test_all_parts_of_a_folder_are_read(own_folder):
     ]
     assert source.train.labels[source.trusted].tolist() == [0, 1]
     assert source.val.labels.tolist() == source.test.labels.tolist() == [0, 1]
-    assert source.info[1:] == (36, True, 3, 2, True, True)
+    assert source.info[1:] == (36, True, 3, 2, True, True, 6)
 
 
 @pytest.mark.parametrize("part", ["unlabelled/0.png", "trusted/red/trusted.png", "val/red/val.png"])

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import sources
+from tf_metamixup.data import prepare, sources
 from tf_metamixup.data.contents import changes
 
 HEAD = "file,label,split,trusted_label"
@@ -34,8 +35,20 @@ def test_a_table_names_the_images_of_each_part(write):
     ]
     assert source.train.labels.tolist() == [0, 1, 0, 1, -1, -1, 0]
     assert source.train.images[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40, 50, 60]
-    assert source.trusted.tolist() == [6]
+    assert (source.trusted.tolist(), source.given.tolist()) == ([6], [1])
     assert (source.val.labels.tolist(), source.test) == ([0], None)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("label", "known"), [("cat", [0, 0, 1, 0]), ("", None), ("cow", None)])
+def test_an_audit_knows_the_labels_that_checked_images_were_given(write, label, known):
+    checked = ["e.png,cat,,cat", f"f.png,{label},,dog", "g.png,dog,,dog", "h.png,cat,,cat"]
+    source = sources.load(write(*ROWS, *checked))
+    config = Config(dataset=source.name, meta_source="heldout", batch_size=2, val_fraction=0.1)
+    made = prepare(source, config.resolve().resolve(data=source.info), audits="apart")
+    assert made.audited.labels.tolist() == [0, 1, 1, 0]
+    given = None if made.audited.given is None else made.audited.given.tolist()
+    assert given == known
 
 
 def test_split_and_trusted_label_may_be_missing_and_cells_quoted(write):

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.outcome import outcome
@@ -171,6 +173,33 @@ def test_a_run_terminated_in_mid_epoch_saves_at_once_and_ends_bit_identical(tmp_
     assert reached <= last < 2 * EPOCH_STEPS
     assert finish(tmp_path)[0] == last + 1
     assert outcome(tmp_path) == whole
+
+
+def test_a_run_killed_in_mid_epoch_exports_the_best_weights_of_one_that_was_not(tmp_path):
+    exported = []
+    for name in ("whole", "killed"):
+        folder = tmp_path / name
+        if name == "killed":
+            with survivor(folder, "best") as process:
+                # Behind the first checkpoint, so that what was best is read from one.
+                wait_for_step(process, EPOCH_STEPS + 7)
+                process.kill()
+            assert process.returncode == -signal.SIGKILL
+            assert checkpoints(folder) == [EPOCH_STEPS]
+        with survivor(folder, "best") as process:
+            _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        result = json.loads((folder / "result.json").read_text())
+        weights = tf.train.load_checkpoint(folder / "saved_model" / "variables" / "variables")
+        names = sorted(weights.get_variable_to_shape_map())
+        values = {n: weights.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n}
+        exported.append((result["selected"], result["test_error"], values))
+    (epoch, error, values), (same_epoch, same_error, same_values) = exported
+    assert (same_epoch, same_error) == (epoch, error)
+    assert epoch["weights"] == "best"
+    assert values and values.keys() == same_values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(same_values[name], value)
 
 
 MAIN = ("tf_metamixup.main", "--mode=ssl", "--architecture=cnn3(width=2)", "--batch_size=20")

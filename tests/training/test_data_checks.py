@@ -250,6 +250,30 @@ def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, evaluated):
         np.testing.assert_array_equal(targets(y, 3, tf.float32), PROBABILITIES)
 
 
+def test_label_smoothing_is_of_labelled_targets_of_every_kind_alone():
+    trainer = tiny.trainer("supervised", tiny.EXACT, label_smoothing=0.3)
+    soft = np.tile(np.array([[0.5, 0.5, 0], [0, 0.25, 0.75]], np.float32), (len(LABELS) // 2, 1))
+    for labels, plain in ((LABELS, PROBABILITIES), (soft, soft)):
+        data = batches(labels=labels)
+        graphs = trainer.graphs(labelled=data, meta=data, epoch_steps=1, steps=1)
+        batch = graphs.prepare(next(graphs.batches(0)))
+        # 0.7 of each target, and 0.1 for each of three classes.
+        np.testing.assert_allclose(batch.y, 0.7 * plain[:8] + 0.1, rtol=1e-6)
+        np.testing.assert_array_equal(batch.y_meta, plain[:8])
+
+
+@pytest.mark.parametrize(
+    ("method", "share", "said"),
+    [
+        ("supervised", 1.0, r"must lie in \[0, 1\)"),
+        ("glc", 0.1, "does not go with method GoldLoss"),
+    ],
+)
+def test_label_smoothing_that_cannot_be_is_refused(method, share, said):
+    with pytest.raises(UserError, match=said):
+        tiny.trainer(method, "none", label_smoothing=share)
+
+
 def test_probabilities_need_not_be_exact():
     trainer = tiny.trainer("supervised", "none")
     for dtype in (np.float16, np.float32, np.float64, tf.bfloat16.as_numpy_dtype):

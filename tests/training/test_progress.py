@@ -27,6 +27,13 @@ def test_after_20_timed_steps_the_whole_time_is_estimated_once(said):
     assert said(0.4, shown=False) == []
 
 
+def test_a_minute_of_slow_steps_is_enough_for_an_estimate(capsys):
+    with ProgressBar(0, 1000, 1000, shown=True) as bar:
+        for _ in range(3):
+            bar.advance(1, 30.0, "")
+    assert capsys.readouterr().err.count("1,000 steps take about 8.3 h") == 1
+
+
 def test_of_more_than_six_hours_it_is_said_what_would_be_shorter(said):
     assert said(24.1) == [
         "900 steps take about 6.0 h, without evaluations; shorter with a smaller network, "

@@ -8,10 +8,10 @@ import pytest
 
 from tests import tiny
 from tests.training.stand_in import Device, Killed, saved_steps
-from tf_metamixup import main
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.runs.checkpoints import Checkpoints, read_model
+from tf_metamixup.runs.summary import summary
 from tf_metamixup.training import loop
 
 ERRORS = (50.0, 30.0, 40.0, 30.0, 60.0)  # of epochs 1 to 5: the second is the best
@@ -74,7 +74,7 @@ def test_the_best_weights_are_those_the_run_ends_with_and_is_tested_with(best, t
     assert result["test_loss"] == result["history"][1]["test_loss"] == kept / 100
     with np.load(folder / "evaluation.npz") as arrays:
         assert arrays["loss_sum"] == kept
-    text = main.describe(result, str(tmp_path))
+    text = summary(result, tmp_path)
     assert "(epoch 2, the best by validation error)" in text
 
 

@@ -10,6 +10,7 @@ from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import scale
 from tf_metamixup.runs import results
+from tf_metamixup.runs.summary import summary
 from tf_metamixup.training.diagnostics import Diagnostics
 
 
@@ -359,3 +360,18 @@ def test_predict_gives_the_probabilities_of_every_image_in_order(replicas):
     found = trainer.predict(images)
     logits = trainer.model(scale(images), training=False)
     np.testing.assert_allclose(found, tf.nn.softmax(logits), rtol=1e-5)
+
+
+def test_a_run_ends_with_its_summary_unless_it_is_to_be_quiet(tmp_path, capsys):
+    data = own(*GOOD)
+
+    def fit(**options):
+        trainer = tiny.trainer("supervised", "none")
+        result = trainer.fit(data, test=tiny.test_set(), steps=1, run_dir=tmp_path, **options)
+        return result, capsys.readouterr()
+
+    _, quiet = fit(verbose=0)
+    assert (quiet.out, quiet.err) == ("", "")
+    result, told = fit()
+    assert told.out == f"{summary(result, tmp_path)}\n"
+    assert fit(summarize=False)[1].out == ""

@@ -76,7 +76,7 @@ def test_the_body_trains_from_the_switch_on_and_the_step_is_traced_once_more(tmp
     # Kernel, bias, gamma and beta; the moving statistics stay.
     assert changed == [True, True, True, True, False, False]
     assert traced[0]._train.experimental_get_tracing_count() == 1
-    assert "from step 5 on the body trains too" in capsys.readouterr().out
+    assert "from step 5 on the body trains too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stop", [SWITCH - 2, SWITCH + 2])

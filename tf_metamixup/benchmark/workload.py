@@ -57,7 +57,8 @@ def load(config: Config):
 
     from tf_metamixup import data, models
 
-    side, channels = USUAL_INPUT.get(models.parse(config.architecture).name, OTHERS_INPUT)
+    name = config.architecture and models.parse(config.architecture).name
+    side, channels = USUAL_INPUT.get(name, OTHERS_INPUT)
     source = data.load(config.dataset, config.data_dir, side)
     if source.image_shape[-1] >= channels:
         return source, source.image_shape, data.scale

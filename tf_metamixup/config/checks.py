@@ -70,6 +70,8 @@ def check(config: Any) -> None:
     replicas = config.replicas or 1
     if config.jit:
         check_jit(replicas)
+    if config.batch_size is None:  # by default it follows from the devices
+        return
     if config.batch_size % replicas:
         raise UserError(
             f"--batch_size={config.batch_size} is global and must be divisible by "

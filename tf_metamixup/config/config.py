@@ -9,14 +9,20 @@ from tf_metamixup.config.defaults import (
     BY_MODE,
     NUM_LABELS,
     OWN,
+    OWN_NETWORKS,
     OWN_POLICY,
     OWN_STEPS,
     SMALL_IMAGES,
     VAL_FRACTION,
     dataset_name,
     is_own,
+    own_batch,
+    up_to,
 )
 from tf_metamixup.config.setting import validate
+
+# Of a user's own images.
+OWN_LATER = ("architecture", "batch_size", "epochs")
 
 
 class DataInfo(NamedTuple):
@@ -29,6 +35,7 @@ class DataInfo(NamedTuple):
         unlabelled: number of images without a label.
         trusted: number of images that are the meta set, since someone has checked their labels.
         val, test: whether there are validation and test images.
+        side: the longer one of the images, in pixels.
     """
 
     classes: int
@@ -38,6 +45,7 @@ class DataInfo(NamedTuple):
     trusted: int = 0
     val: bool = False
     test: bool = True
+    side: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +58,14 @@ class Config(
 ):
     """Holds all settings of a run; each field is explained by the help of its flag."""
 
-    def resolve(self, *, replicas: int | None = None, data: DataInfo | None = None) -> "Config":
+    def resolve(
+        self, *, replicas: int | None = None, gpus: bool = False, data: DataInfo | None = None
+    ) -> "Config":
         """Fills in what is None as far as it can be known, and validates.
 
         Args:
             replicas: how many there are, once the devices are known.
+            gpus: whether they are GPUs; read with `data`.
             data: of the training set, once it is loaded.
 
         Raises:
@@ -68,11 +79,12 @@ class Config(
             filled |= {**OWN, "policy": OWN_POLICY[self.mode]}
             # Nothing is learned from the meta set by default: its labels are for training.
             filled["meta_source"] = "heldout" if self.trusted_share else "train"
-            del filled["epochs"]  # they depend on the data
+            # They depend on the data and the devices.
+            filled = {k: v for k, v in filled.items() if k not in OWN_LATER}
         if dataset_name(self.dataset) in SMALL_IMAGES:
             filled["architecture"] = "cnn3"
         if data is not None:
-            filled |= self._data_defaults(data)
+            filled |= self._data_defaults(data, gpus=gpus)
         if self.augment == "none":
             filled |= {"flip": False, "shift": 0}
         if replicas is not None:
@@ -94,7 +106,7 @@ class Config(
         """Returns the settings that make two runs the same."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in RECORDED_ONLY}
 
-    def _data_defaults(self, data: DataInfo) -> dict[str, Any]:
+    def _data_defaults(self, data: DataInfo, *, gpus: bool) -> dict[str, Any]:
         checks.check_data(self, data)
         name = dataset_name(self.dataset)
         usual = 100 if name == "digits" else BY_MODE[self.mode]["num_meta"]
@@ -103,8 +115,11 @@ class Config(
             defaults["num_meta"] = max(data.classes, min(usual, data.examples // 10))
         if is_own(self.dataset):
             passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
-            rows = OWN_STEPS * (self.batch_size or OWN["batch_size"]) * self.unlabelled_ratio
+            batch = own_batch(data.examples, self.replicas or 1, gpus=gpus)
+            defaults["batch_size"] = batch
+            rows = up_to(OWN_STEPS, passed) * (self.batch_size or batch) * self.unlabelled_ratio
             defaults["epochs"] = max(1, round(rows / max(passed, 1)))
+            defaults["architecture"] = up_to(OWN_NETWORKS, data.side)
         if self.mode == "ssl" and not data.unlabelled:
             defaults["num_labels"] = NUM_LABELS.get(name, 100 * data.classes)
         if not (data.val or data.test or self.test_fraction):

@@ -1,8 +1,11 @@
 """The paper's defaults by mode and data set (section IV)."""
 
+import math
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 MODES = ("sl", "ssl")
 OPTIMIZERS = ("sgd", "adam")
 # Precisions of LiteRT models by value of --litert.
@@ -37,20 +40,35 @@ BY_MODE: dict[str, dict[str, Any]] = {
     },
 }
 # For a user's own images, in place of the paper's protocol: what ends in minutes on a CPU, and what
-# evidence recommends (docs/results.md, "Does a learned lambda pay?").
-OWN = {
-    "architecture": "cnn3(width=32, batch_norm=True, average_pool=True)",  # takes any size
-    "batch_size": 50,
-    "schedule": "cosine",
-}
+# evidence recommends (docs/results.md, "Does a learned lambda pay?"). docs/own_data.md has the
+# table with its reasons and times.
+OWN = {"schedule": "cosine"}
 OWN_POLICY = {"sl": "beta(per_sample=True)", "ssl": "beta(0.5, per_sample=True)"}
-OWN_STEPS = 3000
+# By the longer side of the images in pixels, and by the images of an epoch; each up to a limit.
+OWN_NETWORKS = (
+    (40, "cnn3(width=32, batch_norm=True, average_pool=True)"),
+    (math.inf, "cnn3(width=16, batch_norm=True, average_pool=True)"),
+)
+OWN_STEPS = ((10_000, 3_000), (100_000, 10_000), (math.inf, 30_000))
+# Rows of a batch: of all CPU devices together, and of each GPU.
+OWN_BATCH, OWN_BATCH_PER_GPU = 50, 128
 # "a 3-layer CNN is used for the tasks on MNIST and Fashion"; digits are as small.
 SMALL_IMAGES = ("digits", "mnist", "fashion_mnist")
 # The paper's larger number of labels (IV.A); a hundred a class elsewhere.
 NUM_LABELS = {"cifar10": 4000, "svhn_cropped": 1000, "digits": 100}
 # Of the labelled images, where there are neither validation nor test images.
 VAL_FRACTION = 0.1
+
+
+def up_to(table: Sequence[tuple[float, T]], size: int) -> T:
+    """Returns the entry of the first limit that `size` does not pass."""
+    return next(entry for limit, entry in table if size <= limit)
+
+
+def own_batch(images: int, replicas: int, *, gpus: bool) -> int:
+    """Returns the batch size for labelled `images` of a user's own, which `replicas` divide."""
+    most = min(OWN_BATCH_PER_GPU * replicas if gpus else OWN_BATCH, images // 2)
+    return max(1, most // replicas) * replicas
 
 
 def is_own(dataset: str) -> bool:

@@ -183,6 +183,9 @@ class TrainingSettings:
     weight_decay_on: str = setting(
         "all", "all trainable variables, or kernels only", choices=("all", "kernels")
     )
+    label_smoothing: float = setting(
+        0.0, "share of the target of each labelled image that is spread evenly over all classes"
+    )
     ema: float | None = setting(
         None,
         "decay of an exponential average of the weights, such as 0.999, which then is what is "

@@ -13,7 +13,14 @@ import numpy as np
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import image_files
 from tf_metamixup.data.contents import checksum, listing
-from tf_metamixup.data.images import DEFAULT_SIZE, MAX_BYTES, InMemory, Source, fits
+from tf_metamixup.data.images import (
+    DEFAULT_SIZE,
+    MAX_BYTES,
+    UNLABELLED,
+    InMemory,
+    Source,
+    fits,
+)
 from tf_metamixup.data.stored_files import StoredFiles
 
 # What training may look at; `val` and `test` are the other parts.
@@ -22,8 +29,8 @@ JUDGED_BY = ("val", "test")
 PARTS = (*TRAINED_ON, *JUDGED_BY)
 _NAMED = 5  # of files that cannot be read
 _AT_ONCE = 64  # files
-# Without --image_size. A batch of activations takes hundreds of times the memory of its images.
-_LARGE = 2**20  # pixels
+# Pixels of a side, without --image_size: time and memory of a step grow with their square.
+LARGEST_KEPT = 128
 
 
 class Listed(NamedTuple):
@@ -32,6 +39,7 @@ class Listed(NamedTuple):
     path: Path
     label: int  # position of its class, or `images.UNLABELLED`
     name: str  # of the file within its part, for records
+    given: int = UNLABELLED  # position of the class that a trusted image was taken for
 
 
 def read(
@@ -66,7 +74,7 @@ def read(
         raise UserError(f"{name}: no image can be read; {reader.problems[0]}")
     shape = _shape(name, list(reader.headers.values()), size)
     held = _held(name, len(reader.headers), shape, in_memory)
-    trained_on, members = reader.read(TRAINED_ON, shape, held=held)
+    trained_on, listed = reader.read(TRAINED_ON, shape, held=held)
     val, test = (
         reader.read([part], shape, held=held)[0] if parts.get(part) else None for part in JUDGED_BY
     )
@@ -83,7 +91,8 @@ def read(
         test,
         {**(contents or {}), **reader.contents},
         val,
-        np.flatnonzero(np.array(members) == "trusted"),
+        np.flatnonzero([part == "trusted" for part, _ in listed]),
+        np.array([entry.given for part, entry in listed if part == "trusted"], np.int64),
     )
 
 
@@ -104,8 +113,8 @@ class _Reader:
         found = self._read_all(image_files.header, paths)
         self.headers = {p: each for p, each in zip(paths, found, strict=True) if each}
 
-    def read(self, parts: Sequence[str], shape: tuple, *, held: bool) -> tuple[InMemory, list[str]]:
-        """Returns the images of some parts, held in memory or in their files; the part of each."""
+    def read(self, parts: Sequence[str], shape: tuple, *, held: bool) -> tuple[InMemory, list]:
+        """Returns the images of some parts, in memory or in their files; and (part, `Listed`)."""
         listed = [(part, entry) for part in parts for entry in self._parts.get(part, ())]
         readable = [item for item in listed if item[1].path in self.headers]
         self.contents |= {f"{part}/{e.name}": checksum(b"") for part, e in listed}
@@ -128,7 +137,7 @@ class _Reader:
         labels = np.array([entry.label for _, entry in kept], np.int64)
         ids = [entry.name if part == "train" else f"{part}/{entry.name}" for part, entry in kept]
         held_or_stored = images[: len(kept)] if held else stored
-        return InMemory(held_or_stored, labels, ids), [part for part, _ in kept]
+        return InMemory(held_or_stored, labels, ids), kept
 
     def _read_all(self, read: Callable, paths: Sequence[Path]) -> Iterator:
         """Yields what `read` returns of each path, in order; None and a problem where it cannot."""
@@ -166,7 +175,7 @@ def _check_classes(
 
 
 def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int | None) -> tuple:
-    """Returns (H, W, C) of the data set, if images of that shape can be trained on.
+    """Returns (H, W, C) of the data set.
 
     Decided on the headers alone, since decoding large photos takes minutes.
     """
@@ -174,12 +183,13 @@ def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int 
     if size is None and len(set(sizes)) > 1:
         size = DEFAULT_SIZE
     height, width = (size, size) if size else sizes[0]
-    if not size and height * width > _LARGE:
-        raise UserError(
-            f"{name}: {len(headers)} images of {width} x {height} pixels are too large to train "
-            f"on: without --image_size at most a megapixel. --image_size={DEFAULT_SIZE}, or "
-            f"another side up to {math.isqrt(_LARGE)}, resizes them as they are read"
+    if not size and max(height, width) > LARGEST_KEPT:
+        warnings.warn(
+            f"{name}: images of {width} x {height} pixels are resized to {LARGEST_KEPT} x "
+            f"{LARGEST_KEPT}, since larger ones take hours on a CPU; --image_size says otherwise",
+            stacklevel=2,
         )
+        height = width = LARGEST_KEPT
     return height, width, max(channels)
 
 

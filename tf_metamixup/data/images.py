@@ -76,6 +76,8 @@ class Source:
         val: the validation images; None where there are none.
         trusted: positions in `train`, int64 [n], of images whose labels someone has checked. Where
             there are any they are the meta set.
+        given: labels that these were given before, int64 [n], UNLABELLED for those without; empty
+            where nothing is known of it.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Source:
     contents: dict[str, str] = dataclasses.field(default_factory=dict)
     val: InMemory | Streamed | None = None
     trusted: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+    given: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
     @property
     def own(self) -> bool:
@@ -142,6 +145,7 @@ class Source:
             trusted=trusted,
             val=self.val is not None,
             test=self.test is not None,
+            side=max(self.image_shape[:2]),
         )
 
     def __post_init__(self):

@@ -11,7 +11,7 @@ import numpy as np
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import balance, label_noise, pipeline, splits
-from tf_metamixup.data.images import Audited, InMemory, Source
+from tf_metamixup.data.images import UNLABELLED, Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.parts import parts_of, require_batch
 from tf_metamixup.data.prepared import Prepared
@@ -215,9 +215,13 @@ def _trusted(
 
 
 def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Audited:
-    """Returns the checked images; what they were given is known where noise was added."""
+    """Returns the checked images; what they were given is known of noise and of some tables."""
     checked = source.train.keep(positions)
-    known = None if config.label_noise is None else noisy.labels[positions]
+    known = noisy.labels[positions]
+    if config.label_noise is None:
+        known = source.given[np.isin(source.trusted, positions)]
+        if not len(known) or UNLABELLED in known:
+            known = None
     return Audited(checked.images, checked.labels, known)
 
 

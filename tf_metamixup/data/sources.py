@@ -32,7 +32,8 @@ def load(
         name: of the data set.
         data_dir: where TFDS data lies or goes; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
         image_size: images are resized to image_size x image_size. By default they keep their size,
-            or get 64 x 64 where they differ in size, or 100 x 100 for imagenet2012.
+            or get 64 x 64 where they differ in size, or 100 x 100 for imagenet2012; files of more
+            than 128 pixels a side get 128 x 128.
         corrupt_images: of a folder or a table: "stop" at files that cannot be read, or "skip"
             them; both name and count them.
         in_memory: of a folder or a table: "yes"; "no": a file is read whenever its image is needed;

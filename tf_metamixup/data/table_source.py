@@ -26,6 +26,7 @@ class Row(NamedTuple):
     file: str  # as the table has it
     part: str  # one of `file_source.PARTS`
     label: str  # name of the class; empty where there is none
+    given: str  # of a trusted image, the label that was in doubt; empty where there was none
 
 
 def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
@@ -48,7 +49,8 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
     parts = collections.defaultdict(list)
     for row in rows:
         label = UNLABELLED if row.part == "unlabelled" else number[row.label]
-        parts[row.part].append(Listed(path.parent / row.file, label, row.file))
+        given = number.get(row.given, UNLABELLED)
+        parts[row.part].append(Listed(path.parent / row.file, label, row.file, given))
     contents = {path.name: checksum(content)}
     return file_source.read(
         name, classes, parts, size, skip=skip, in_memory=in_memory, contents=contents
@@ -135,7 +137,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
         raise UserError(f"{where} has no label, which images of the split {split} need")
     if split == "train":
         split = "trusted" if trusted else "train" if label else "unlabelled"
-    return Row(line, cells["file"], split, label)
+    return Row(line, cells["file"], split, label, cells["label"] if trusted else "")
 
 
 def _check_files(path: Path, rows: Iterable[Row]) -> None:

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -20,6 +20,7 @@ def export(
     image: tf.TensorSpec,
     class_names: Sequence[str],
     card: str,
+    preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> None:
     """Writes a SavedModel; an older one at the same place is replaced once it is whole.
 
@@ -33,6 +34,7 @@ def export(
         image: shape [None, H, W, C] and type of images as they are stored.
         class_names: one for each class.
         card: of the model, in Markdown.
+        preprocess: makes of images as `image` says what the network knows as stored images.
 
     Raises:
         UserError: the folder cannot be written.
@@ -42,6 +44,7 @@ def export(
 
     @tf.function(input_signature=[tf.TensorSpec(image.shape, image.dtype, name="image")])
     def serve(image):
+        image = image if preprocess is None else preprocess(image)
         logits = tf.cast(network.predict(image), tf.float32)
         return {
             "logits": logits,

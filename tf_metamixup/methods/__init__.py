@@ -7,7 +7,13 @@ True
 """
 
 from tf_metamixup.core import registry
-from tf_metamixup.methods.method import METHODS, Method, averaging, check_precision
+from tf_metamixup.methods.method import (
+    METHODS,
+    Method,
+    averaging,
+    check_precision,
+    check_smoothing,
+)
 
 registry.discover(__name__, __path__)
 
@@ -15,4 +21,13 @@ make = METHODS.make
 names = METHODS.names
 parse = METHODS.parse
 
-__all__ = ["METHODS", "Method", "averaging", "check_precision", "make", "names", "parse"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "averaging",
+    "check_precision",
+    "check_smoothing",
+    "make",
+    "names",
+    "parse",
+]

@@ -152,8 +152,27 @@ def translate_data_errors() -> Iterator[None]:
         raise UserError(problem) from None
 
 
-def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: int) -> Batch:
-    """Makes the batch from the streams' elements, `(images, labels)` by stream name."""
+def smoothed(y: tf.Tensor, share: float) -> tf.Tensor:
+    """Returns targets [n, classes] of which `share` is spread evenly over all classes.
+
+    Label smoothing of Szegedy et al. (2016), section 7, which soft targets bear as well.
+
+    >>> smoothed(tf.constant([[1.0, 0.0]]), 0.1).numpy().round(2)
+    array([[0.95, 0.05]], dtype=float32)
+    """
+    return y if not share else (1 - share) * y + share / y.shape[-1]
+
+
+def prepare(
+    raw: dict[str, tuple[tf.Tensor, ...]],
+    network: Network,
+    classes: int,
+    label_smoothing: float = 0.0,
+) -> Batch:
+    """Makes the batch from the streams' elements, `(images, labels)` by stream name.
+
+    The meta set keeps its labels (eq. 9): they say what training is to come to.
+    """
 
     def ready(stream):
         images, labels = raw[stream]
@@ -162,7 +181,8 @@ def prepare(raw: dict[str, tuple[tf.Tensor, ...]], network: Network, classes: in
         y = targets(labels, classes, network.model.variable_dtype, stream)
         return pixels(images, network, stream), y
 
-    batch = Batch(*ready("labelled"))
+    x, y = ready("labelled")
+    batch = Batch(x, smoothed(y, label_smoothing))
     if "unlabelled" in raw:
         u, u_labels = raw["unlabelled"]
         batch = batch._replace(u=pixels(u, network, "unlabelled"), u_labels=u_labels)

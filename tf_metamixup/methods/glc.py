@@ -33,6 +33,7 @@ class GoldLossCorrection(LabelJudge):
 
     start: float = 0.25
     audits: ClassVar[str] = "all"
+    reads_targets: ClassVar[bool] = False
 
     def __post_init__(self):
         check_share(self, "start")

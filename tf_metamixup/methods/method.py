@@ -72,6 +72,7 @@ class Method:
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
         mixes_hidden: whether it mixes hidden layers, so that lambda is a number per row.
         learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
+        reads_targets: whether its loss is of the labelled rows' targets, as they are.
         judges: whether it judges labels between steps; see `label_judge`.
         audits: which checked images it judges them by: "apart", some that it does not train on;
             "all", which it trains on too; or none.
@@ -86,6 +87,7 @@ class Method:
     fold_lambda: ClassVar[bool] = False
     mixes_hidden: ClassVar[bool] = False
     learns_lambda: ClassVar[bool] = False
+    reads_targets: ClassVar[bool] = True
     judges: ClassVar[bool] = False
     audits: ClassVar[str] = ""
     trusts: ClassVar[bool] = False
@@ -153,6 +155,21 @@ def check_precision(method: Method) -> None:
         reason = "it calls parts of the network, and only the whole has a low-precision copy"
     if reason:
         raise UserError(f"mixed_bfloat16 does not go with method {method}: {reason}")
+
+
+def check_smoothing(method: Method, share: float) -> None:
+    """Refuses label smoothing that cannot be.
+
+    Raises:
+        UserError: naming the share, or the method that would do nothing with it.
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"label_smoothing={share} must lie in [0, 1)")
+    if share and not method.reads_targets:
+        raise UserError(
+            f"label_smoothing={share} does not go with method {method}, whose loss has its own "
+            "account of wrong labels; drop it"
+        )
 
 
 def averaging(method: Method, ema: float | None) -> tuple[float | None, bool]:

@@ -16,6 +16,9 @@ from tf_metamixup.models import MODELS, layers
 
 # Seconds that the server of the weights may be silent.
 PATIENCE = 10.0
+# Of the bodies' BatchNorm, as of our own (`layers.batch_norm`): MobileNets' 0.999 takes thousands
+# of steps to know the data, and a body is seldom trained for so long here.
+MOST_MOMENTUM = 0.9
 
 
 @MODELS.register("keras")
@@ -57,6 +60,9 @@ def keras_application(
         )
     options = {} if alpha is None else {"alpha": alpha}
     body = _body(function, (*image_shape[:2], 3), weights, options)
+    for layer in body.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, MOST_MOMENTUM)
     kind = Inference if frozen else keras.Model
     body = kind(body.inputs[0], body.outputs[0], name="body")
     body.trainable = not frozen or unfreeze_at is not None

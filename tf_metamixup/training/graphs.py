@@ -137,14 +137,14 @@ class Graphs:
 
     def prepare(self, raw):
         """Returns the `Batch` of this replica's elements of the streams."""
-        judged = {}
+        trainer, more = self._trainer, {}
         if self._audit is not None:
-            raw, judged = self._audit.relabelled(raw)
-        batch = prepare(raw, self._trainer.network, self._trainer.classes)._replace(**judged)
-        if self.recipe.feature_cache is None:
-            return batch
-        x_meta, y_meta = self.recipe.feature_cache.rows()
-        return batch._replace(x_meta=x_meta, y_meta=y_meta)
+            raw, more = self._audit.relabelled(raw)
+        if self.recipe.feature_cache is not None:
+            x_meta, y_meta = self.recipe.feature_cache.rows()
+            more = {**more, "x_meta": x_meta, "y_meta": y_meta}
+        batch = prepare(raw, trainer.network, trainer.classes, trainer.label_smoothing)
+        return batch._replace(**more)
 
     def refresh_features(self, step) -> None:
         """Computes cached features anew at their steps."""

@@ -33,6 +33,7 @@ class Learner:
         workers: of the job.
         image: images as they are stored, once the data are known.
         unfreeze_at: the share of the run after which the body trains too; None for no such stage.
+        label_smoothing: the share of each labelled target that is spread over all classes.
         first_trained: indices of the network's weights that train before that.
     """
 
@@ -56,6 +57,7 @@ class Learner:
         unfreeze_at: float | None = None,
         ema: float | None = None,
         mix_until: float = 1.0,
+        label_smoothing: float = 0.0,
     ):
         check_model(model)
         self.model = model
@@ -73,6 +75,8 @@ class Learner:
             mix_until=mix_until,
             mixes_hidden=self.method.mixes_hidden,
         )
+        methods.check_smoothing(self.method, label_smoothing)
+        self.label_smoothing = label_smoothing
         if self.policy.pastes and len(model.input_shape) != 4:
             raise UserError(f"policy {self.policy} pastes parts of images [N, H, W, C]")
         self._learning_rate = learning_rate
@@ -136,7 +140,7 @@ class Learner:
             "jit": jit,
             "parameters": self.parameters,
         }
-        more = {"unfreeze_at": unfreeze_at, "ema": ema}
+        more = {"unfreeze_at": unfreeze_at, "ema": ema, "label_smoothing": label_smoothing or None}
         more["mix_until"] = mix_until if mix_until < 1 else None
         self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None

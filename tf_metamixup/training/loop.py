@@ -40,6 +40,7 @@ def fit(
     dataset: str | None = None,
     data: Callable[[], str] | None = None,
     callbacks: Sequence[Any] = (),
+    shown: bool = True,
     **plan,
 ) -> dict[str, Any]:
     """Runs or resumes training in `run_dir`; returns the content of `result.json`.
@@ -60,6 +61,7 @@ def fit(
             never taken together.
         data: gives a checksum that distinguishes data of one name; called at the end.
         callbacks: of Keras; see `training.callbacks`.
+        shown: whether the progress is shown.
         **plan: the rest of `Plan`.
     """
     plan = Plan(steps, epoch_steps, **plan)
@@ -94,9 +96,13 @@ def fit(
             log.resume(progress)
         epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch, selection)
         with workers.watched():
-            ways = ways_to_shorten(trainer.policy)
+            bar = ProgressBar(
+                *(log.step, plan.last_step, plan.steps),
+                shown=shown and workers.chief,
+                ways=ways_to_shorten(trainer.policy),
+            )
             how = (workers, graphs, plan, recorder, log, watch, epoch_end, selection, callbacks)
-            return _Run(*how, ways).go(stop)
+            return _Run(*how, bar).go(stop)
 
 
 @dataclasses.dataclass
@@ -112,7 +118,7 @@ class _Run:
     epoch_end: EpochEnd
     selection: Selection
     callbacks: Callbacks
-    ways: list[str]  # to shorten the run
+    bar: ProgressBar
     whole: bool = True  # whether the variables are those of `log.step`
     reason: str | None = None  # to end before the last step
 
@@ -121,12 +127,8 @@ class _Run:
         log, plan = self.log, self.plan
         self.callbacks.train_begin()
         try:
-            with ProgressBar(
-                *(log.step, plan.last_step, plan.steps),
-                shown=self.workers.chief,
-                ways=self.ways,
-            ) as bar:
-                self._train_or_save(stop, bar)
+            with self.bar:
+                self._train_or_save(stop)
             self.callbacks.train_end()
             if log.step == plan.steps or self.reason:
                 return self._finish()
@@ -156,11 +158,11 @@ class _Run:
             more |= scores
         return self.log.write_result("finished", entries, evaluation, **more)
 
-    def _train_or_save(self, stop: Stop, bar) -> None:
+    def _train_or_save(self, stop: Stop) -> None:
         """Trains; where that is interrupted, saves what is whole."""
         try:
             with self.workers.watched():
-                self._train(stop, bar)
+                self._train(stop)
         except (Interrupted, LostWorkerError):
             if self.whole:
                 self.log.save()
@@ -169,27 +171,26 @@ class _Run:
                 raise Interrupted(stop.signum) from None
             raise
 
-    def _train(self, stop: Stop, bar) -> None:
+    def _train(self, stop: Stop) -> None:
         iterator = self.graphs.batches(self.log.step)
         if self.log.step < self.plan.last_step:
             self.graphs.trace(iterator, self.log.step)
         # A worker that stops alone leaves the others waiting: they agree on when.
         with stop.deferred() if self.workers.count > 1 else contextlib.nullcontext():
-            self._train_on(iterator, stop, bar)
+            self._train_on(iterator, stop)
 
-    def _train_on(self, iterator, stop: Stop, bar) -> None:
+    def _train_on(self, iterator, stop: Stop) -> None:
         log, plan = self.log, self.plan
         pace, interval = None, Interval()
         while True:
             if self.epoch_end.is_due():
                 entry = self.epoch_end.close(stop, lambda: self._agree(stop))
                 self.callbacks.epoch_end(entry)
-                bar.refresh()
+                self.bar.refresh()
             if log.step >= plan.last_step or self._ends_early():
                 return
             if log.step == self.graphs.stages.switch:
-                if self.workers.chief:
-                    bar.write(f"from step {log.step} on the body trains too: tracing it, once")
+                self.bar.tell(f"from step {log.step} on the body trains too: tracing it, once")
                 self.graphs.trace(iterator, log.step)
             self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
@@ -202,7 +203,7 @@ class _Run:
                 log.add(count, metrics, rows, seconds)
                 self.whole = True
                 interval.add(metrics, rows, seconds)
-                bar.advance(count, seconds, interval.line(log.history))
+                self.bar.advance(count, seconds, interval.line(log.history))
                 if log.step % plan.log_every == 0:
                     scalars = interval.scalars(log.learning_rate())
                     self.recorder.interval(log.step, scalars, interval.rows())

@@ -10,8 +10,10 @@ import tqdm
 
 from tf_metamixup.runs.history import History
 
-# Timed steps before the whole time is estimated, and the seconds from which it is long.
+# Timed steps, or seconds of them, before the whole time is estimated; and the seconds from which
+# it is long.
 ESTIMATED_AFTER = 20
+PATIENCE = 60
 LONG = 6 * 3600
 
 
@@ -86,7 +88,7 @@ class ProgressBar(tqdm.tqdm):
             disable=not shown,
         )
         self._left, self._ways = last_step - step, ways
-        self._timed, self._seconds = 0, 0.0
+        self._timed, self._seconds, self._estimated = 0, 0.0, False
 
     def advance(self, count: int, seconds: float, text: str) -> None:
         """Moves on by `count` steps of so many seconds, 0 where building the graph took most."""
@@ -100,10 +102,16 @@ class ProgressBar(tqdm.tqdm):
             self.start_t = self.last_print_t = time.time()
             return
         self.update(count)
-        before, self._timed = self._timed, self._timed + count
+        self._timed += count
         self._seconds += seconds
-        if before < ESTIMATED_AFTER <= self._timed:
-            self.write(self._estimate(), file=sys.stderr)
+        if not self._estimated and (self._timed >= ESTIMATED_AFTER or self._seconds >= PATIENCE):
+            self._estimated = True
+            self.tell(self._estimate())
+
+    def tell(self, text: str) -> None:
+        """Prints a line above the bar."""
+        if not self.disable:
+            self.write(text, file=sys.stderr)
 
     def _estimate(self) -> str:
         seconds = self._left * self._seconds / self._timed
@@ -117,7 +125,7 @@ def ways_to_shorten(policy) -> list[str]:
     """Returns what would make a long run with `policy` shorter."""
     exact = policy.reads_meta and not policy.caches_features
     return [
-        *("a smaller network", "fewer epochs"),
+        *("a smaller network", "smaller images (--image_size)", "fewer epochs"),
         *(["--policy=meta, which caches features"] if exact else []),
         *([] if tf.config.list_physical_devices("GPU") else ["a GPU"]),
     ]

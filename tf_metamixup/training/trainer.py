@@ -1,7 +1,7 @@
 """The public way to train and evaluate a Keras model with a method and a policy."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
 from tf_metamixup.runs.fingerprint import fingerprint
+from tf_metamixup.runs.summary import summary
 from tf_metamixup.training import initial_weights, loop
 from tf_metamixup.training.learner import Learner
 
@@ -50,6 +51,8 @@ class Trainer(Learner):
             selected and exported; None leaves that to the method.
         mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
             that learns still takes its time.
+        label_smoothing: the share of the target of each labelled image that is spread evenly over
+            all classes; meta and test images keep theirs.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
@@ -71,6 +74,8 @@ class Trainer(Learner):
         steps: int,
         run_dir: str | os.PathLike,
         epoch_steps: int | None = None,
+        verbose: int = 1,
+        summarize: bool = True,
         **plan,
     ) -> dict[str, Any]:
         """Trains up to `steps` steps in all, resuming what `run_dir` holds.
@@ -96,6 +101,8 @@ class Trainer(Learner):
             steps: of the whole run.
             run_dir: where checkpoints, logs and the result go.
             epoch_steps: steps of an epoch; 1,000 by default.
+            verbose: 0 prints nothing but warnings; 1 the progress, and how it ended.
+            summarize: whether the latter is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
                 `checkpoint_every`, `select`, `patience`; `callbacks` of Keras, of which
                 `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
@@ -107,8 +114,7 @@ class Trainer(Learner):
 
         Raises:
             UserError: data that is missing or that the model does not take, a run directory of
-                another run, a new run after steps of another one, a loss
-                or weights that are not finite, ...
+                another run, a new run after steps of another one, a loss that is not finite, ...
             Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
         """
         initial_weights.check(self, run_dir)
@@ -123,10 +129,15 @@ class Trainer(Learner):
         if evaluated and not plan.keys() & {"settings", "dataset", "data"}:
             plan["data"] = lambda: fingerprint([*evaluated.values()][-1])
         try:
-            return loop.fit(self, graphs, evaluated, run_dir, steps, epoch_steps, **plan)
+            result = loop.fit(
+                self, graphs, evaluated, run_dir, steps, epoch_steps, shown=verbose > 0, **plan
+            )
         finally:
             if self.steps_taken:
                 initial_weights.remember(self.model)
+        if verbose and summarize and self.workers.chief:
+            print(summary(result, run_dir))
+        return result
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
         """Returns test error, loss and calibration of the current weights.
@@ -157,19 +168,30 @@ class Trainer(Learner):
         """
         return self.evaluator.probabilities(images)
 
-    def export(self, folder: str | os.PathLike, command: str | None = None) -> None:
+    def export(
+        self,
+        folder: str | os.PathLike,
+        command: str | None = None,
+        *,
+        from_pixels: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> None:
         """Writes a SavedModel with its model card; see `tf_metamixup.export`.
 
         Args:
             folder: where it goes.
             command: repeats the run, for the card.
+            from_pixels: what made the images of `fit` from pixels, uint8 [N, H, W, C]. It becomes
+                part of the exported model, which then takes pixels, as `predict` gives them.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        exporting.export(self.network, folder, self._stored, self.class_names, self.card(command))
+        kind = self._stored.dtype if from_pixels is None else tf.uint8
+        stored = tf.TensorSpec(self._stored.shape, kind)
+        card = self.card(command, stored=stored)
+        exporting.export(self.network, folder, stored, self.class_names, card, from_pixels)
 
-    def card(self, command: str | None = None, litert: dict | None = None) -> str:
+    def card(self, command: str | None = None, litert: dict | None = None, stored=None) -> str:
         """Returns the model card of the current weights; see `card.markdown`.
 
         What `fit` recorded stands on it where these are the weights that it recorded it of.
@@ -177,11 +199,12 @@ class Trainer(Learner):
         run = None if self._run_dir is None else model_card.read_run(self._run_dir)
         if run is not None and run.result["steps"] != self.steps_taken:
             run = None
-        shape = ", ".join(map(str, self._stored.shape[1:]))
+        stored = stored or self._stored
+        shape = ", ".join(map(str, stored.shape[1:]))
         return model_card.markdown(
             self.hyper_parameters,
             classes=self.class_names,
-            image=f"{self._stored.dtype.name} [N, {shape}]",
+            image=f"{stored.dtype.name} [N, {shape}]",
             parameters=self.parameters,
             averaged=self.network.averaged,
             run=run,

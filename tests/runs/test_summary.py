@@ -1,0 +1,34 @@
+from tf_metamixup.runs.summary import summary
+
+ERRORS = {"a": 1.0, "b": 30.0, "c": None, "d": 2.0, "e": 7.0}
+RESULT = {
+    "status": "finished",
+    "steps": 9,
+    "test_error": None,
+    "val_error": 4.0,
+    "class_errors": ERRORS,
+    "evaluated_images": 100,
+    "labels_used": 1234,
+    "config": {},
+}
+
+
+def test_the_end_names_the_worst_classes_and_what_the_error_is_of():
+    told = summary(RESULT, "runs/my pets")
+    assert told.startswith("finished: 9 steps, validation error 4.00 % (last epoch)")
+    assert "worst: b 30.00 %, e 7.00 %, d 2.00 %; mean of all 10.00 %" in told
+    assert "1.57 to 9.84 % (95 %, of 100 images)" in told
+    assert "labels used  1,234" in told
+    assert told.endswith("python -m tf_metamixup.report 'runs/my pets'")
+
+
+def test_it_says_how_to_predict_with_what_there_is(tmp_path):
+    model = tmp_path / "saved_model"
+    command = f"python -m tf_metamixup.predict {model} IMAGES"
+    exporting = f"  predict      trainer.export('{model}'), then {command}"
+    assert exporting in summary(RESULT, tmp_path).splitlines()
+    # Of a command line that was asked to export nothing.
+    assert "  predict  " not in summary(RESULT | {"config": {"export": False}}, tmp_path)
+    assert "  predict  " not in summary(RESULT | {"status": "stopped"}, tmp_path)
+    model.mkdir()
+    assert f"  predict      {command}" in summary(RESULT, tmp_path).splitlines()
