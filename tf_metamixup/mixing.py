@@ -42,12 +42,12 @@ class Examples(NamedTuple):
 
     @property
     def accepted(self) -> tf.Tensor:
-        """Bool [N]: the rows that are trained on."""
+        """Returns which rows are trained on, bool [N]."""
         return self.weight > 0
 
     @property
     def guessed(self) -> tf.Tensor:
-        """Bool [N]: the rows whose target the method guessed."""
+        """Returns of which rows the method guessed the target, bool [N]."""
         return self.truth != LABELLED
 
 
@@ -99,13 +99,13 @@ class Mixture(NamedTuple):
 
     @property
     def x(self) -> tf.Tensor:
-        """Mixed images [N, H, W, C]."""
+        """Returns the mixed images [N, H, W, C]."""
         lam = self.lam if self.pixels is None else self.pixels
         return mix(self.examples.x, self.partner, lam)
 
     @property
     def y(self) -> tf.Tensor:
-        """Mixed targets [N, C]."""
+        """Returns the mixed targets [N, C]."""
         return self.of(self.examples.y)
 
     def of(self, values: tf.Tensor) -> tf.Tensor:

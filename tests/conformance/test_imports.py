@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import pathlib
+import re
 
 import pytest
 
@@ -120,6 +121,14 @@ def test_modules_have_at_most_300_lines_and_classes_200(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef):
             assert node.end_lineno - node.lineno < 200, node.name
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_docstrings_begin_with_a_verb(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
+            # Of an inherited method, "See `Base`." is enough.
+            assert re.match(r"See `|[A-Z][a-z]+s\b", text), f"{node.name}: {text.splitlines()[0]}"
 
 
 def test_only_commands_read_flags():

@@ -25,7 +25,7 @@ CIFAR10 = {
 
 
 class _Labels:
-    """What noise is made from: labels int [N], names of the classes, ids or None, a generator."""
+    """Holds what noise is made from: labels [N], names of classes, ids or None, a generator."""
 
     def __init__(self, labels, classes, ids, generator):
         self.labels, self.classes, self.ids, self.generator = labels, classes, ids, generator

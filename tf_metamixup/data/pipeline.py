@@ -23,7 +23,7 @@ _SHUFFLE_BUFFER = 16_384  # encoded images
 
 
 class _Sampled(Stream):
-    """Seeded passes over `indices`, laid end to end and cut into batches: no image is dropped."""
+    """Lays seeded passes over `indices` end to end and cuts them into batches: none is dropped."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class _Sampled(Stream):
         return self.batch_size // num_shards
 
     def _augmented(self, images: list[tf.Tensor], step, shard, num_shards: int) -> tf.Tensor:
-        """One image tensor [n, H, W, C] a view -> [n, H, W, C], or [n, V, H, W, C] with views."""
+        """Augments a tensor [n, H, W, C] per view: [n, H, W, C], or [n, V, H, W, C] with views."""
         draws = Draws.at(self._seed, step, shard, num_shards)
         views = [
             augment.augment(
@@ -84,7 +84,7 @@ class _Sampled(Stream):
 
 
 class ArrayStream(_Sampled):
-    """Batches from images in memory: x uint8 [n, (V,) H, W, C], y int64 [n]."""
+    """Makes batches of images in memory: x uint8 [n, (V,) H, W, C], y int64 [n]."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray, **options):
         """Options as in `stream`."""
@@ -144,7 +144,7 @@ class ArrayStream(_Sampled):
 
 
 class FileStream(_Sampled):
-    """Batches from TFDS files, with ImageNet's crops; elements as those of `ArrayStream`.
+    """Reads batches from TFDS files, with ImageNet's crops; elements as of `ArrayStream`.
 
     A pass goes through the files in order and through a seeded shuffle buffer of encoded images;
     memory does not grow with the data set. A resumed run reads, but does not decode, what its pass
@@ -210,14 +210,14 @@ class FileStream(_Sampled):
         return next(iter(decoded.batch(self._count)))
 
     def _members(self) -> tf.data.Dataset:
-        """(place in the files, (encoded image, label)) of each image."""
+        """Yields (place in the files, (encoded image, label)) of each image."""
         with tf.device("CPU:0"):
             member = tf.constant(self._place >= 0)
         return self._set.encoded().enumerate().filter(lambda i, _: member[i])
 
 
 def order(seed: int, purpose: str, count: int, first: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Which images, int64 [rows], stand at `first` and after it in seeded passes laid end to end.
+    """Returns which images, int64 [rows], stand from `first` on in seeded passes, end to end.
 
     What an `ArrayStream` over `count` images reads, as a function within a graph.
 

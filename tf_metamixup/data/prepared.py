@@ -13,7 +13,7 @@ from tf_metamixup.data.streamed import Streamed
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What a run reads.
+    """Holds what a run reads.
 
     Attributes:
         splits: which training images are labelled, unlabelled, meta, and evaluated on.

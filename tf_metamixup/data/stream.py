@@ -8,7 +8,7 @@ from tf_metamixup.core.errors import UserError
 
 
 class Stream(abc.ABC):
-    """Global batches, split into equal shards.
+    """Gives global batches, split into equal shards.
 
     Attributes:
         batch_size: rows of a global batch; None where a user's data set does not tell.
@@ -18,7 +18,7 @@ class Stream(abc.ABC):
 
     @abc.abstractmethod
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """For each step from `start_step` on, the shards `shard_ids`, an element each, in order.
+        """Yields, for each step from `start_step` on, the shards `shard_ids`, an element each.
 
         Args:
             start_step: where a resumed run goes on; 0 is the beginning.
@@ -28,16 +28,16 @@ class Stream(abc.ABC):
         """
 
     def beginning(self) -> "Stream":
-        """A stream with the same first batch; reading it leaves later reads of this one alone."""
+        """Returns a stream with the same first batch, whose reading leaves this one alone."""
         return self
 
     @property
     def doubted(self) -> int:
-        """How many of `whole`, from the first on, have labels that an audit may doubt: all."""
+        """Returns how many of `whole`, from the first on, an audit may doubt: all."""
         return len(self.whole()[1])
 
     def numbered(self, first: int = 0) -> "Stream":
-        """The same images, each with `first` + its position in `whole` in the place of its label.
+        """Returns the same images, each with `first` + its position in `whole` for its label.
 
         Raises:
             UserError: the stream does not know them.

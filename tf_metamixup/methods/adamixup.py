@@ -34,7 +34,7 @@ class AdaMixup(Method):
     learns_lambda: ClassVar[bool] = True
 
     def parts(self, model):
-        """What the policy and its judge are made of: new layers, and the network's own trunk.
+        """Builds the policy and its judge: new layers, and the network's own trunk.
 
         "generator": pair image -> logits of (alpha, Delta, rest), a trunk like the model's own.
         "trunk": images -> (features, logits), the model's own; "intrusion": features -> 2 logits.

@@ -14,7 +14,7 @@ from tf_metamixup.methods.method import METHODS, Ratio, guess_metrics, over_batc
 @METHODS.register("freematch")
 @dataclasses.dataclass(frozen=True)
 class FreeMatch(Guessing):
-    """FixMatch whose threshold follows the network's confidence, class by class.
+    """Changes FixMatch: its threshold follows the network's confidence, class by class.
 
     tau, a running mean of the largest probability on weak views, is the threshold of the class that
     is predicted most; that of class c is tau p(c) / max p, with p the running mean of predictions.

@@ -14,7 +14,7 @@ from tf_metamixup.methods.method import METHODS
 @METHODS.register("softmatch")
 @dataclasses.dataclass(frozen=True)
 class SoftMatch(Guessing):
-    """FixMatch that rejects no guess, and weighs those below the mean confidence less.
+    """Changes FixMatch: no guess is rejected, and those below the mean confidence weigh less.
 
     With m and v running mean and variance of the largest probability, a guess below m weighs
     exp(-(p - m)^2 / (2 v / sigmas^2)), others 1. Confidence is that of predictions that

@@ -75,7 +75,7 @@ class Task(NamedTuple):
 
     @property
     def rows(self) -> tf.Tensor:
-        """N, the number of local rows."""
+        """Returns N, the number of local rows."""
         return tf.shape(self.accepted)[0]
 
     @property

@@ -57,7 +57,7 @@ class FeatureCache:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What a checkpoint holds: a resumed run goes on with features as old as they were."""
+        """Returns what a checkpoint holds: a resumed run goes on with features as old as these."""
         return [self._features, self._labels, self._initialized]
 
     def refresh(self, draws: Draws, should_refresh: bool | tf.Tensor = True) -> None:

@@ -22,7 +22,7 @@ from tf_metamixup.training.step import Report, train_step
 
 
 class Graphs:
-    """The compiled functions of one run, and the batches that they read.
+    """Holds the compiled functions of one run, and the batches that they read.
 
     Args:
         trainer: a `Trainer`.

@@ -99,7 +99,7 @@ class MixUpModel(keras.Model):
     def compile(
         self, optimizer="sgd", loss=None, metrics=None, *, jit_compile="auto", **options
     ) -> None:
-        """As Keras has it.
+        """Compiles as Keras does.
 
         Args:
             optimizer: any of Keras, but one that scales losses.
@@ -141,7 +141,7 @@ class MixUpModel(keras.Model):
                 )
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:
-        """As Keras has it, but for `class_weight` and `sample_weight`.
+        """Fits as Keras does, but for `class_weight` and `sample_weight`.
 
         Raises:
             UserError: data that the model or the step does not take; the loss or a weight is not
@@ -200,13 +200,13 @@ class MixUpModel(keras.Model):
         return self.model(inputs, training=training)
 
     def get_metrics_result(self) -> dict:
-        """As Keras has it; nothing before the first evaluation."""
+        """Returns Keras's metrics; nothing before the first evaluation."""
         # `fit` also asks for the metrics of `compile`, which exist once something is evaluated.
         built = all(getattr(metric, "built", True) for metric in self.metrics)
         return super().get_metrics_result() if built else {}
 
     def reset_metrics(self) -> None:
-        """As Keras has it; `fit` calls it at the beginning of an epoch."""
+        """Resets Keras's metrics; `fit` calls it at the beginning of an epoch."""
         super().reset_metrics()
         self._means.reset()
 

@@ -157,7 +157,7 @@ class Learner:
 
     @property
     def checkpointed_model(self) -> dict[str, Any]:
-        """What a checkpoint records of the model, and which of `variables` are its weights."""
+        """Returns what a checkpoint records of the model, and which `variables` are weights."""
         place = {id(variable): place for place, variable in enumerate(self.variables)}
         values = [place[id(variable)] for variable in self.network.evaluated]
         return {**initial_weights.describe(self.model), "values": values}

@@ -10,7 +10,7 @@ from tf_metamixup.core.errors import UserError
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
 class SGD(keras.optimizers.SGD):
-    """`keras.optimizers.SGD` with v <- m v + g, w <- w - eta v, for gradient g and momentum m.
+    """Changes Keras's SGD: v <- m v + g, w <- w - eta v, for gradient g and momentum m.
 
     Keras keeps eta inside, v <- m v - eta g, w <- w + v: the same at a constant rate, but after a
     drop of the rate it goes on for about 1 / (1 - m) steps at the old one. The codes of the paper's
@@ -46,12 +46,12 @@ class Staged:
 
     @property
     def iterations(self) -> keras.Variable:
-        """The steps of the whole run."""
+        """Returns the steps of the whole run."""
         return self._optimizer.iterations
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Those of both."""
+        """Returns those of both."""
         return [*self._optimizer.variables, *self._late_optimizer.variables]
 
     def build(self, variables: Sequence[keras.Variable]) -> None:

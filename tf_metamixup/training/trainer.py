@@ -214,5 +214,5 @@ class Trainer(Learner):
 
     @property
     def _stored(self) -> tf.TensorSpec:
-        """Images as they are stored, as far as is known before `fit`."""
+        """Returns the images as they are stored, as far as is known before `fit`."""
         return self.image or tf.TensorSpec(self.model.input_shape, tf.float32)
