@@ -37,7 +37,7 @@ class FixMatch(Guessing):
     def __post_init__(self):
         check_guessing("fixmatch", self.weight, threshold=self.threshold)
 
-    def weigh(self, probs, forward, clock):
+    def weigh(self, probs, forward, batch, clock):
         """Returns 1 where the largest probability reaches the threshold."""
-        del forward, clock
+        del forward, batch, clock
         return tf.cast(tf.reduce_max(probs, axis=-1) >= self.threshold, probs.dtype), {}
