@@ -2,8 +2,8 @@
 
 An audited image has the label that it was given and the one that a check found, so "is the given
 label right?" is a supervised problem with few parameters. What it is answered from are the
-network's predictions. Every function is deterministic in its arguments. All are NumPy's but `features_of`,
-which a step computes too.
+network's predictions. Every function is deterministic in its arguments. All are NumPy's but
+`features_of`, which a step computes too.
 """
 
 import numpy as np
