@@ -11,7 +11,6 @@ from tf_metamixup import methods, policies
 # that is not here is tested with its defaults.
 AT_THIS_SIZE = {
     "pseudo_label": "pseudo_label(threshold=0.5, decay=0.1, period=10)",
-    "audited_pseudo_label": "audited_pseudo_label(right=0.5, period=0.05)",
     "pi_model": "pi_model(coefficient=1.0)",
     "mean_teacher": "mean_teacher(coefficient=1.0)",
     "vat": "vat(epsilon=0.5, entropy=0.01)",
@@ -43,7 +42,6 @@ IN_MORE = {"fixed", "cutmix", "mixup_cutmix"}
 USUAL = {"meta": "meta(refresh=2)"}
 # Methods whose step is that of another, or nearly: these policies are enough.
 ENOUGH = {
-    "audited_pseudo_label": ("beta", "meta"),
     "small_loss": ("dynamic",),
     "glc": ("beta", "meta"),
     "freematch": ("none",),

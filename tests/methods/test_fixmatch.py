@@ -104,7 +104,7 @@ def test_soft_weights_fall_off_below_the_mean_confidence():
     memory = {name: tf.constant(value) for name, value in method.memory(2).items()}
     answers = [[np.log(3.0), 0.0], [0.0, np.log(3.0)]]  # (3/4, 1/4) and (1/4, 3/4)
     probs = tf.nn.softmax(tf.constant([*answers, [0.0, 0.0]], tf.float32))
-    weight, new = method.weigh(probs, Logits(memory=memory), None, clock())
+    weight, new = method.weigh(probs, Logits(memory=memory), clock())
     # Shares are equal already: confidences 3/4, 3/4 and 1/2, of mean 2/3 and variance 1/72.
     np.testing.assert_allclose(new["predicted"], [0.5, 0.5], rtol=1e-6)
     np.testing.assert_allclose(new["mean"], (1 / 2 + 2 / 3) / 2, rtol=1e-6)

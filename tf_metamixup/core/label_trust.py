@@ -2,12 +2,10 @@
 
 An audited image has the label that it was given and the one that a check found, so "is the given
 label right?" is a supervised problem with few parameters. What it is answered from are the
-network's predictions. Every function is deterministic in its arguments. All are NumPy's but
-`features_of`, which a step computes too.
+network's predictions. NumPy alone; every function is deterministic in its arguments.
 """
 
 import numpy as np
-import tensorflow as tf
 
 # Keeps logarithms of probabilities finite.
 SMALLEST = 1e-4
@@ -30,19 +28,13 @@ def features(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
     >>> features(np.array([[0.5, 0.5]]), np.array([0]))[0, 2].item()
     0.0
     """
-    return features_of(tf.constant(probabilities, tf.float64), tf.constant(given)).numpy()
-
-
-def features_of(probabilities: tf.Tensor, given: tf.Tensor) -> tf.Tensor:
-    """Computes `features` of tensors, in their precision."""
-    p = probabilities
-    chosen = tf.one_hot(given, p.shape[1], dtype=p.dtype)
-    own = tf.reduce_sum(p * chosen, axis=1)
-    other = tf.reduce_max(p * (1 - chosen), axis=1)
-    entropy = -tf.reduce_sum(p * tf.math.log(tf.maximum(p, 1e-12)), axis=1)
-    logs = tf.math.log(own + SMALLEST), tf.math.log(other + SMALLEST)
-    columns = tf.stack([*logs, own - other, entropy, tf.ones_like(own)], axis=1)
-    return tf.concat([columns, CLASS_SCALE * chosen], axis=1)
+    p = np.asarray(probabilities, np.float64)
+    chosen = np.eye(p.shape[1])[given]
+    own = np.sum(p * chosen, axis=1)
+    other = np.max(np.where(chosen > 0, 0.0, p), axis=1)
+    entropy = -np.sum(p * np.log(np.maximum(p, 1e-12)), axis=1)
+    columns = np.log(own + SMALLEST), np.log(other + SMALLEST), own - other, entropy
+    return np.column_stack([*columns, np.ones(len(p)), CLASS_SCALE * chosen])
 
 
 def fit(inputs: np.ndarray, right: np.ndarray, penalty: float = 1.0) -> np.ndarray:

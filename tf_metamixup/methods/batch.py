@@ -28,8 +28,6 @@ class Batch(NamedTuple):
         y_meta: their targets [m, classes].
         trust: how far each of `y` is trusted, [n] in [0, 1]; None where nothing says.
         likelihood: P(the given label | each class), [n, classes]; None where nothing says.
-        guess_regression: of `core.label_trust`, whether a guess is right, [5 + classes]; None
-            where guesses are not audited.
     """
 
     x: tf.Tensor
@@ -40,7 +38,6 @@ class Batch(NamedTuple):
     y_meta: tf.Tensor | None = None
     trust: tf.Tensor | None = None
     likelihood: tf.Tensor | None = None
-    guess_regression: tf.Tensor | None = None
 
 
 def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") -> tf.Tensor:

@@ -37,7 +37,7 @@ class FixMatch(Guessing):
     def __post_init__(self):
         check_guessing("fixmatch", self.weight, threshold=self.threshold)
 
-    def weigh(self, probs, forward, batch, clock):
+    def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability reaches the threshold."""
-        del forward, batch, clock
+        del forward, clock
         return tf.cast(tf.reduce_max(probs, axis=-1) >= self.threshold, probs.dtype), {}

@@ -42,9 +42,9 @@ class FreeMatch(Guessing):
         """Returns tau, p and how often each class is the answer: all 1/C."""
         return {"tau": 1 / classes, **{name: [1 / classes] * classes for name in ("p", "answers")}}
 
-    def weigh(self, probs, forward, batch, clock):
+    def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability reaches the threshold of its class."""
-        del batch, clock
+        del clock
         confidence, answer = tf.reduce_max(probs, axis=-1), tf.argmax(probs, axis=-1)
         now = {"tau": confidence, "p": probs, "answers": tf.one_hot(answer, probs.shape[-1])}
         new = {

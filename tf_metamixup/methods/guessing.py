@@ -26,13 +26,12 @@ class Guessing(Method):
 
     align: ClassVar[bool] = False
 
-    def weigh(self, probs, forward, batch, clock) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def weigh(self, probs, forward, clock) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Returns how much each guess counts, [n], 0 where it is rejected, and the new memory.
 
         Args:
             probs: predictions on the first view [n, C].
             forward: the network; `forward.memory` is what is remembered.
-            batch: of which the predictions are.
             clock: when the step happens.
         """
         raise NotImplementedError
@@ -48,7 +47,7 @@ class Guessing(Method):
         remembered = {}
         if self.align:
             probs, remembered = aligned(probs, forward, batch)
-        weight, more = self.weigh(probs, forward, batch, clock)
+        weight, more = self.weigh(probs, forward, clock)
         guess = tf.one_hot(tf.argmax(probs, axis=-1), tf.shape(probs)[-1], dtype=probs.dtype)
         # The loss is over labelled rows, of which there may be fewer.
         share = tf.shape(batch.x)[0] / tf.shape(batch.u)[0]

@@ -36,8 +36,6 @@ class Evidence(NamedTuple):
         doubted: bool [N], false where a label was checked.
         checked: of a method that `audits`, else None.
         generator: decides what is drawn.
-        round: how often labels were judged before.
-        last: whether they are not judged again.
     """
 
     probabilities: np.ndarray
@@ -45,8 +43,6 @@ class Evidence(NamedTuple):
     doubted: np.ndarray
     checked: Checked | None
     generator: np.random.Generator
-    round: int = 0
-    last: bool = False
 
 
 class LabelJudge(Method):
@@ -121,7 +117,9 @@ class LabelTrust(LabelJudge):
 
     def audit_steps(self, steps):
         """See `LabelJudge`."""
-        return times(steps, self.start, self.period)
+        count = int((1 - self.start) / self.period - 1e-9) + 1
+        found = {round(steps * (self.start + number * self.period)) for number in range(count)}
+        return sorted(step for step in found if step < steps)
 
     def unjudged(self, count, classes):
         """See `LabelJudge`."""
@@ -166,17 +164,6 @@ class LabelTrust(LabelJudge):
         trust = mixture.of(mixture.examples.trust)
         mean = replicas.total(tf.reduce_mean(trust)) / replicas.count()
         return over_batch(trust / mean * each, batch), watched
-
-
-def times(steps: int, start: float, period: float) -> list[int]:
-    """Returns the steps, of a run of `steps`, from a share of it on and a share of it apart.
-
-    >>> times(100, start=0.25, period=0.25)
-    [25, 50, 75]
-    """
-    count = int((1 - start) / period - 1e-9) + 1
-    found = {round(steps * (start + number * period)) for number in range(count)}
-    return sorted(step for step in found if step < steps)
 
 
 def check_share(method: Method, name: str) -> None:

@@ -45,9 +45,9 @@ class PseudoLabel(Guessing):
         """Returns the threshold at `clock`, float32 scalar."""
         return schedules.falling_threshold(self.threshold, self.decay, self.period, clock.epoch)
 
-    def weigh(self, probs, forward, batch, clock):
+    def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability exceeds sigma."""
-        del forward, batch
+        del forward
         confident = tf.reduce_max(probs, axis=-1) > tf.cast(self.sigma(clock), probs.dtype)
         return tf.cast(confident, probs.dtype), {}
 

@@ -43,9 +43,9 @@ class SoftMatch(Guessing):
         """Returns mean and variance of the confidence, and the mean prediction, at first."""
         return {"mean": 1 / classes, "variance": 1.0, "predicted": [1 / classes] * classes}
 
-    def weigh(self, probs, forward, batch, clock):
+    def weigh(self, probs, forward, clock):
         """Returns the bell's height at each confidence."""
-        del batch, clock
+        del clock
         old = {name: tf.cast(value, probs.dtype) for name, value in forward.memory.items()}
         predicted = running_mean(old["predicted"], tf.reduce_mean(probs, axis=0), self.decay)
         fair = probs / predicted

@@ -55,8 +55,6 @@ class Audit:
         """Audits the labels with the current weights, before `step` is taken."""
         given, audited = self._given.numpy(), self._audited if self._method.audits else None
         found = evidence(self._trainer, self._images, given, self._doubted, audited, step)
-        number = self.steps.index(step)
-        found = found._replace(round=number, last=number == len(self.steps) - 1)
         for name, value in self._method.judge(found).items():
             self._believed[name].assign(value)
 
