@@ -139,10 +139,10 @@ def pictured(folder, monkeypatch, **plan):
     return [step // 2 for step in steps]
 
 
-def test_pictures_are_drawn_about_twenty_times_a_run(tmp_path, monkeypatch):
+def test_pictures_are_drawn_about_ten_times_a_run(tmp_path, monkeypatch):
     assert pictured(tmp_path / "short", monkeypatch, steps=8) == [1, 2, 3, 4]
     long = pictured(tmp_path / "long", monkeypatch, steps=100)
-    assert len(long) == 20 and set(np.diff(long)) == {2, 3} and long[-1] == 50
+    assert len(long) == 10 and set(np.diff(long)) == {5} and long[-1] == 50
 
 
 def test_pictures_are_drawn_of_evaluated_epochs_only(tmp_path, monkeypatch):

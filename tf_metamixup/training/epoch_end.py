@@ -15,7 +15,7 @@ from tf_metamixup.training.selection import Selection
 from tf_metamixup.training.watch import NotFiniteError, Watch
 
 # Drawn in a run, of each kind; they cost a second and 200 kB.
-PICTURES = 20
+PICTURES = 10
 
 
 @dataclasses.dataclass

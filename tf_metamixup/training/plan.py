@@ -12,7 +12,8 @@ class Plan:
         epoch_steps: of an epoch; the last one may be shorter.
         max_steps: stop here and call the run "stopped"; None for `steps`.
         log_every: steps between two log entries.
-        evaluate_every, checkpoint_every: epochs; the last epoch always is.
+        evaluate_every, checkpoint_every: epochs; the last epoch always is. A checkpoint is also
+            written after a minute without one.
         diagnostics: whether `meta_gradient_cosine` is logged.
         select: "last" or "best": which weights the run ends with; best by validation error.
         patience: evaluations without a lower validation error that end the run; None for no end.
