@@ -19,7 +19,7 @@ class DatasetStream(Stream):
         self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
 
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """See `Stream.shards`.
+        """Splits every batch into `num_shards` blocks of consecutive rows.
 
         Raises:
             UserError: for a batch size that `num_shards` does not divide; where it is known only
@@ -49,7 +49,7 @@ class DatasetStream(Stream):
         return batches.skip(start_step).map(split).unbatch().prefetch(4)
 
     def beginning(self) -> Stream:
-        """See `Stream.beginning`.
+        """Returns the first batch alone.
 
         A data set that is shuffled anew in each pass counts the passes. To look at it counts as
         one; of the endless stream a pipeline would read ahead into several.
@@ -57,7 +57,7 @@ class DatasetStream(Stream):
         return DatasetStream(self._dataset.take(1), repeat=False)
 
     def whole(self):
-        """See `Stream.whole`: one pass over the data set.
+        """Reads the data set once.
 
         Raises:
             UserError: it is known to have no end, or has nothing in it.

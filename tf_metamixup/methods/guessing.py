@@ -37,7 +37,6 @@ class Guessing(Method):
         raise NotImplementedError
 
     def memory(self, classes):
-        """See `Method`."""
         return alignment_memory(classes) if self.align else {}
 
     def examples(self, forward, batch, clock, groups):

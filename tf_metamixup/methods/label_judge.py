@@ -116,17 +116,14 @@ class LabelTrust(LabelJudge):
         raise NotImplementedError
 
     def audit_steps(self, steps):
-        """See `LabelJudge`."""
         count = int((1 - self.start) / self.period - 1e-9) + 1
         found = {round(steps * (self.start + number * self.period)) for number in range(count)}
         return sorted(step for step in found if step < steps)
 
     def unjudged(self, count, classes):
-        """See `LabelJudge`."""
         return {"right": np.ones(count), "guess": np.zeros((count, classes))}
 
     def judge(self, evidence):
-        """See `LabelJudge`."""
         right, classes = self.assess(evidence)
         return {
             "right": np.where(evidence.doubted, right, 1.0),
@@ -134,7 +131,6 @@ class LabelTrust(LabelJudge):
         }
 
     def relabel(self, given, doubted, positions, believed):
-        """See `LabelJudge`."""
         right, guess = (tf.gather(believed[name], positions) for name in ("right", "guess"))
         targets, trust = self.corrected(given, right, guess)
         return targets, {"trust": trust}

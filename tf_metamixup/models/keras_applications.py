@@ -101,7 +101,6 @@ class BodyInput(keras.layers.Layer):
         return (*input_shape[:-1], 3)
 
     def get_config(self):
-        """Returns the arguments as JSON has them."""
         return {**super().get_config(), "application": self.application}
 
 
