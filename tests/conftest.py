@@ -1,3 +1,4 @@
+import gc
 import os
 
 # Before TensorFlow is imported: two logical devices stand in for two GPUs, and no start-up chatter.
@@ -31,6 +32,20 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests first, so that no process is left with a long one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """Lets the garbage collector look seldom: tracing makes many objects, nearly all to stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 10, 10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage():
+    """Frees what the tests of a file left behind."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ for place in (0, 1):
     EACH += {pair[place]: pair for pair in PAIRS if pair[place] not in covered}.values()
 # And those that differ in more than a number.
 COVERING = EACH + [pair for pair in MORE if pair not in EACH]
+OTHERS = [pair for pair in PAIRS if pair not in COVERING]
 LEARNED = [pair for pair in EACH if policies.make(pair[1]).reads_meta]
 # How a gradient could flow through lambda depends on the method alone.
 MIXED = [pair for pair in PAIRS if pair[1] == "beta"]

