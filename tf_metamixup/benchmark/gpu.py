@@ -77,7 +77,7 @@ def distances(config: Config, strategy) -> dict[str, dict[str, float]]:
     from tf_metamixup.benchmark import workload
 
     found = {}
-    for dtype in ("float64", "float32"):
+    for dtype in TOLERANCES:
         with computing_in(dtype):
             reference = workload.make(config, tf.distribute.MirroredStrategy(["CPU:0"]))
             other = workload.make(config, strategy)
