@@ -150,10 +150,10 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def default_warmup(model: keras.Model) -> int:
-    """Returns how many steps of warm-up a network gets where the settings name none.
+    """Returns the number of warm-up steps of a network where the settings name none.
 
     At the paper's rate of 0.1 and momentum of 0.9 the first steps kill `cnn3` on half of the seeds
-    (docs/reproduction.md has the losses); networks with normalization layers bear them.
+    (docs/reproduction.md has the losses); networks with normalization layers survive them.
     """
     return 0 if is_normalized(model) else WARMUP_STEPS
 

@@ -384,7 +384,7 @@ META = {
     "fewer labels": (lambda: (PIXELS, LABELS[:9]), "gives 24 images with 9 labels"),
     "one image": (lambda: (PIXELS[0], LABELS[0]), r"\[rows, 6, 6, 1\]"),
     "rows of several lengths": (lambda: ([[1], [1, 2]], LABELS[:2]), "must be a pair of arrays"),
-    "repeated": (lambda: batches().repeat(), "repeats for ever"),
+    "repeated": (lambda: batches().repeat(), "repeats forever"),
     "no pixel": (lambda: (PIXELS * np.nan, LABELS), "a pixel is NaN"),
 }
 

@@ -7,7 +7,7 @@ from tf_metamixup.data.stream import Stream
 
 
 class DatasetStream(Stream):
-    """Repeats a user's own `tf.data.Dataset` of global batches, of any structure, for ever.
+    """Repeats a user's own `tf.data.Dataset` of global batches, of any structure, forever.
 
     It is as deterministic as the data set is; resuming runs through the batches it skips.
     """
@@ -51,8 +51,8 @@ class DatasetStream(Stream):
     def beginning(self) -> Stream:
         """Returns the first batch alone.
 
-        A data set that is shuffled anew in each pass counts the passes. To look at it counts as
-        one; of the endless stream a pipeline would read ahead into several.
+        A data set that is reshuffled in each pass counts the passes. Looking at it counts as one;
+        of the endless stream a pipeline would read ahead into several.
         """
         return DatasetStream(self._dataset.take(1), repeat=False)
 
@@ -65,7 +65,7 @@ class DatasetStream(Stream):
         if self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise UserError(
                 "data that is kept in memory, as a meta set is, must be one pass, and this data "
-                "set repeats for ever: leave out repeat()"
+                "set repeats forever: leave out repeat()"
             )
         batches = list(self._dataset)
         if not batches:

@@ -96,7 +96,7 @@ def _result(folder: pathlib.Path) -> dict[str, Any]:
     needed = ("status", "config", "history", "method", "policy", "steps")
     if missing := [name for name in needed if name not in result]:
         raise UserError(
-            f"cannot read {folder}/result.json: {missing[0]} is missing; mend or remove it"
+            f"cannot read {folder}/result.json: {missing[0]} is missing; repair or remove it"
         )
     if result["status"] != "finished":
         raise UserError(

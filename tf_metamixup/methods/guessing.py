@@ -63,10 +63,10 @@ class Guessing(Method):
         return loss, guess_metrics(mixture.examples)
 
     def logits(self, forward, mixture) -> tf.Tensor:
-        """Returns those of the mixed rows, [N, C].
+        """Computes the logits of the mixed rows, [N, C].
 
         First views that are not trained on share the pass for BatchNorm's statistics: strong views
-        alone are unlike the images that are predicted.
+        by themselves are unlike the images that are predicted.
         """
         examples = mixture.examples
         if examples.aside is None:

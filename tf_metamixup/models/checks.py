@@ -1,4 +1,4 @@
-"""What the step needs of a model, and would otherwise train wrongly without a word."""
+"""What the step needs of a model, and would otherwise silently train wrongly."""
 
 import keras
 import numpy as np

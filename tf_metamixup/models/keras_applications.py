@@ -142,7 +142,7 @@ def _body(function, shape: tuple[int, int, int], weights: str | None, options) -
     path = pathlib.Path(weights).expanduser() if weights not in (None, "imagenet") else None
     if path is not None and not path.is_file():
         raise UserError(
-            f"architecture keras: weights={weights!r} is no file; use None, 'imagenet' or the "
+            f"architecture keras: weights={weights!r} is not a file; use None, 'imagenet' or the "
             "path of a .weights.h5 or .h5 file"
         )
     given = None if path else weights

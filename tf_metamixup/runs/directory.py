@@ -161,7 +161,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; mend or remove it") from error
+        raise UserError(f"cannot read {path}: {error}; repair or remove it") from error
     return content
 
 

@@ -72,7 +72,7 @@ class Callbacks:
 def _check(callback: Any, *, validated: bool) -> None:
     name = type(callback).__name__
     if not isinstance(callback, keras.callbacks.Callback):
-        raise UserError(f"callbacks: {callback!r} is no keras.callbacks.Callback")
+        raise UserError(f"callbacks: {callback!r} is not a keras.callbacks.Callback")
     if isinstance(callback, tuple(getattr(keras.callbacks, each) for each in REFUSED)):
         raise UserError(f"callbacks: {name} is not taken; {REFUSED.get(name, 'leave it out')}")
     # `ModelCheckpoint` looks at batches only where it saves between epochs.

@@ -190,7 +190,7 @@ def _check_dataset(name: str, data: Any, elements: str, finite: bool) -> None:
         raise UserError(f"the `{name}` data is empty: it gives no batch")
     if finite and count == tf.data.INFINITE_CARDINALITY:
         raise UserError(
-            f"the `{name}` data must be one pass, and it repeats for ever: leave out repeat()"
+            f"the `{name}` data must be one pass, and it repeats forever: leave out repeat()"
         )
 
 

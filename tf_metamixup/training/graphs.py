@@ -127,7 +127,7 @@ class Graphs:
         return float(tf.reduce_min(images)), float(tf.reduce_max(images))
 
     def clock(self, step) -> Clock:
-        """Returns what time it is at `step`."""
+        """Returns the clock at `step`."""
         progress = tf.cast(step / self._steps, tf.float32)
         return Clock(step, step // self._epoch_steps, self._trainer.learning_rate(step), progress)
 
@@ -147,7 +147,7 @@ class Graphs:
         return batch._replace(**more)
 
     def refresh_features(self, step) -> None:
-        """Computes cached features anew at their steps."""
+        """Recomputes cached features when they are due."""
 
         def on_replica(step):
             self.recipe.feature_cache.refresh(self.draws(step))

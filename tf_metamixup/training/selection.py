@@ -11,14 +11,14 @@ from tf_metamixup.training.plan import Plan
 
 
 class Selection:
-    """Keeps the best weights of a run beside the current ones.
+    """Keeps the best weights of a run in addition to the current ones.
 
     They are variables, so that checkpoints hold them and that all replicas and workers copy the
     same ones. All decisions follow from the history: a resumed run makes them again.
 
     Args:
         trainer: whose run it is.
-        variables: what a checkpoint holds beside the best weights.
+        variables: what a checkpoint holds besides the best weights.
         plan: of the run.
 
     Attributes:
