@@ -118,7 +118,7 @@ class DataSettings:
     balance: str | None = setting(
         None,
         "how often labelled images of classes that have few are repeated: none, equal (until all "
-        "classes are seen equally often) or sqrt (half the way: by the square root of their numbers)",
+        "classes are seen equally often) or sqrt (half way: by the square root of their numbers)",
         choices=("none", "sqrt", "equal"),
     )
     val_fraction: float | None = setting(

@@ -74,8 +74,8 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)
             raise UserError(
                 f"cannot write a checkpoint into {self._folder}: {reason(error)}. Older "
-                "checkpoints are intact: make room or repair the folder, and start the same command "
-                "again"
+                "checkpoints are intact: make room or repair the folder, and start the same "
+                "command again"
             ) from error
         # Newer ones were found damaged, else the run would have gone on from them.
         found = _newest_first(self._folder)
