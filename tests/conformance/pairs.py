@@ -66,9 +66,6 @@ for place in (0, 1):
     covered = {pair[place] for pair in COVERING}
     COVERING += {pair[place]: pair for pair in PAIRS if pair[place] not in covered}.values()
 OTHERS = [pair for pair in PAIRS if pair not in COVERING] + COMBINED
-LEARNED = [pair for pair in COVERING if policies.make(pair[1]).reads_meta]
-# How a gradient could flow through lambda depends on the method alone.
-MIXED = [pair for pair in PAIRS if pair[1] == "beta"]
 SEMI_SUPERVISED = [pair for pair in PAIRS if pair[1] == "none" and methods.make(pair[0]).views]
 CHOOSY = [
     (re.sub(r"threshold=[^,)]*", "threshold=1.0", method), policy)
