@@ -142,6 +142,10 @@ ELEMENTS = {
         "labels of the `{}` data must be integers",
     ),
     "other classes": (lambda: batches(labels=PROBABILITIES[:, :2]), "labels of the `{}` data must"),
+    "integers of other classes": (
+        lambda: batches(labels=ONE_HOT[:, :2]),
+        "labels of the `{}` data must",
+    ),
     "truth values": (lambda: batches(labels=ONE_HOT > 0), "labels of the `{}` data must"),
     "another size without saying so": (
         lambda: untyped(PIXELS[:, 1:]),
