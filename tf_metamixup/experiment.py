@@ -41,18 +41,18 @@ class Assembly:
 
     @property
     def steps(self) -> int:
-        """Returns how many the whole run has."""
+        """Returns the number of steps of the whole run."""
         return self.config.epochs * self.prepared.epoch_steps
 
     @property
     def training(self) -> dict[str, Stream | data.Audited | None]:
-        """Returns what is trained on, by name, as `Trainer.fit` takes it."""
+        """Returns the streams that are trained on, by name, as `Trainer.fit` takes them."""
         names = ("labelled", "unlabelled", "meta", "audited")
         return {name: getattr(self.prepared, name) for name in names}
 
     @functools.cached_property
     def graphs(self) -> Graphs:
-        """Returns what training needs, made at its first use."""
+        """Makes the compiled functions of the run at their first use."""
         return self.trainer.graphs(
             **self.training, epoch_steps=self.prepared.epoch_steps, steps=self.steps
         )

@@ -70,7 +70,7 @@ def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None])
 
 
 def distances(config: Config, strategy) -> dict[str, dict[str, float]]:
-    """Returns how far the exact step of `strategy` is from the CPU's, by type and what it gives."""
+    """Measures how far the exact step of `strategy` is from the CPU's, by type and result."""
     import numpy as np
     import tensorflow as tf
 
@@ -158,7 +158,7 @@ def table(network: str, found: dict[str, Any]) -> str:
 
 
 def differing(result: dict[str, Any]) -> list[str]:
-    """Returns what is further from the CPU than the tolerance allows, one phrase each."""
+    """Lists what is further from the CPU than the tolerance allows, one phrase each."""
     return [
         f"{name} of {network} in {dtype} differs by {value:.1e}"
         for network, found in result["networks"].items()

@@ -26,7 +26,7 @@ def all_finite(values: Iterable[tf.Tensor]) -> tf.Tensor:
 
 
 def advice(low: float, high: float) -> str:
-    """Returns what to change where training on images from `low` to `high` fails, in sentences."""
+    """Says what to change where training on images from `low` to `high` fails."""
     remedy = (
         "A new run with a lower learning rate, a longer warm-up (warmup_steps) or batch "
         "normalization (as cnn3(batch_norm=True) has it) usually helps"
@@ -61,7 +61,7 @@ def assert_finite(values: Iterable[tf.Tensor], step: tf.Tensor, images: tf.Tenso
 
 
 def divergence_in(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Returns what diverged and what to change, if that is what `error` of a graph says."""
+    """Says what diverged and what to change, if that is the `error` of a graph."""
     found = re.search(rf"{_DIVERGED}\] \[(\S+)\] \[(\S+)\] \[(\S+)\]", error.message)
     if found is None:
         return None

@@ -184,7 +184,7 @@ def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -
 
 
 def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Returns how many of `total` each class gives: as even as its `room` allows.
+    """Divides `total` among the classes, as evenly as their `room` allows.
 
     All classes are filled to one level, and what remains goes round in the order `turn`, so that a
     larger total never takes from a class.

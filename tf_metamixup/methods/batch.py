@@ -130,7 +130,7 @@ def check_rows(images: tf.Tensor, labels: tf.Tensor, stream: str) -> None:
 
 
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Returns what is wrong with the data, in one line, if that is what `error` says."""
+    """Says in one line what is wrong with the data, if that is the `error`; else None."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None
 

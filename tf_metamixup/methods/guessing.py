@@ -27,7 +27,7 @@ class Guessing(Method):
     align: ClassVar[bool] = False
 
     def weigh(self, probs, forward, clock) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Returns how much each guess counts, [n], 0 where it is rejected, and the new memory.
+        """Weighs the guesses: [n], 0 where rejected; returns the new memory too.
 
         Args:
             probs: predictions on the first view [n, C].
@@ -100,7 +100,7 @@ def aligned(probs, forward, batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
 
 
 def alignment_memory(classes: int) -> dict[str, list[float]]:
-    """Returns what `aligned` remembers, at first."""
+    """Returns the initial memory of `aligned`."""
     return {name: [1 / classes] * classes for name in ("predicted", "labelled")}
 
 

@@ -55,11 +55,11 @@ class LabelJudge(Method):
         raise NotImplementedError
 
     def unjudged(self, count: int, classes: int) -> dict[str, np.ndarray]:
-        """Returns what is believed, by name, before anything was judged; it is checkpointed."""
+        """Returns the initial beliefs by name, before any judgement; they are checkpointed."""
         raise NotImplementedError
 
     def judge(self, evidence: Evidence) -> dict[str, np.ndarray]:
-        """Returns what is believed from now on: the names and shapes of `unjudged`."""
+        """Returns the new beliefs, with the names and shapes of `unjudged`."""
         raise NotImplementedError
 
     def relabel(

@@ -76,7 +76,7 @@ class Inference(keras.Model):
     """Represents a functional model that is in inference mode also where the one around trains."""
 
     def call(self, inputs, training=None, mask=None):
-        """Returns what the model does, with moving statistics and without dropout."""
+        """Applies the model with moving statistics and without dropout."""
         del training
         return super().call(inputs, training=False, mask=mask)
 

@@ -39,7 +39,7 @@ class Forward:
         return self._run(self._model, x)
 
     def part(self, name: str, x):
-        """Returns what a further part of the network returns for `x`."""
+        """Applies a further part of the network to `x`."""
         return self._run(self._network.parts[name], x)
 
     def average(self) -> "Forward":

@@ -96,7 +96,7 @@ def outside(sides: tf.Tensor, center: tf.Tensor, size: tf.Tensor) -> tuple[tf.Te
 
 
 def _source(task: Task, draws: Draws, per_sample: bool):
-    """Returns what draws, and for how many rows."""
+    """Returns the draws, and the number of rows they are for."""
     return (draws, task.rows) if per_sample else (draws.shared(), 1)
 
 

@@ -149,7 +149,7 @@ def _newest_first(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _damage(folder: pathlib.Path) -> str | None:
-    """Returns what is wrong with a checkpoint, or None."""
+    """Describes what is wrong with a checkpoint; None if it is whole."""
     try:
         lines = (folder / SUMS).read_text().splitlines()
         expected = {name: digest for digest, name in (line.split("  ") for line in lines)}

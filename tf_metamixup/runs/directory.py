@@ -81,7 +81,7 @@ class RunDirectory:
             )
 
     def _how_to_extend(self, theirs: dict[str, Any], settings: dict[str, Any]) -> str:
-        """Returns what to do instead, where the lengths of the runs differ."""
+        """Says what to do instead where the lengths of the runs differ."""
         if all(theirs.get(name) == settings.get(name) for name in ("epochs", "steps")):
             return ""
         start = f"--initial_weights={self.path}" if "epochs" in settings else "a new Trainer"

@@ -177,7 +177,7 @@ def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Returns what this run is made with."""
+    """Returns the versions that this run is made with."""
     found = {
         "tf_metamixup": __version__,
         "python": platform.python_version(),

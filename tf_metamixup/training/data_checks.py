@@ -195,7 +195,7 @@ def _check_dataset(name: str, data: Any, elements: str, finite: bool) -> None:
 
 
 def _remedy(data: Any, elements: str) -> str:
-    """Returns how to make a data set of `data`."""
+    """Says how to make a data set of `data`."""
     if isinstance(data, tf.distribute.DistributedDataset):
         return "nothing: give the data set itself, which Trainer distributes"
     if isinstance(data, keras.utils.PyDataset):

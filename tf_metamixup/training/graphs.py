@@ -112,7 +112,7 @@ class Graphs:
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
 
     def steps_until_audit(self, step: int) -> float:
-        """Returns how many steps may be taken at once from `step`: labels are audited between."""
+        """Returns the number of steps from `step` to the next audit of labels."""
         steps = [] if self._audit is None else self._audit.steps
         return min([each - step for each in steps if each > step], default=math.inf)
 

@@ -109,7 +109,7 @@ def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """Returns what a checkpoint records of its model: the image shape and the number of classes."""
+    """Describes a model for a checkpoint: the image shape and the number of classes."""
     return {"image_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1]}
 
 
