@@ -1,4 +1,4 @@
-"""Half precision beside full: a copy of a model that computes in it, over the same weights."""
+"""Mixed precision: a copy of a model that computes in bfloat16 on the same weights."""
 
 import keras
 import tensorflow as tf

@@ -35,7 +35,7 @@ class Plan:
         return self.steps if self.max_steps is None else min(self.steps, self.max_steps)
 
     def steps_until_event(self, step: int) -> int:
-        """Returns how many steps may be taken at once from `step`: to a log entry, say."""
+        """Returns the number of steps from `step` to the next event, such as a log entry."""
         ends = [self.last_step]
         ends += [(step // every + 1) * every for every in (self.epoch_steps, self.log_every)]
         return min(ends) - step
