@@ -55,7 +55,8 @@ def test_every_step_is_measured_and_the_cpu_is_itself(small, capsys):
     assert set(steps) == {f"{policy} {how}" for policy in gpu.POLICIES for how in gpu.PRECISIONS}
     ratios = {"ratio", "ratio_range"}
     for name, cost in steps.items():
-        costs = {"seconds", "seconds_range", "peak_mib", "trace_seconds"}
+        costs = {"seconds", "seconds_range", "peak_mib"}
+        costs |= {"trace_seconds", "trace_processor_seconds"}
         assert set(cost) == (costs if name == "plain float32" else costs | ratios)
         assert math.isfinite(cost["seconds"]) and cost["seconds"] > 0
     assert capsys.readouterr().out.count("\n") == 3 + len(steps)
