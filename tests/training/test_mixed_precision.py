@@ -103,6 +103,20 @@ def test_methods_that_do_not_go_with_it_say_why(name):
         tiny.trainer(name, "none", mixed_bfloat16=True)
 
 
+@pytest.mark.parametrize(("policy", "stays"), [("meta", False), ("beta", True)])
+def test_products_are_not_rounded_where_lambda_is_learned(policy, stays, monkeypatch, capsys):
+    settings = tf.config.experimental
+    settings.enable_tensor_float_32_execution(True)
+    try:
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+        for _ in range(2):
+            tiny.trainer(policy=policy)
+        assert settings.tensor_float_32_execution_enabled() is stays
+    finally:
+        settings.enable_tensor_float_32_execution(False)
+    assert capsys.readouterr().err.count("TensorFloat-32 is off") == (not stays)
+
+
 def first_step(method, policy, **options):
     """(gradient, weights and all, report) of the first step, outside of a graph."""
     pair = Pair(method, policy, norm="plain", momentum=0.0, weight_decay=0.0, **options)

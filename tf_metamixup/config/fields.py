@@ -224,6 +224,11 @@ class DeviceSettings:
         "compute label guessing and the real step in bfloat16; weights and meta stage stay in "
         "float32. Not with vat, adamixup and manifold_mixup",
     )
+    tensor_float_32: bool = setting(
+        False,
+        "let a GPU round products to TensorFloat-32 where lambda is learned too: it is off "
+        "there by default, since it moves the gradient of lambda by up to 30 %; on, it is faster",
+    )
     jit: bool = setting(
         False,
         "let TensorFlow's compiler XLA make one program of each step, on one replica; results "

@@ -86,6 +86,8 @@ class Learner:
                 f"row_groups={row_groups} must be a multiple of the "
                 f"{self.strategy.num_replicas_in_sync} replicas"
             )
+        if self.policy.reads_meta:
+            mixed_precision.multiply_in_full()
         low_precision = None
         if mixed_bfloat16:
             methods.check_precision(self.method)
