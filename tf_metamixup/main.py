@@ -71,6 +71,7 @@ def train(config: Config) -> dict | None:
         evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         diagnostics=config.diagnostics,
+        pictures=config.pictures,
         select=config.select,
         patience=config.patience,
         settings=identity,

@@ -270,6 +270,13 @@ class RunSettings:
     checkpoint_every: int = setting(
         1, "epochs between two checkpoints", at_least=1, recorded_only=True
     )
+    pictures: int | None = setting(
+        None,
+        "about how many times TensorBoard's pictures are drawn, and at the end; 0 for never. By "
+        "default one for each 1,000 steps, 20 at most",
+        at_least=0,
+        recorded_only=True,
+    )
     diagnostics: bool = setting(
         False,
         "log meta_gradient_cosine at each evaluation: how well lambda's gradients from two halves "

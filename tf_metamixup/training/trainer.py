@@ -104,7 +104,7 @@ class Trainer(Learner):
             verbose: 0 prints nothing but warnings; 1 the progress, and how it ended.
             summarize: whether the latter is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`, `select`, `patience`; `callbacks` of Keras, of which
+                `checkpoint_every`, `pictures`, `select`, `patience`; `callbacks` of Keras, of which
                 `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
                 `settings`, `labels_used`; and `dataset`, a name of the data for reports, which
                 without it distinguish data by the test images alone.
