@@ -33,7 +33,7 @@ class Worker:
         self.first = self._read()
 
     def seconds(self, steps):
-        """Returns seconds per step."""
+        """Returns seconds per step, of the clock and of all processors."""
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
         return self._read()
@@ -56,19 +56,26 @@ def compared(pythons, architecture, kind, rounds, seconds):
         workers = {
             name: Worker(python, name, architecture, kind, path) for name, python in pythons.items()
         }
-        counts = {name: max(1, round(seconds / each.seconds(1))) for name, each in workers.items()}
+        counts = {}
+        for name, each in workers.items():
+            counts[name] = max(1, round(seconds / each.seconds(1)[0]))
         times = {name: [] for name in workers}
         for _ in range(rounds):
             for name, each in workers.items():
-                times[name].append(1000 * each.seconds(counts[name]))
+                times[name].append(each.seconds(counts[name]))
         for name, each in workers.items():
-            low, middle, high = min(times[name]), statistics.median(times[name]), max(times[name])
-            to_ours = statistics.median(
-                theirs / ours for theirs, ours in zip(times[name], times["ours"], strict=True)
-            )
-            found = {"framework": name, "network": architecture, "kind": kind, "ms": middle}
-            found |= {"range": [low, high], "to_ours": to_ours, "peak_mib": each.close()}
-            yield found | each.first
+            found = {"framework": name, "network": architecture, "kind": kind}
+            for place, what in enumerate(("ms", "processor_ms")):
+                own = [1000 * slice[place] for slice in times[name]]
+                ours = [1000 * slice[place] for slice in times["ours"]]
+                to_ours = [mine / yours for mine, yours in zip(own, ours, strict=True)]
+                found |= {what: summary(own), f"{what}_to_ours": summary(to_ours)}
+            yield found | {"peak_mib": each.close()} | each.first
+
+
+def summary(values):
+    """Returns the median, the smallest and the largest."""
+    return [round(each, 2) for each in (statistics.median(values), min(values), max(values))]
 
 
 def main():

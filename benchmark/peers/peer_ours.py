@@ -36,11 +36,11 @@ def make(architecture, exact):
     }
     case = {name: np.asarray(value) for name, value in case.items()}
     case["weights"] = {v.path: np.asarray(v) for v in network.trainable}
-    taken = 0
+    taken, batches = 0, timing.Repeated(raw)
 
     def take(rate):
         nonlocal taken
-        _, _, rows = graphs.train(timing.Repeated(raw), taken, 1)
+        _, _, rows = graphs.train(batches, taken, 1)
         taken += 1
         velocities = graphs.recipe.optimizer.momentums
         named = zip(network.trainable, velocities, strict=True)

@@ -30,7 +30,7 @@ def copies(policy):
     network = Network(model, low_precision=mixed_precision.low_precision_copy(model, policy))
     draws = Draws.at(0, tf.constant(0))
     return network, *(
-        network.forward(network.theta, draws, full_precision=e) for e in (True, False)
+        network.forward(network.theta, draws, stage=stage) for stage in ("meta", "real")
     )
 
 
@@ -149,6 +149,17 @@ def test_the_gradient_is_rounded_and_lambda_is_not():
     for expected, actual in zip(report.lambdas[:3], report_mixed.lambdas[:3], strict=True):
         np.testing.assert_array_equal(actual, expected)
     assert [v.dtype for v in mixed] == [v.dtype for v in plain]
+
+
+def test_in_a_meta_stage_of_bfloat16_lambda_alone_is_rounded():
+    gradient, _, report = first_step("supervised", tiny.EXACT)
+    moved, _, rounded = first_step("supervised", tiny.EXACT, meta_bfloat16=True)
+    expected, actual = (each.lambdas.move.numpy() for each in (report, rounded))
+    cosine = actual @ expected / np.linalg.norm(actual) / np.linalg.norm(expected)
+    assert 0.99 < cosine < 1 - RESOLUTION**3
+    np.testing.assert_array_equal(rounded.lambdas.start, report.lambdas.start)
+    # The real step is as of float32, at other lambdas.
+    assert 0 < np.linalg.norm(moved - gradient) < 0.1 * np.linalg.norm(gradient)
 
 
 def test_a_run_in_bfloat16_on_two_replicas_learns_and_is_resumed(tmp_path):

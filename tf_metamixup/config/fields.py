@@ -224,6 +224,11 @@ class DeviceSettings:
         "compute label guessing and the real step in bfloat16; weights and meta stage stay in "
         "float32. Not with vat, adamixup and manifold_mixup",
     )
+    meta_bfloat16: bool = setting(
+        False,
+        "compute the meta stage, in which lambda is learned, in bfloat16; for hardware with units "
+        "for it, without which it is slower. Not with vat, adamixup and manifold_mixup",
+    )
     tensor_float_32: bool = setting(
         False,
         "let a GPU round products to TensorFloat-32 where lambda is learned too: it is off "

@@ -44,6 +44,7 @@ class Trainer(Learner):
             them on one device repeat what so many replicas do.
         mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
             and the meta stage stay as they are.
+        meta_bfloat16: whether the meta stage, in which lambda is learned, computes in bfloat16.
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
         unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
             call that layer with `training=False` if it has BatchNorm.
@@ -57,7 +58,7 @@ class Trainer(Learner):
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
             regularizers; an unknown name or option; a method or model that does not go with
-            `mixed_bfloat16`; more than one replica with `jit`.
+            `mixed_bfloat16` or `meta_bfloat16`; more than one replica with `jit`.
     """
 
     _run_dir: str | os.PathLike | None = None  # that of `fit`
