@@ -18,4 +18,4 @@ def test_a_run_traces_once_and_rewrites_nothing(tmp_path):
     trainer.fit(**streams, test=tiny.test_set(), run_dir=tmp_path, **plan)
     assert rewritten() == before
     functions = made[0]._train, trainer.evaluator._evaluate, made[0]._finite
-    assert [each.experimental_get_tracing_count() for each in functions] == [1, 2, 1]
+    assert [each.experimental_get_tracing_count() for each in functions] == [1, 1, 1]

@@ -65,13 +65,15 @@ class Evaluator:
             if len(self._batches) > 1:  # validation and test images take turns
                 self._batches.pop(next(iter(self._batches)))
             distributed = inputs.distribute(self._strategy, {"test": stream}, 0)
-            self._batches[id(test)] = distributed, test
-        sums = None
-        for batch in first_batch.read("test", self._batches[id(test)][0]):
+            # Of any number of rows: a short last batch would be traced anew.
+            graph = self._evaluate.get_concrete_function(distributed.element_spec["test"])
+            self._batches[id(test)] = distributed, graph, test
+        sums, (distributed, evaluate_batch, _) = None, self._batches[id(test)]
+        for batch in first_batch.read("test", distributed):
             if between is not None:
                 between()
             with translate_data_errors():
-                batch_sums = self._evaluate(batch["test"])
+                batch_sums = evaluate_batch(batch["test"])
             sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:
             raise UserError("the test set is empty")
