@@ -119,6 +119,8 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         )
     if config.evaluate_every is None:
         config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
+    if config.checkpoint_every is None:
+        config = dataclasses.replace(config, checkpoint_every=config.evaluate_every)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = models.make(config.architecture, source.image_shape, len(source.classes))

@@ -115,6 +115,18 @@ def test_semi_supervised_rows_take_equal_steps_on_equal_pools(monkeypatch):
         assert config.ema == 0.999 or config.method.startswith("mixmatch")
 
 
+def test_policies_of_semi_supervised_training_are_compared_at_equal_labels_and_steps(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = list(configs("ssl_policies"))
+    assert len({config.run_dir for config in made}) == len(made) == 2 * 6 * 10
+    assert {config.seed for config in made} == set(range(100, 110))
+    steps = {"fashion_mnist": 2000, "cifar10": 4000}
+    for config in made:
+        others = config.train_examples - config.num_labels
+        assert others // config.batch_size * config.epochs == steps[config.dataset]
+        assert (config.num_labels, config.num_meta, config.meta_source) == (500, 500, "train")
+
+
 def test_the_study_chooses_on_unused_images_and_certifies_on_fresh_seeds(monkeypatch):
     monkeypatch.chdir(ROOT)
     made = list(configs("study"))

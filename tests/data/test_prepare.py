@@ -144,6 +144,12 @@ def test_scale_brings_stored_images_to_minus_one_to_one():
     np.testing.assert_allclose(scaled, [-1, 1])
 
 
+@pytest.mark.filterwarnings("ignore:--mode=sl")
+def test_short_epochs_of_images_of_ones_own_are_not_all_evaluated(own_folder):
+    made, _ = own(own_folder)
+    assert made.epoch_steps * made.evaluate_every in range(100, 100 + made.epoch_steps)
+
+
 def own(folder, **settings):
     source = data.load(f"folder:{folder}")
     made = prepared(

@@ -82,6 +82,15 @@ def test_a_stream_of_files_is_that_of_memory_at_every_step_and_on_replicas(kinds
         np.testing.assert_array_equal(all_held, all_stored)
 
 
+def test_strong_augmentation_of_files_resumes_as_that_of_memory_goes_on(kinds):
+    options = {"batch_size": 6, "seed": 0, "purpose": "labelled", "shift": 2, "strong": (0,)}
+    held, stored = (
+        pipeline.stream(source.train, np.arange(3, 20), **options).shards(step, range(1), 1)
+        for step, source in zip((0, 3), both(kinds), strict=True)
+    )
+    assert_equal(held.skip(3).take(2), stored.take(2))
+
+
 def test_what_memory_does_not_hold_stays_in_its_files(kinds, monkeypatch):
     load = lambda: sources.load(f"folder:{kinds}", image_size=16).train.images  # noqa: E731
     assert isinstance(load(), np.ndarray)

@@ -150,6 +150,7 @@ class Job:
                 "--batch_size=20",
                 "--epochs=6",
                 "--evaluate_every=6",
+                "--checkpoint_every=1",
             ),
             *(f"--run_dir={run_dir}", *flags),
         ]

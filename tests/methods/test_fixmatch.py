@@ -61,10 +61,11 @@ def test_weak_views_share_the_pass_of_the_strong_ones_in_every_row_group():
     np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
 
 
-def test_alignment_moves_answers_towards_the_labels_shares():
+@pytest.mark.parametrize("name", ["fixmatch", "pseudo_label"])
+def test_alignment_moves_answers_towards_the_labels_shares(name):
     memory = {"predicted": tf.constant([0.9, 0.1]), "labelled": tf.constant([0.5, 0.5])}
     answer = batch([[0.0, 0.0]], [[0.0, 1.0]], [[[LN3, 0.0], [0.0, 0.0]]])
-    method = methods.make("fixmatch(align=True, threshold=0.0)")
+    method = methods.make(f"{name}(align=True, threshold=0.0)")
     made = method.examples(Logits(memory=memory), answer, clock(), 1)
     # Running means move by 1/128: to (0.75, 0.25) and to the label (0, 1).
     predicted = [0.9 - 0.15 / 128, 0.1 + 0.15 / 128]

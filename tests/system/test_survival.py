@@ -242,7 +242,7 @@ def test_a_signal_while_tensorflow_loads_ends_the_run_in_time(tmp_path):
 
 def test_two_replicas_stop_on_sigterm_with_143_and_go_on_to_the_end(tmp_path):
     command = (*MAIN, f"--run_dir={tmp_path}/run", "--replicas=2", "--epochs=12")
-    command = (*command, "--evaluate_every=12", "--noexport")
+    command = (*command, "--evaluate_every=12", "--checkpoint_every=1", "--noexport")
     with start(*command) as process:
         deadline = time.monotonic() + 200
         while not checkpoints(tmp_path / "run"):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.training.stand_in import Device, fit, outcome
+from tests.training.stand_in import Device, Killed, fit, outcome
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.runs.checkpoints import Checkpoints
+from tf_metamixup.training import run_log
 
 
 def test_a_run_takes_all_its_steps_and_closes_its_epochs(tmp_path):
@@ -125,6 +126,21 @@ def test_a_signal_while_a_checkpoint_is_written_waits_for_it(
         fit(tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000010"]
     fit(tmp_path)
+    assert outcome(tmp_path) == whole
+
+
+def test_a_kill_in_a_long_epoch_loses_no_more_than_a_minute(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(run_log, "MAX_SECONDS_UNSAVED", 0.05)  # five steps of the stand-in
+
+    def kill(step):
+        if step == 19:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(tmp_path, device=Device(step=kill), checkpoint_every=9)
+    resumed = Device()
+    fit(tmp_path, device=resumed, checkpoint_every=9)
+    assert resumed.calls[0][0] in range(10, 19)
     assert outcome(tmp_path) == whole
 
 

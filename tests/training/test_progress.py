@@ -22,6 +22,14 @@ def said(capsys):
     return call
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that the machine's clock shows."""
+    shown = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: shown[0])
+    return shown
+
+
 def test_after_20_timed_steps_the_whole_time_is_estimated_once(said):
     assert said(0.4) == ["900 steps take about 6.0 min, without evaluations"]
     assert said(0.4, shown=False) == []
@@ -32,6 +40,30 @@ def test_a_minute_of_slow_steps_is_enough_for_an_estimate(capsys):
         for _ in range(3):
             bar.advance(1, 30.0, "")
     assert capsys.readouterr().err.count("1,000 steps take about 8.3 h") == 1
+
+
+def test_the_second_evaluation_says_what_is_left_with_all_that_steps_do_not_show(capsys, clock):
+    with ProgressBar(0, 1000, 1000, shown=True) as bar:
+        for evaluated, seconds in [(True, 90), (False, 30), (True, 30), (True, 90)]:
+            bar.advance(100, 1.0, "")
+            clock[0] += seconds
+            bar.close_epoch(evaluated=evaluated)
+    # 200 steps took a minute; the first evaluation, which builds its graph, has no say.
+    assert [line for line in capsys.readouterr().err.splitlines() if "left, " in line] == [
+        "about 3.5 min left, with evaluations and checkpoints"
+    ]
+
+
+def test_a_stage_of_longer_steps_is_estimated_anew(capsys):
+    with ProgressBar(0, 500, 1000, shown=True) as bar:
+        bar.advance(500, 50.0, "")
+        bar.estimate_anew(500)
+        bar.advance(20, 40.0, "")
+    estimates = [line for line in capsys.readouterr().err.splitlines() if "steps take" in line]
+    assert [line.partition(",")[0] for line in estimates] == [
+        "500 steps take about 50 s",
+        "500 steps take about 16.7 min",
+    ]
 
 
 def test_of_more_than_six_hours_it_is_said_what_would_be_shorter(said):

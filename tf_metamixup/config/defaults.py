@@ -49,6 +49,8 @@ OWN_NETWORKS = (
     (40, "cnn3(width=32, batch_norm=True, average_pool=True)"),
     (math.inf, "cnn3(width=16, batch_norm=True, average_pool=True)"),
 )
+# Steps between two evaluations, at least: an epoch of few images has but a handful.
+OWN_EVALUATION_STEPS = 100
 OWN_STEPS = ((10_000, 3_000), (100_000, 10_000), (math.inf, 30_000))
 # Rows of a batch: of all CPU devices together, and of each GPU.
 OWN_BATCH, OWN_BATCH_PER_GPU = 50, 128

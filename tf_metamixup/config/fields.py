@@ -268,17 +268,22 @@ class RunSettings:
     evaluate_every: int | None = setting(
         None,
         "epochs between two evaluations; by default as often as looks at no more test images than "
-        "were trained on in between. The last epoch always is evaluated",
+        "were trained on in between, and on your own images after 100 steps or more. The last "
+        "epoch always is evaluated",
         at_least=1,
         recorded_only=True,
     )
-    checkpoint_every: int = setting(
-        1, "epochs between two checkpoints", at_least=1, recorded_only=True
+    checkpoint_every: int | None = setting(
+        None,
+        "epochs between two checkpoints; by default one before each evaluation. Another one comes "
+        "after a minute without any",
+        at_least=1,
+        recorded_only=True,
     )
     pictures: int | None = setting(
         None,
         "about how many times TensorBoard's pictures are drawn, and at the end; 0 for never. By "
-        "default one for each 1,000 steps, 20 at most",
+        "default one for each 1,000 steps, 10 at most",
         at_least=0,
         recorded_only=True,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tf_metamixup.config import Config
+from tf_metamixup.config.defaults import OWN_EVALUATION_STEPS, is_own
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import UNLABELLED, Audited, InMemory, Source
@@ -110,6 +111,7 @@ def prepare(
         labelled_at = np.setdiff1d(labelled_at, source.outside)
         test = source.train.keep(parts.unused(labelled_at, most))
     evaluated = [part for part in (test, val) if part is not None]
+    fewest = OWN_EVALUATION_STEPS if is_own(config.dataset) else 1
     rows = epoch_steps * (labelled.batch_size + (unlabelled.batch_size if unlabelled else 0))
     return Prepared(
         splits=parts,
@@ -120,7 +122,7 @@ def prepare(
         validation=None if val is None else pipeline.test_batches(val, TEST_BATCH),
         judged=val if test is None else test,
         epoch_steps=epoch_steps,
-        evaluate_every=math.ceil(sum(map(len, evaluated)) / rows),
+        evaluate_every=math.ceil(max(sum(map(len, evaluated)) / rows, fewest / epoch_steps)),
         audited=_audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
         relabelled=_differing(parts.labelled, given, source.train),

@@ -23,7 +23,8 @@ class Prepared:
         judged: the images of `test`, or of `validation` where there are none.
         audited: checked images that labels are judged by, for a method that does so.
         evaluate_every: epochs between two evaluations by default: often, but without looking at
-            more test images than were trained on in between.
+            more test images than were trained on in between, and on a user's own images not after
+            each of their short epochs.
         epoch_steps: steps of one pass over the labelled images; in SSL, over the unlabelled ones,
             for methods that do not look at them too, so that all take as many steps.
         trusted_share: share of each batch that comes from checked images.

@@ -27,6 +27,8 @@ class PseudoLabel(Guessing):
         weight: of the unlabelled loss; the paper has none (Alg. 2 line 13).
         pool: whether labelled and unlabelled images mix with each other; Alg. 2 line 8 builds two
             sets.
+        align: whether predictions are moved towards the classes' shares among labelled images
+            first: distribution alignment (Berthelot et al. 2020).
     """
 
     threshold: float = 0.95
@@ -34,6 +36,7 @@ class PseudoLabel(Guessing):
     period: int = 30
     weight: float = 1.0
     pool: bool = False
+    align: bool = False
     views: ClassVar[int] = 1
 
     def __post_init__(self):

@@ -41,8 +41,8 @@ class Audit:
             raise UserError("an audit needs checked images, and there are none: raise --num_meta")
         self._audited = audited
         self.steps = self._method.audit_steps(steps)
-        self._images, given = labelled.whole()
-        self._given = tf.cast(given, tf.int64)
+        self._labelled = labelled
+        self._given = tf.cast(labelled.whole()[1], tf.int64)
         self.stream = labelled.numbered()
         self._doubted = np.arange(len(self._given)) < labelled.doubted
         believed = self._method.unjudged(len(self._given), trainer.classes)
@@ -54,7 +54,9 @@ class Audit:
     def update(self, step: int) -> None:
         """Audits the labels with the current weights, before `step` is taken."""
         given, audited = self._given.numpy(), self._audited if self._method.audits else None
-        found = evidence(self._trainer, self._images, given, self._doubted, audited, step)
+        # Read anew each time: kept, the images would take their memory twice all along.
+        images, _ = self._labelled.whole()
+        found = evidence(self._trainer, images, given, self._doubted, audited, step)
         for name, value in self._method.judge(found).items():
             self._believed[name].assign(value)
 

@@ -11,6 +11,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted, Stop, listen
 from tf_metamixup.distribution.workers import LostWorkerError, Workers
 from tf_metamixup.runs.recorder import Recorder, versions
+from tf_metamixup.runs.results import judged
 from tf_metamixup.training.callbacks import Callbacks
 from tf_metamixup.training.epoch_end import EpochEnd
 from tf_metamixup.training.graphs import Graphs
@@ -95,9 +96,10 @@ def fit(
         if progress is not None:
             log.resume(progress)
         epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch, selection)
+        left, frozen = plan.last_step - log.step, graphs.stages.steps_until_switch(log.step)
         with workers.watched():
             bar = ProgressBar(
-                *(log.step, plan.last_step, plan.steps),
+                *(log.step, log.step + int(min(left, frozen)), plan.steps),
                 shown=shown and workers.chief,
                 ways=ways_to_shorten(trainer.policy),
             )
@@ -186,12 +188,13 @@ class _Run:
             if self.epoch_end.is_due():
                 entry = self.epoch_end.close(stop, lambda: self._agree(stop))
                 self.callbacks.epoch_end(entry)
-                self.bar.refresh()
+                self.bar.close_epoch(evaluated=judged(entry)[1] is not None)
             if log.step >= plan.last_step or self._ends_early():
                 return
             if log.step == self.graphs.stages.switch:
                 self.bar.tell(f"from step {log.step} on the body trains too: tracing it, once")
                 self.graphs.trace(iterator, log.step)
+                self.bar.estimate_anew(plan.last_step - log.step)
             self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
@@ -202,6 +205,8 @@ class _Run:
                 pace, seconds = (math.inf, 0.0) if pace is None else (seconds / count, seconds)
                 log.add(count, metrics, rows, seconds)
                 self.whole = True
+                if self._agree(stop, log.is_due):
+                    log.save()
                 interval.add(metrics, rows, seconds)
                 self.bar.advance(count, seconds, interval.line(log.history))
                 if log.step % plan.log_every == 0:

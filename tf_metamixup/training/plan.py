@@ -4,7 +4,7 @@ import dataclasses
 
 # Pictures cost about a second and 200 kB: a short run has fewer, so that they stay far below the
 # time of its steps.
-MOST_PICTURES, STEPS_PER_PICTURE = 20, 1000
+MOST_PICTURES, STEPS_PER_PICTURE = 10, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Plan:
         epoch_steps: of an epoch; the last one may be shorter.
         max_steps: stop here and call the run "stopped"; None for `steps`.
         log_every: steps between two log entries.
-        evaluate_every, checkpoint_every: epochs; the last epoch always is.
+        evaluate_every, checkpoint_every: epochs; the last epoch always is. A checkpoint is also
+            written after a minute without one.
         diagnostics: whether `meta_gradient_cosine` is logged.
         pictures: about how many times they are drawn, and at the end; 0 for never, None for as the
             length allows.

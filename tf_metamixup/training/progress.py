@@ -68,7 +68,7 @@ class ProgressBar(tqdm.tqdm):
 
     Args:
         step: where this invocation begins.
-        last_step: where it ends.
+        last_step: where it ends, or where a stage of it does.
         steps: of the whole run.
         shown: whether this worker shows it.
         ways: what would make the run shorter, said of a long one.
@@ -87,8 +87,14 @@ class ProgressBar(tqdm.tqdm):
             dynamic_ncols=True,
             disable=not shown,
         )
-        self._left, self._ways = last_step - step, ways
+        self._ways = ways
+        self.estimate_anew(last_step - step)
+
+    def estimate_anew(self, left: int) -> None:
+        """Begins an estimate, for `left` steps which may take longer than those before."""
+        self._left, self._end = left, self.n + left
         self._timed, self._seconds, self._estimated = 0, 0.0, False
+        self._evaluations: list[tuple[int, float]] = []  # the step, and when
 
     def advance(self, count: int, seconds: float, text: str) -> None:
         """Moves on by `count` steps of so many seconds, 0 where building the graph took most."""
@@ -107,6 +113,19 @@ class ProgressBar(tqdm.tqdm):
         if not self._estimated and (self._timed >= ESTIMATED_AFTER or self._seconds >= PATIENCE):
             self._estimated = True
             self.tell(self._estimate())
+
+    def close_epoch(self, *, evaluated: bool) -> None:
+        """Ends an epoch; the second evaluation, unlike the first, says how long they take."""
+        self.refresh()
+        if self.disable or not evaluated or len(self._evaluations) > 1:
+            return
+        self._evaluations.append((self.n, time.monotonic()))
+        if len(self._evaluations) == 2:
+            (first, began), (last, ended) = self._evaluations
+            left = self._end - last
+            if left >= ESTIMATED_AFTER:
+                seconds = left * (ended - began) / (last - first)
+                self.tell(f"about {duration(seconds)} left, with evaluations and checkpoints")
 
     def tell(self, text: str) -> None:
         """Prints a line above the bar."""

@@ -1,6 +1,7 @@
 """Knows how far a run has come, and writes it: checkpoints, counts and the result."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.training.selection import Selection
 from tf_metamixup.training.watch import Watch
 
+# A kill loses no more than so much of a run.
+MAX_SECONDS_UNSAVED = 60.0
 # Of an epoch without an evaluation.
 UNMEASURED = {"test_error": None, "test_loss": None, "test_ece": None}
 
@@ -39,6 +42,12 @@ class RunLog:
         self.history = History(self.trainer.classes)
         self.step = 0
         self._seconds = self._images = 0.0
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Returns whether the last checkpoint is too long ago."""
+        return time.monotonic() - self._saved_at > MAX_SECONDS_UNSAVED
 
     def resume(self, progress: Progress) -> None:
         """Continues what a checkpoint holds."""
@@ -77,7 +86,7 @@ class RunLog:
                 "model": self.selection.checkpointed_model(self.history.entries),
             }
             self.recorder.checkpoint(self.step, Progress(state, self.history.arrays()))
-            self.watch.saved = self.step
+            self.watch.saved, self._saved_at = self.step, time.monotonic()
         self.write_counts()
 
     def write_counts(
