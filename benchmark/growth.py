@@ -1,4 +1,4 @@
-"""How a step and its start grow: `python benchmark/growth.py`, one line of JSON each.
+"""How a step and its start grow: `python benchmark/growth.py [WHAT ...]`, a line of JSON each.
 
 Development only. The exact step of `cnn3(width=8)` on random images of 28x28, a tiny network, so
 that it ends soon. Of batch, classes and replicas: processor seconds of a step, and the most that
@@ -9,6 +9,8 @@ largest; processor seconds, since other work on a machine changes them least.
 
 import json
 import math
+import multiprocessing
+import sys
 import time
 
 import numpy as np
@@ -36,14 +38,15 @@ def step(batch=128, classes=10, replicas=1):
     import tf_metamixup as tmm
     from tf_metamixup.benchmark.timing import FROZEN, Repeated, device_name
     from tf_metamixup.data import ArrayStream
+    from tf_metamixup.distribution.strategy import local_strategy
 
+    strategy = local_strategy(replicas)  # before TensorFlow does anything
     pixels, labels = images(max(2 * batch, classes), classes)
     options = {"batch_size": batch, "seed": 0}
     data = {
         name: ArrayStream(pixels, labels, np.arange(len(pixels)), purpose=name, **options)
         for name in ("labelled", "meta")
     }
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(replicas)])
     with strategy.scope():
         model = tmm.models.make("cnn3(width=8)", (28, 28, 1), classes)
     policy, scale = "meta(estimator='nested')", tmm.data.scale
@@ -78,19 +81,22 @@ def stream(count):
     return first, (time.process_time() - before - first) / 200
 
 
-def main():
-    """Measures all sizes."""
+def measured(what, size):
+    """Returns two numbers of one size, in a process of its own."""
     from tf_metamixup.distribution.startup import start_tensorflow
 
     start_tensorflow()
-    import tensorflow as tf
+    return stream(size) if what == "images" else step(**{what: size})
 
-    from tf_metamixup.distribution.strategy import local_strategy
 
-    local_strategy(max(SIZES["replicas"]))  # makes the logical devices
-    for what, sizes in SIZES.items():
-        measure = stream if what == "images" else step
-        found = [measure(size) if what == "images" else measure(**{what: size}) for size in sizes]
+def main(chosen):
+    """Measures the sizes of what is chosen, or of all."""
+    spawn = multiprocessing.get_context("spawn")
+    for what in chosen or SIZES:
+        sizes, found = SIZES[what], []
+        for size in sizes:
+            with spawn.Pool(1) as pool:
+                found.append(pool.apply(measured, (what, size)))
         line = {"what": what, "sizes": sizes}
         names = ("first", "each") if what == "images" else ("seconds", "mib")
         for place, name in enumerate(names):
@@ -98,8 +104,7 @@ def main():
             slope = math.log(values[-1] / values[0]) / math.log(sizes[-1] / sizes[0])
             line |= {name: [round(v, 4) for v in values], f"{name}_exponent": round(slope, 2)}
         print(json.dumps(line), flush=True)
-        tf.keras.backend.clear_session()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -149,11 +149,8 @@ class Graphs:
     def refresh_features(self, step) -> None:
         """Computes cached features anew at their steps."""
 
-        def on_replica(step):
-            self.recipe.feature_cache.refresh(self.draws(step))
-
         def refreshed():
-            self.strategy.run(on_replica, (step,))
+            self.strategy.run(lambda: self.recipe.feature_cache.refresh(self.draws(step)))
             return step
 
         policy = self._trainer.policy
@@ -165,13 +162,7 @@ class Graphs:
         return self._first(self.strategy.run(function, arguments))
 
     def _train_steps(self, iterator, start_step, count, all_train: bool):
-        metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
-        rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
-        sample = tf.nest.map_structure(
-            lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
-        )
-        ranges = tf.zeros([len(self._streams), 4])
 
         # Sample and ranges are carried along, so that the last ones are left and nothing piles up.
         def one_step(number, metrics, rows, *_):
@@ -187,7 +178,7 @@ class Graphs:
         _, metrics, rows, sample, ranges = tf.while_loop(
             lambda number, *_: number < count,
             one_step,
-            (0, metrics, rows, sample, ranges),
+            (0, *_nothing_yet(count, spec, len(self._streams))),
             shape_invariants=(None, None, None, spec, None),
         )
         stacked = metrics.stack()  # [count, metrics, 2]
@@ -234,6 +225,15 @@ class Graphs:
 def _position(start_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns both as tensors: a Python number would make a graph of its own."""
     return tf.constant(start_step, tf.int64), tf.constant(count, tf.int32)
+
+
+def _nothing_yet(count: tf.Tensor, spec: Sample, streams: int) -> tuple:
+    """Returns what `count` steps are gathered in: metrics, mixed rows, a sample, pixel ranges."""
+    empty = [tf.zeros([size or 0 for size in each.shape], each.dtype) for each in spec]
+    metrics, rows = (
+        tf.TensorArray(dtype, count, infer_shape=False) for dtype in (tf.float64, tf.float32)
+    )
+    return metrics, rows, Sample(*empty), tf.zeros([streams, 4])
 
 
 def _stack(metrics: dict) -> tf.Tensor:

@@ -42,9 +42,8 @@ class Trainer(Learner):
         class_names: for the export; numbers by default.
         row_groups: pairs are drawn within so many groups of rows; default one a replica. More of
             them on one device repeat what so many replicas do.
-        mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
-            and the meta stage stay as they are.
-        meta_bfloat16: whether the meta stage, in which lambda is learned, computes in bfloat16.
+        mixed_bfloat16: whether label guessing and the real step compute in bfloat16.
+        meta_bfloat16: whether the meta stage does, in which lambda is learned.
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
         unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
             call that layer with `training=False` if it has BatchNorm.
