@@ -108,6 +108,7 @@ def test_a_type_has_all_its_bits_while_steps_are_compared_and_all_is_as_before_a
         tensor_float = tf.config.experimental.tensor_float_32_execution_enabled()
         return keras.config.floatx(), keras.config.dtype_policy().name, tensor_float
 
+    tf.config.experimental.enable_tensor_float_32_execution(True)
     before = settings()
     with pytest.raises(UserError), gpu.computing_in("float64"):
         assert settings() == ("float64", "float64", False)
