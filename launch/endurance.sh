@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The faults that a run has to survive, more of them than launch/test.sh tries: 20 kills at random
+# The faults that a run has to survive, more of them than the tests try: 20 kills at random
 # moments, and all that is tried with real processes, as root also a disk that is really full.
 #   bash launch/endurance.sh [PYTEST ARGUMENTS]
 # KILLS=100 asks for more; KILL_SEED=n repeats the kills of a run that printed this number.

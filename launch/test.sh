@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets .venv up if it is missing, then checks the style and runs all tests. Arguments go to pytest:
-# launch/test.sh -m "not slow"
+# Sets .venv up if it is missing, then checks the style and runs the tests that are not slow.
+# Arguments go to pytest: launch/test.sh -m "" runs all, as .ci/run does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/setup.sh requirements.txt tests/requirements.txt
@@ -8,4 +8,5 @@ source launch/setup.sh requirements.txt tests/requirements.txt
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 # Two workers: most of a test's time is building graphs, which uses one core.
-"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -ra --durations=10 "$@"
+"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -ra --durations=10 \
+    -m "not slow" "$@"

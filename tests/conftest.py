@@ -1,3 +1,4 @@
+import gc
 import os
 
 # Before TensorFlow is imported: two logical devices stand in for two GPUs, and no start-up chatter.
@@ -28,9 +29,28 @@ def no_pictures():
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests first, so that no process is left with a long one at the end."""
+    """Long files first, so that no process is left with one at the end: the slow, all pairs."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+
+    def shortness(item):
+        all_pairs = item.path.name in ("test_properties.py", "test_jit.py")
+        return item.path not in slow, not all_pairs, -item.path.stat().st_size
+
+    items.sort(key=shortness)
+
+
+def pytest_collection_finish():
+    """Lets the garbage collector look seldom: tracing makes many objects, nearly all to stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 10, 10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage():
+    """Frees what the tests of a file left behind."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ COMMANDS = {
     "report": ("tf_metamixup.report", "tabulate runs and the paper's numbers"),
     "audit": ("tf_metamixup.report.audit", "find the labels of a run that are wrong"),
     "figures": ("tf_metamixup.figures", "draw the paper's figures from runs"),
-    "benchmark": ("tf_metamixup.benchmark", "time the meta step beside MixUp's"),
+    "benchmark": ("tf_metamixup.benchmark", "time the meta step and MixUp's"),
 }
 BAD_COMMAND = 2
 

@@ -41,18 +41,18 @@ class Assembly:
 
     @property
     def steps(self) -> int:
-        """Returns how many the whole run has."""
+        """Returns the number of steps of the whole run."""
         return self.config.epochs * self.prepared.epoch_steps
 
     @property
     def training(self) -> dict[str, Stream | data.Audited | None]:
-        """Returns what is trained on, by name, as `Trainer.fit` takes it."""
+        """Returns the streams that are trained on, by name, as `Trainer.fit` takes them."""
         names = ("labelled", "unlabelled", "meta", "audited")
         return {name: getattr(self.prepared, name) for name in names}
 
     @functools.cached_property
     def graphs(self) -> Graphs:
-        """Returns what training needs, made at its first use."""
+        """Makes the compiled functions of the run at their first use."""
         return self.trainer.graphs(
             **self.training, epoch_steps=self.prepared.epoch_steps, steps=self.steps
         )
@@ -151,10 +151,10 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def default_warmup(model: keras.Model) -> int:
-    """Returns how many steps of warm-up a network gets where the settings name none.
+    """Returns the number of warm-up steps of a network where the settings name none.
 
     At the paper's rate of 0.1 and momentum of 0.9 the first steps kill `cnn3` on half of the seeds
-    (docs/reproduction.md has the losses); networks with normalization layers bear them.
+    (docs/reproduction.md has the losses); networks with normalization layers survive them.
     """
     return 0 if is_normalized(model) else WARMUP_STEPS
 

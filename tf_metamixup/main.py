@@ -188,7 +188,7 @@ def _export_litert(precisions, trainer, source, prepared, folder, command: str) 
 
 
 def describe(result: dict, run_dir: str) -> str:
-    """Returns what is printed at the end of a run."""
+    """Formats what is printed at the end of a run."""
     judged = result.get("label_audit")
     return summary(result, run_dir, audit.describe(judged, run_dir) if judged else ())
 

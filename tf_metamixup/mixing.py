@@ -25,7 +25,7 @@ class Examples(NamedTuple):
         truth: int64 [N], what is known of a row whose target the method guessed: its true class,
             or UNKNOWN; LABELLED for rows that came with a label.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
-        aside: images [n, H, W, C] that a method trains on un-mixed beside the rows.
+        aside: images [n, H, W, C] that a method trains on un-mixed, besides the rows.
         trust: how far the row's label is trusted, [N] in [0, 1]; None where nothing says.
         memory: what the method remembers from this step on, by name.
     """
@@ -72,7 +72,7 @@ class Lambdas(NamedTuple):
         return cls(value, value, tf.zeros_like(value), pixels)
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "Lambdas":
-        """Returns what `function` makes of each part that there is."""
+        """Applies `function` to each part that is not None."""
         return Lambdas(*(part if part is None else function(part) for part in self))
 
     def where(self, mixes: tf.Tensor) -> "Lambdas":
@@ -155,9 +155,9 @@ def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
 
 
 def permutation_groups(examples: Examples) -> tf.Tensor:
-    """Returns which rows may change places: int32 [N], the same number for those that may.
+    """Numbers the sets of rows that may change places: int32 [N].
 
-    Rows of one row group and stream may, accepted and rejected ones apart.
+    Those are the rows of one row group and stream, accepted and rejected ones apart.
     """
     rows = tf.shape(examples.weight)[0]
     group = tf.range(rows) * examples.groups // rows

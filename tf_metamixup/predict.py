@@ -89,7 +89,7 @@ def _image_shape(folder: str, image) -> tuple[int, int, int]:
     if image.dtype.name != "uint8" or None in shape or shape[2] not in (1, 3):
         raise UserError(
             f"the SavedModel {folder} takes {image.dtype.name} {image.shape}, and image files are "
-            "uint8 [N, H, W, 1 or 3]: how they became what it takes is not known here; "
+            "uint8 [N, H, W, 1 or 3]: how they become its input is unknown; "
             "trainer.export(FOLDER, from_pixels=FUNCTION) makes it part of the model"
         )
     return tuple(shape)

@@ -75,6 +75,7 @@ def test_a_broken_gradient_is_found(small, monkeypatch):
 
     monkeypatch.setitem(meta.ESTIMATORS, "nested", exact._replace(differentiate=differentiate))
     monkeypatch.setattr(gpu, "taken", counted)
+    monkeypatch.delitem(gpu.TOLERANCES, "float32")
     far = gpu.distances(small[0], tiny.strategy(1))
     result = {"networks": {"cnn3": {"distance": far}}, "tolerances": gpu.TOLERANCES}
     assert far["float64"]["lambda_gradient"] == pytest.approx(1e-3, rel=0.5)

@@ -24,17 +24,22 @@ FIXED = "fixed(0.9)"
 MORE = [
     ("supervised", FIXED),
     ("supervised", "cutmix"),
+    ("supervised", "mixup_cutmix(per_sample=True)"),
+    ("supervised", tiny.EXACT),
+    # Its loss has sums over replicas of its own, which the exact gradient runs through.
+    (AT_THIS_SIZE["freematch"], tiny.EXACT),
+    ("supervised", "meta(estimator='vjp')"),
+    ("supervised", "meta(shuffle=True)"),
+]
+# Pairs whose method and whose policy are both in others: they take a step.
+COMBINED = [
     (AT_THIS_SIZE["mixmatch"], "mixup_cutmix(per_sample=True)"),
     ("adamixup(discriminator=False)", "none"),
-    ("supervised", tiny.EXACT),
     (AT_THIS_SIZE["pseudo_label"], tiny.EXACT),
     (AT_THIS_SIZE["mixmatch"], "meta(alpha=0.75, estimator='nested')"),
     # Their passes have second derivatives of their own.
     (AT_THIS_SIZE["vat"], tiny.EXACT),
     ("manifold_mixup", tiny.EXACT),
-    (AT_THIS_SIZE["freematch"], tiny.EXACT),
-    ("supervised", "meta(estimator='vjp')"),
-    ("supervised", "meta(shuffle=True)"),
 ]
 # Policies that differ from `beta` in what they draw alone: with a few methods.
 IN_MORE = {"fixed", "cutmix", "mixup_cutmix"}
@@ -55,16 +60,12 @@ PAIRS = [
     and allowed(methods.make(method), policy)
 ] + MORE
 # Every method, with the policy that asks most of it, and every policy: for what does not depend on
-# how the two go together.
-EACH = [pair for pair in PAIRS if pair[0] == "supervised" or pair[1] == USUAL["meta"]]
+# how the two go together. It covers all that differs in more than a number.
+COVERING = [pair for pair in PAIRS if pair[0] == "supervised" or pair[1] == USUAL["meta"]]
 for place in (0, 1):
-    covered = {pair[place] for pair in EACH}
-    EACH += {pair[place]: pair for pair in PAIRS if pair[place] not in covered}.values()
-# And those that differ in more than a number.
-COVERING = EACH + [pair for pair in MORE if pair not in EACH]
-LEARNED = [pair for pair in EACH if policies.make(pair[1]).reads_meta]
-# How a gradient could flow through lambda depends on the method alone.
-MIXED = [pair for pair in PAIRS if pair[1] == "beta"]
+    covered = {pair[place] for pair in COVERING}
+    COVERING += {pair[place]: pair for pair in PAIRS if pair[place] not in covered}.values()
+OTHERS = [pair for pair in PAIRS if pair not in COVERING] + COMBINED
 SEMI_SUPERVISED = [pair for pair in PAIRS if pair[1] == "none" and methods.make(pair[0]).views]
 CHOOSY = [
     (re.sub(r"threshold=[^,)]*", "threshold=1.0", method), policy)

@@ -1,9 +1,13 @@
 """The house: who may import whom (WORKSPACE.md has the map)."""
 
 import ast
+import functools
 import graphlib
+import importlib
+import inspect
 import pathlib
 import re
+import types
 
 import pytest
 
@@ -51,6 +55,7 @@ BARRED = [
 ]
 
 
+DOCUMENTED = (types.FunctionType, property, classmethod, staticmethod, functools.cached_property)
 # What methods derive from.
 BASES = ("guessing", "method", "consistency", "label_judge", "batch")
 
@@ -127,8 +132,20 @@ def test_modules_have_at_most_300_lines_and_classes_200(path):
 def test_docstrings_begin_with_a_verb(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
-            # Of an inherited method, "See `Base`." is enough.
-            assert re.match(r"See `|[A-Z][a-z]+s\b", text), f"{node.name}: {text.splitlines()[0]}"
+            assert re.match(r"[A-Z][a-z]+s\b", text), f"{node.name}: {text.splitlines()[0]}"
+
+
+def test_public_methods_have_a_docstring_or_inherit_one():
+    for path in files():
+        name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for found in vars(importlib.import_module(name.removesuffix(".__init__"))).values():
+            if inspect.isclass(found) and found.__module__ == name:
+                for place, member in vars(found).items():
+                    # An attribute that a property overrides is documented with its class.
+                    inherited = any(place in vars(base) for base in found.__mro__[1:])
+                    if not (inherited or place.startswith("_")) and isinstance(member, DOCUMENTED):
+                        patched = "<locals>" in getattr(member, "__qualname__", "")
+                        assert patched or inspect.getdoc(member), f"{found}.{place}"
 
 
 def test_only_commands_read_flags():

@@ -34,7 +34,11 @@ def config(folder, run_dir, *more):
         main.parse(
             [
                 *("main", "--flagfile=flags/data/imagenet2012.flags", f"--data_dir={folder}"),
-                *("--architecture=wrn(depth=10, width=1)", "--batch_size=4", "--max_steps=2"),
+                *(
+                    "--architecture=cnn3(width=2, average_pool=True)",
+                    "--batch_size=4",
+                    "--max_steps=2",
+                ),
                 *(f"--run_dir={run_dir}", "--noexport", *more),
             ]
         )

@@ -244,7 +244,7 @@ def test_the_whole_of_a_user_data_set_is_one_pass_which_must_end_and_hold_someth
     dataset = tf.data.Dataset.from_tensor_slices((np.arange(5), -np.arange(5))).batch(2)
     x, y = DatasetStream(dataset).whole()
     assert (x.numpy().tolist(), y.numpy().tolist()) == ([0, 1, 2, 3, 4], [0, -1, -2, -3, -4])
-    with pytest.raises(UserError, match="repeats for ever"):
+    with pytest.raises(UserError, match="repeats forever"):
         DatasetStream(dataset.repeat()).whole()
     with pytest.raises(UserError, match="is empty"):
         DatasetStream(dataset.take(0)).whole()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS_TO_STOP = 15
 # launch/endurance.sh asks for more.
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("KILLS", "3"))
 
 
 def start(module, *arguments):
@@ -42,9 +41,9 @@ def survivor(run_dir, *fault):
     return start("tests.survivor", str(run_dir), *fault)
 
 
-def finish(run_dir):
+def finish(run_dir, *fault):
     """Runs the rest; the steps after which it reported something, none where all had been taken."""
-    with survivor(run_dir) as process:
+    with survivor(run_dir, *fault) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return [int(step) for step in out.split()]
@@ -62,11 +61,21 @@ def wait_for_step(process, step):
 def whole(tmp_path_factory):
     """The outcome of an uninterrupted run, in which pseudo-labels were accepted and rejected."""
     folder = tmp_path_factory.mktemp("whole")
-    finish(folder)
+    finish(folder, "export")
     found = outcome(folder)
     assert all(0 < entry["accepted"] < 1 for entry in found[2])
     assert all(entry["lambda_move_mean"] > 0 for entry in found[2])
-    return found
+    return *found, exported(folder)
+
+
+def exported(folder):
+    """(the test error of the first epoch's weights, which are the best; what was exported)."""
+    result = json.loads((folder / "result.json").read_text())
+    assert result["selected"] == {"weights": "best", "epoch": 1}
+    weights = tf.train.load_checkpoint(folder / "saved_model" / "variables" / "variables")
+    names = sorted(weights.get_variable_to_shape_map())
+    values = {n: weights.get_tensor(n).tobytes() for n in names if "OBJECT_GRAPH" not in n}
+    return result["test_error"], values
 
 
 def checkpoints(run_dir):
@@ -110,7 +119,7 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
         reported = kill_at_random(run_dir, moment)
         print(f"kill {number}: {reported}; checkpoints {checkpoints(run_dir)}")
         if (run_dir / "result.json").exists():
-            assert outcome(run_dir) == whole
+            assert outcome(run_dir) == whole[:3]
             run_dir = tmp_path / str(number)
     finish(run_dir)
     weights, lambdas, history = outcome(run_dir)
@@ -120,12 +129,12 @@ def test_a_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
 
 
 def test_a_run_killed_in_its_last_evaluation_takes_no_step_more(tmp_path, whole):
-    with survivor(tmp_path, "evaluating=2") as process:
+    with survivor(tmp_path, "evaluating=5") as process:
         assert "evaluating\n" in process.stdout
         process.kill()
     assert checkpoints(tmp_path)[-1] == 3 * EPOCH_STEPS
     assert finish(tmp_path) == []
-    assert outcome(tmp_path) == whole
+    assert outcome(tmp_path) == whole[:3]
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path, whole):
@@ -142,7 +151,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path, wh
     assert process.returncode == 0, err
     assert "is damaged (variables.data-00000-of-00001 has changed); trying the one before" in err
     assert int(out.split()[0]) == EPOCH_STEPS + 1
-    assert outcome(tmp_path) == whole
+    assert outcome(tmp_path) == whole[:3]
 
 
 def test_a_second_process_a_jumping_clock_and_deleted_logs_leave_a_run_alone(tmp_path, whole):
@@ -158,7 +167,7 @@ def test_a_second_process_a_jumping_clock_and_deleted_logs_leave_a_run_alone(tmp
         assert f"run directory {tmp_path} is in use by another process" in err
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert outcome(tmp_path) == whole
+    assert outcome(tmp_path) == whole[:3]
 
 
 def test_a_run_terminated_in_mid_epoch_saves_at_once_and_ends_bit_identical(tmp_path, whole):
@@ -171,43 +180,16 @@ def test_a_run_terminated_in_mid_epoch_saves_at_once_and_ends_bit_identical(tmp_
     first, last = checkpoints(tmp_path)
     assert first == EPOCH_STEPS
     assert reached <= last < 2 * EPOCH_STEPS
-    assert finish(tmp_path)[0] == last + 1
-    assert outcome(tmp_path) == whole
-
-
-def test_a_run_killed_in_mid_epoch_exports_the_best_weights_of_one_that_was_not(tmp_path):
-    exported = []
-    for name in ("whole", "killed"):
-        folder = tmp_path / name
-        if name == "killed":
-            with survivor(folder, "best") as process:
-                # Behind the first checkpoint, so that what was best is read from one.
-                wait_for_step(process, EPOCH_STEPS + 7)
-                process.kill()
-            assert process.returncode == -signal.SIGKILL
-            assert checkpoints(folder) == [EPOCH_STEPS]
-        with survivor(folder, "best") as process:
-            _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        result = json.loads((folder / "result.json").read_text())
-        weights = tf.train.load_checkpoint(folder / "saved_model" / "variables" / "variables")
-        names = sorted(weights.get_variable_to_shape_map())
-        values = {n: weights.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n}
-        exported.append((result["selected"], result["test_error"], values))
-    (epoch, error, values), (same_epoch, same_error, same_values) = exported
-    assert (same_epoch, same_error) == (epoch, error)
-    assert epoch["weights"] == "best"
-    assert values and values.keys() == same_values.keys()
-    for name, value in values.items():
-        np.testing.assert_array_equal(same_values[name], value)
+    assert finish(tmp_path, "export")[0] == last + 1
+    # The best weights so far were read from the checkpoint too.
+    assert (*outcome(tmp_path), exported(tmp_path)) == whole
 
 
 MAIN = ("tf_metamixup.main", "--mode=ssl", "--architecture=cnn3(width=2)", "--batch_size=20")
 
 
-@pytest.mark.parametrize(("signum", "replicas"), [(signal.SIGTERM, 2), (signal.SIGINT, 1)])
-def test_a_signal_while_the_graph_is_built_ends_the_run_in_time(tmp_path, signum, replicas):
-    with start(*MAIN, f"--run_dir={tmp_path}/run", f"--replicas={replicas}") as process:
+def test_a_signal_while_the_graph_is_built_ends_the_run_in_time(tmp_path):
+    with start(*MAIN, f"--run_dir={tmp_path}/run") as process:
         reported = ""
         while "0/" not in reported:  # the progress bar, which stands before the graph is built
             letter = process.stderr.read(1)
@@ -215,13 +197,13 @@ def test_a_signal_while_the_graph_is_built_ends_the_run_in_time(tmp_path, signum
             reported += letter
         time.sleep(1.5)
         begun = time.monotonic()
-        os.kill(process.pid, signum)
+        os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=300)
     took = time.monotonic() - begun
-    print(f"{signum.name} in building a graph for {replicas} replicas: {took:.1f} s")
-    assert process.returncode == 128 + signum, reported + err
+    print(f"SIGINT in building a graph: {took:.1f} s")
+    assert process.returncode == 128 + signal.SIGINT, reported + err
     assert took < SECONDS_TO_STOP
-    assert f"stopped by {signum.name}" in err
+    assert "stopped by SIGINT" in err
     assert "Traceback" not in err
     assert out == ""
 

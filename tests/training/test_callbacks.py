@@ -50,7 +50,7 @@ def test_early_stopping_of_keras_ends_a_run(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: print, "is no keras.callbacks.Callback"),
+        (lambda: print, "is not a keras.callbacks.Callback"),
         (lambda: keras.callbacks.TerminateOnNaN(), "TerminateOnNaN has on_batch_end, and steps"),
         (
             lambda: keras.callbacks.LambdaCallback(on_train_batch_end=print),

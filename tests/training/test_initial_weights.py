@@ -108,7 +108,7 @@ def test_a_model_that_another_trainer_left_is_reported(trained, tmp_path):
         model.set_weights([weight + 1 for weight in left])
         initial_weights.check(trainer, tmp_path)
     model.set_weights(left)
-    with pytest.warns(UserWarning, match=r"was trained by another Trainer.*build the model anew"):
+    with pytest.warns(UserWarning, match=r"was trained by another Trainer.*build the model again"):
         initial_weights.check(trainer, tmp_path)
     with pytest.warns(UserWarning, match="was trained by another Trainer"):
         again = tiny.trainer("supervised", "none", model=lambda: trained[0].model)
@@ -118,7 +118,7 @@ def test_a_model_that_another_trainer_left_is_reported(trained, tmp_path):
 def test_a_model_that_diverged_is_no_start(tmp_path):
     model = tiny.network()
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-    with pytest.raises(UserError, match=r"not finite before the first step.*build the model anew"):
+    with pytest.raises(UserError, match=r"not finite before the first step.*build the model again"):
         fit(tiny.trainer("supervised", "none", model=lambda: model), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -176,7 +176,7 @@ def softmax():
         ({"meta": None}, "needs `meta`"),
         ({"meta": (META[0][:, 1:], META[1])}, r"\[rows, 6, 6, 1\]"),
         ({"meta": (META[0], META[1].astype(np.float32))}, "labels of the `meta` data"),
-        ({"meta": batches().repeat()}, "repeats for ever"),
+        ({"meta": batches().repeat()}, "repeats forever"),
         ({"model": softmax}, "softmax"),
     ],
 )

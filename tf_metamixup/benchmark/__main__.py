@@ -1,4 +1,4 @@
-"""`python -m tf_metamixup.benchmark`: what a meta step costs beside MixUp's, and what it finds.
+"""`python -m tf_metamixup.benchmark`: what a meta step costs, relative to MixUp's, and finds.
 
 A few hundred steps of training come first. Then, on one device:
 
@@ -69,7 +69,9 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
     flags.DEFINE_string("json", None, "file that the results go to", **common)
     flags.DEFINE_integer("steps", Plan.steps, "training before", lower_bound=1, **common)
     flags.DEFINE_integer("rounds", Plan.rounds, "rounds of timing", lower_bound=3, **common)
-    flags.DEFINE_float("seconds", Plan.seconds, "of a step's round", lower_bound=0, **common)
+    flags.DEFINE_float(
+        "seconds", Plan.seconds, "that a step is timed for in a round", lower_bound=0, **common
+    )
     flags.DEFINE_integer(
         "batches", Plan.batches, "that gradients are compared on", lower_bound=1, **common
     )

@@ -3,11 +3,11 @@
 For each network, on the digits that the package ships:
 
 - the step with lambda's exact gradient is taken once on the CPU and once on the GPU, from the same
-  weights on the same batch: in float64 and, without TensorFloat-32, in float32. Told are three
+  weights on the same batch: in float64 and, without TensorFloat-32, in float32. It reports three
   distances, each over the length of the CPU's vector: of the loss, of lambda's gradient and of the
   change of all weights. One above 1e-4 in float64, or a loss above 1e-2 in float32, makes the exit
-  code 1. Gradients in float32 are told only: those of a deep network differ more than that between
-  two programs of one CPU (docs/design/gpu.md);
+  code 1. Gradients in float32 are only reported: those of a deep network differ more than that
+  between two programs of one CPU (docs/design/gpu.md);
 - the plain step and the meta steps, exact and cached, are timed in float32, in bfloat16 and
   compiled by XLA, with TensorFlow's own setting of TensorFloat-32. See `benchmark` for how times
   and memory are measured.
@@ -70,14 +70,14 @@ def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None])
 
 
 def distances(config: Config, strategy) -> dict[str, dict[str, float]]:
-    """Returns how far the exact step of `strategy` is from the CPU's, by type and what it gives."""
+    """Measures how far the exact step of `strategy` is from the CPU's, by type and result."""
     import numpy as np
     import tensorflow as tf
 
     from tf_metamixup.benchmark import workload
 
     found = {}
-    for dtype in ("float64", "float32"):
+    for dtype in TOLERANCES:
         with computing_in(dtype):
             reference = workload.make(config, tf.distribute.MirroredStrategy(["CPU:0"]))
             other = workload.make(config, strategy)
@@ -148,8 +148,8 @@ def table(network: str, found: dict[str, Any]) -> str:
     """Formats what was found of one network."""
     lines = [f"{network}: distance of the GPU's step from the CPU's"]
     for dtype, far in found["distance"].items():
-        told = ", ".join(f"{name} {value:.1e}" for name, value in far.items())
-        lines.append(f"  in {dtype}: {told}")
+        shown = ", ".join(f"{name} {value:.1e}" for name, value in far.items())
+        lines.append(f"  in {dtype}: {shown}")
     for name, cost in found["steps"].items():
         ratio = timing.spread(cost["ratio"], cost["ratio_range"]) if "ratio" in cost else "1"
         peak = "unknown" if cost["peak_mib"] is None else f"{cost['peak_mib']:.1f}"
@@ -158,13 +158,13 @@ def table(network: str, found: dict[str, Any]) -> str:
 
 
 def differing(result: dict[str, Any]) -> list[str]:
-    """Returns what is further from the CPU than the tolerance allows, one phrase each."""
+    """Lists what is further from the CPU than the tolerance allows, one phrase each."""
     return [
         f"{name} of {network} in {dtype} differs by {value:.1e}"
         for network, found in result["networks"].items()
         for dtype, far in found["distance"].items()
         for name, value in far.items()
-        # Not "greater", so that NaN is told.
+        # Not "greater", so that NaN is reported.
         if (dtype == "float64" or name == "loss") and not value <= result["tolerances"][dtype]
     ]
 

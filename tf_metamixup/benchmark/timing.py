@@ -115,7 +115,7 @@ class Repeated:
 
 
 def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[str, Any]:
-    """Times the steps in rounds, each beside the plain one."""
+    """Times the steps in rounds, together with the plain one."""
     timed = [one_round({"plain": plain, **estimators}) for _ in range(rounds)]
 
     def cost(name: str, subject: Subject) -> dict[str, Any]:

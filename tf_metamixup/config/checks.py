@@ -15,7 +15,7 @@ def check(config: Any) -> None:
     """
     if config.litert != "none" and not config.export:
         raise UserError(
-            f"--litert={config.litert} is made of the SavedModel, which --noexport leaves out; "
+            f"--litert={config.litert} is made from the SavedModel, which --noexport leaves out; "
             "drop one of them"
         )
     if not 0 <= config.seed < 2**32:
@@ -105,8 +105,8 @@ def check_data(config: Any, data: Any) -> None:
             )
     if config.num_labels is not None and data.unlabelled:
         raise UserError(
-            f"--num_labels={config.num_labels} hides labels, to simulate images without; this data "
-            f"set has {data.unlabelled:,} of these: drop the flag, and all labels are used"
+            f"--num_labels={config.num_labels} hides labels, to simulate unlabelled images; this "
+            f"data set has {data.unlabelled:,} of them: drop the flag, and all labels are used"
         )
     if config.num_meta is not None and data.trusted:
         raise UserError(

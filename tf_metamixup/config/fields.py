@@ -82,7 +82,7 @@ class DataSettings:
     )
     meta_source: str | None = setting(
         None,
-        "heldout (nobody trains on the meta images), or train: the default for your own images",
+        "heldout (the meta images are not trained on), or train: the default for your own images",
         choices=("heldout", "train"),
     )
     trusted_share: float | None = setting(
@@ -95,7 +95,7 @@ class DataSettings:
     )
     labelled_classes: int | None = setting(
         None,
-        "an unclean pool for benchmarks: the first so many classes alone are classes, and the "
+        "an unclean pool for benchmarks: only the first so many classes count, and the "
         "unlabelled images of --mode=ssl contain those of the others too",
         at_least=2,
     )
@@ -119,7 +119,7 @@ class DataSettings:
     balance: str | None = setting(
         None,
         "how often labelled images of classes that have few are repeated: none, equal (until all "
-        "classes are seen as often) or sqrt (half the way: by the square root of their numbers)",
+        "classes are seen equally often) or sqrt (half way: by the square root of their numbers)",
         choices=("none", "sqrt", "equal"),
     )
     val_fraction: float | None = setting(
@@ -228,7 +228,7 @@ class RunSettings:
         None,
         "epochs between two evaluations; by default as often as looks at no more test images than "
         "were trained on in between, and on your own images after 100 steps or more. The last "
-        "epoch always is evaluated",
+        "epoch is always evaluated",
         at_least=1,
         recorded_only=True,
     )
@@ -255,7 +255,7 @@ class RunSettings:
     export: bool = setting(True, "write a SavedModel at the end", recorded_only=True)
     litert: str = setting(
         "none",
-        "make LiteRT models (.tflite) of it and check them against it",
+        "make LiteRT models (.tflite) from it and compare them with it",
         choices=tuple(LITERT),
         recorded_only=True,
     )

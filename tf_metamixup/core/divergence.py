@@ -26,10 +26,10 @@ def all_finite(values: Iterable[tf.Tensor]) -> tf.Tensor:
 
 
 def advice(low: float, high: float) -> str:
-    """Returns what to change where training on images from `low` to `high` fails, in sentences."""
+    """Says what to change where training on images from `low` to `high` fails."""
     remedy = (
         "A new run with a lower learning rate, a longer warm-up (warmup_steps) or batch "
-        "normalization (as cnn3(batch_norm=True) has it) usually mends it"
+        "normalization (as cnn3(batch_norm=True) has it) usually helps"
     )
     if max(-low, high) <= LARGEST_SCALED:
         return remedy
@@ -41,7 +41,7 @@ def advice(low: float, high: float) -> str:
 
 
 def stagnation(loss: float, steps: int, classes: int) -> str | None:
-    """Returns what is wrong with a training loss, over `steps` steps, of a guess; else None."""
+    """Returns a message if a training loss, over `steps` steps, is that of a guess; else None."""
     guess = math.log(classes)
     if steps < FEWEST_STEPS or not GUESS[0] * guess < loss < GUESS[1] * guess:
         return None
@@ -61,7 +61,7 @@ def assert_finite(values: Iterable[tf.Tensor], step: tf.Tensor, images: tf.Tenso
 
 
 def divergence_in(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Returns what diverged and what to change, if that is what `error` of a graph says."""
+    """Says what diverged and what to change, if that is the `error` of a graph."""
     found = re.search(rf"{_DIVERGED}\] \[(\S+)\] \[(\S+)\] \[(\S+)\]", error.message)
     if found is None:
         return None

@@ -17,7 +17,7 @@ class BackendError(UserError):
 
 
 def reason(error: Exception) -> str:
-    """Returns what the system says in `error`, without TensorFlow's prefixes and lines."""
+    """Returns the system's message in `error`, without TensorFlow's prefixes and lines."""
     said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     first = (said.splitlines() or [""])[0].rpartition("}} ")[2]
     # Which Python raised within a pipeline, after a description of that.

@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Returns how many there are."""
+        """Returns their number."""
         return int(self.confusion.sum())
 
     @property

@@ -37,7 +37,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(rate, tf.float32) * share
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments as JSON has them."""
+        """Returns the arguments in the form that JSON takes."""
         rate = self.learning_rate
         if callable(rate):
             rate = keras.optimizers.schedules.serialize(rate)

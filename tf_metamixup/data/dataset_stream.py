@@ -8,7 +8,7 @@ from tf_metamixup.data.stream import Stream
 
 
 class DatasetStream(Stream):
-    """Repeats a user's own `tf.data.Dataset` of global batches, of any structure, for ever.
+    """Repeats a user's own `tf.data.Dataset` of global batches, of any structure, forever.
 
     It is as deterministic as the data set is; resuming runs through the batches it skips.
     """
@@ -21,7 +21,7 @@ class DatasetStream(Stream):
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """See `Stream.shards`.
+        """Splits every batch into `num_shards` blocks of consecutive rows.
 
         Raises:
             UserError: for a batch size that `num_shards` does not divide; where it is known only
@@ -51,15 +51,15 @@ class DatasetStream(Stream):
         return batches.skip(start_step).map(split).unbatch().prefetch(4)
 
     def beginning(self) -> Stream:
-        """See `Stream.beginning`.
+        """Returns the first batch alone.
 
-        A data set that is shuffled anew in each pass counts the passes. To look at it counts as
-        one; of the endless stream a pipeline would read ahead into several.
+        A data set that is reshuffled in each pass counts the passes. Looking at it counts as one;
+        of the endless stream a pipeline would read ahead into several.
         """
         return DatasetStream(self._dataset.take(1), repeat=False)
 
     def whole(self):
-        """See `Stream.whole`: one pass over the data set.
+        """Reads the data set once.
 
         Raises:
             UserError: it is known to have no end, or has nothing in it.
@@ -67,7 +67,7 @@ class DatasetStream(Stream):
         if self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise UserError(
                 "data that is kept in memory, as a meta set is, must be one pass, and this data "
-                "set repeats for ever: leave out repeat()"
+                "set repeats forever: leave out repeat()"
             )
         batches = list(self._dataset)
         if not batches:

@@ -93,7 +93,7 @@ class Source:
 
     @property
     def own(self) -> bool:
-        """Returns whether these are a user's own files, and no data set that was published."""
+        """Returns whether these are a user's own files, not a published data set."""
         return self.name.startswith(OWN)
 
     @property
@@ -135,7 +135,7 @@ class Source:
 
     @property
     def info(self) -> DataInfo:
-        """Returns what settings depend on."""
+        """Returns the facts that settings depend on."""
         unlabelled, trusted = len(self.unlabelled), len(self.trusted)
         return DataInfo(
             len(self.classes),

@@ -8,7 +8,7 @@ import numpy as np
 def long_tailed(
     labels: np.ndarray, indices: np.ndarray, classes: int, factor: float, seed: int
 ) -> np.ndarray:
-    """Returns those of `indices` that stay, sorted int64 [M].
+    """Selects the `indices` that stay, sorted int64 [M].
 
     Of C classes the k-th keeps n factor^(-k / (C - 1)) images, n being the size of the largest
     (Cui et al. 2019), at least one; the last is smaller than the first by `factor`.

@@ -20,23 +20,19 @@ class JoinedStream(Stream):
 
     @property
     def doubted(self) -> int:
-        """See `Stream.doubted`."""
         return self._parts[0].doubted
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """See `Stream.shards`."""
         parts = tuple(part.shards(start_step, shard_ids, num_shards) for part in self._parts)
         return tf.data.Dataset.zip(parts).map(
             lambda *rows: tuple(tf.concat(each, axis=0) for each in zip(*rows, strict=True))
         )
 
     def numbered(self, first: int = 0) -> Stream:
-        """See `Stream.numbered`."""
         doubtful, trusted = self._parts
         return JoinedStream(doubtful.numbered(first), trusted.numbered(first + self.doubted))
 
     def whole(self):
-        """See `Stream.whole`."""
         images, labels = zip(*(part.whole() for part in self._parts), strict=True)
         return tf.concat(images, axis=0), tf.concat(labels, axis=0)

@@ -38,7 +38,7 @@ class _Sampled(Stream):
         shift: int = 0,
         strong: Collection[int] = (),
     ):
-        """See `stream`.
+        """Takes the options of `stream`.
 
         Raises:
             UserError: for a batch larger than the data.
@@ -100,7 +100,6 @@ class ArrayStream(_Sampled):
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """See `Stream.shards`."""
         rows = self._rows(num_shards)
         first_pass, offset = divmod(start_step * self.batch_size, self._count)
 
@@ -134,14 +133,12 @@ class ArrayStream(_Sampled):
         )
 
     def numbered(self, first=0):
-        """See `Stream.numbered`."""
         same = copy.copy(self)
         with tf.device("CPU:0"):
             same._labels = tf.range(first, first + self._count, dtype=tf.int64)
         return same
 
     def whole(self):
-        """See `Stream.whole`."""
         return self._read(tf.range(len(self._labels))), self._labels
 
 
@@ -162,7 +159,6 @@ class FileStream(_Sampled):
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
-        """See `Stream.shards`."""
         rows = self._rows(num_shards)
         first_pass, offset = divmod(start_step * self.batch_size, self._count)
         cropped = self._set.crop and bool(self._flip or self._shift)
@@ -209,7 +205,7 @@ class FileStream(_Sampled):
 
     @unconverted
     def whole(self):
-        """See `Stream.whole`; in the order of the files."""
+        """Reads all images in the order of the files."""
         decoded = self._members().map(lambda _, e: (self._set.decode(e[0]), e[1]))
         return next(iter(decoded.batch(self._count)))
 

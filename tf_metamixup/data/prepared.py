@@ -50,7 +50,7 @@ class Prepared:
         return self.validation if self.test is None else self.test
 
     def named(self, ids: list[str] | None) -> dict[str, list]:
-        """Returns what `splits.json` holds: the parts, and (image, given label) of the noise."""
+        """Returns the content of `splits.json`: the parts, and (image, label) of the noise."""
         named = self.splits.named(ids)
         if self.relabelled:
             named["relabelled"] = [
@@ -59,7 +59,7 @@ class Prepared:
         return named
 
     def labels_used(self, reads_meta: bool) -> int:
-        """Returns how many training images have their labels read."""
+        """Counts the training images whose labels are read."""
         reads_meta = reads_meta or self.audited is not None or bool(self.trusted_share)
         meta = self.splits.meta if reads_meta else []
         return len(np.union1d(self.splits.labelled, meta))

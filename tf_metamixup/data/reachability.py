@@ -10,7 +10,7 @@ PATIENCE = 10.0  # seconds that it may take to answer
 
 
 def unreachable(url: str) -> str | None:
-    """Returns why `url` cannot be fetched, or None if it can, within `PATIENCE` seconds."""
+    """Says why `url` cannot be fetched within `PATIENCE` seconds; None if it can."""
     problem = f"no answer from {url} in {PATIENCE:.0f} s"
 
     def ask():

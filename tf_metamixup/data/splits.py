@@ -95,7 +95,7 @@ def make(
         num_labels: None is supervised learning: all that is left is labelled.
         train_examples: caps what is left after the meta set, labelled and unlabelled together, as
             balanced as the classes allow.
-        meta_source: `heldout`, or `train`, where the meta images are trained on beside the others.
+        meta_source: `heldout`, or `train`, where the meta images are trained on like the others.
         include_labelled: whether labelled images are also unlabelled ones.
         balanced: whether all classes give as many; else a class that has fewer gives fewer: to a
             meta set that is held out, at most half of what it has.
@@ -157,7 +157,7 @@ def _meta_sizes(
     meta_source: str,
     balanced: bool,
 ) -> np.ndarray:
-    """Returns how many meta images each class gives."""
+    """Returns the number of meta images from each class."""
     if num_meta is None:
         return np.zeros_like(sizes)
     per_class = num_meta // len(classes)
@@ -184,7 +184,7 @@ def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -
 
 
 def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Returns how many of `total` each class gives: as even as its `room` allows.
+    """Divides `total` among the classes, as evenly as their `room` allows.
 
     All classes are filled to one level, and what remains goes round in the order `turn`, so that a
     larger total never takes from a class.

@@ -19,7 +19,7 @@ class StoredFiles:
         return len(self.paths)
 
     def __getitem__(self, indices: np.ndarray) -> "StoredFiles":
-        """Returns those at `indices`, int [n]."""
+        """Selects the files at `indices`, int [n]."""
         return StoredFiles(self.paths[indices], self.image_shape)
 
     def gather(self, positions: tf.Tensor) -> tf.Tensor:

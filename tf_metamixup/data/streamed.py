@@ -54,7 +54,6 @@ class Kept(Streamed):
     kept: np.ndarray = None  # bytes [N]
 
     def encoded(self) -> tf.data.Dataset:
-        """See `Streamed`."""
         with tf.device("CPU:0"):
             kept, labels = tf.constant(self.kept), tf.constant(self.labels)
         return tf.data.Dataset.range(len(self)).map(lambda i: (kept[i], labels[i]))

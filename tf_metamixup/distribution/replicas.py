@@ -13,7 +13,7 @@ def index() -> int | tf.Tensor:
 
 
 def count() -> int:
-    """Returns how many replicas share the global batch."""
+    """Returns the number of replicas that share the global batch."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 

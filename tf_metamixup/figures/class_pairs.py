@@ -33,7 +33,7 @@ class Pairs(NamedTuple):
 
     @property
     def chance(self) -> float:
-        """Computes P that cells differ as much as these if classes had no say (chi-squared).
+        """Computes P that cells differ as much as these if classes did not matter (chi-squared).
 
         Under that hypothesis a cell's mean lies about the mean of all with the variance of lambda
         over the cell's count. It takes lambdas for independent; an image that has its own effect
@@ -108,7 +108,7 @@ def draw(panels: Mapping[str, Pairs], what: str) -> Figure:
         maps.append(flat)
     made.colorbar(shown, ax=maps, label="mean lambda (x_i's share)")
     made.supxlabel(
-        "p: how likely cells differ as much\nif the classes have no say (chi-squared)",
+        "p: how likely cells differ as much\nif classes did not matter (chi-squared)",
         fontsize="small",
     )
     return made

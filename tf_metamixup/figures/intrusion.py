@@ -35,7 +35,7 @@ def figure(runs: Sequence[Run]) -> Figure:
         if not run.mixes_labelled_images:
             raise UserError(
                 f"{run.folder} trains with {run.row}; figure 5 is of runs with --mode=sl and "
-                "--method=supervised, which train on mixed labelled images alone"
+                "--method=supervised, which train on mixed labelled images only"
             )
     rows = by_row(runs)
     return draw(

@@ -96,7 +96,7 @@ def _result(folder: pathlib.Path) -> dict[str, Any]:
     needed = ("status", "config", "history", "method", "policy", "steps")
     if missing := [name for name in needed if name not in result]:
         raise UserError(
-            f"cannot read {folder}/result.json: {missing[0]} is missing; mend or remove it"
+            f"cannot read {folder}/result.json: {missing[0]} is missing; repair or remove it"
         )
     if result["status"] != "finished":
         raise UserError(
@@ -146,7 +146,7 @@ def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def subject(runs: Sequence[Run]) -> str:
-    """Returns what the runs have in common, for a title."""
+    """Describes what the runs have in common, for a title."""
     forms = {"dataset": "{}", "architecture": "{}"}
     forms |= {"train_examples": "{:,} training images", "epochs": "{} epochs"}
     known = {name: runs[0].config.get(name) for name in forms}
@@ -155,5 +155,5 @@ def subject(runs: Sequence[Run]) -> str:
 
 
 def seeds(runs: Sequence[Run]) -> str:
-    """Returns how many, in words."""
+    """Formats the number of seeds."""
     return "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"

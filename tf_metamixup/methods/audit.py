@@ -24,7 +24,6 @@ class Audit(LabelTrust):
     audits: ClassVar[str] = "apart"
 
     def assess(self, evidence):
-        """See `LabelTrust`."""
         checked, labels, given = evidence.checked
         p, doubted = evidence.probabilities, evidence.doubted
         shares = np.bincount(evidence.given, minlength=p.shape[1]) / len(p)

@@ -130,7 +130,7 @@ def check_rows(images: tf.Tensor, labels: tf.Tensor, stream: str) -> None:
 
 
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Returns what is wrong with the data, in one line, if that is what `error` says."""
+    """Says in one line what is wrong with the data, if that is the `error`; else None."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None
 
@@ -155,7 +155,7 @@ def translate_data_errors() -> Iterator[None]:
 def smoothed(y: tf.Tensor, share: float) -> tf.Tensor:
     """Returns targets [n, classes] of which `share` is spread evenly over all classes.
 
-    Label smoothing of Szegedy et al. (2016), section 7, which soft targets bear as well.
+    Label smoothing of Szegedy et al. (2016), section 7; it works for soft targets as well.
 
     >>> smoothed(tf.constant([[1.0, 0.0]]), 0.1).numpy().round(2)
     array([[0.95, 0.05]], dtype=float32)

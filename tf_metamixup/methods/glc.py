@@ -39,20 +39,16 @@ class GoldLossCorrection(LabelJudge):
         check_share(self, "start")
 
     def audit_steps(self, steps):
-        """See `LabelJudge`."""
         return [step for step in [round(steps * self.start)] if step < steps]
 
     def unjudged(self, count, classes):
-        """See `LabelJudge`."""
         return {"transition": np.eye(classes), "estimated": np.zeros(())}
 
     def judge(self, evidence):
-        """See `LabelJudge`."""
         p, labels, _ = evidence.checked
         return {"transition": label_trust.transition(p, labels), "estimated": np.ones(())}
 
     def relabel(self, given, doubted, positions, believed):
-        """See `LabelJudge`."""
         corrected = tf.matmul(given, believed["transition"], transpose_b=True)
         # As likely whatever the class is: such a label says nothing.
         silent = tf.ones_like(given)

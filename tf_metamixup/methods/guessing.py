@@ -27,7 +27,7 @@ class Guessing(Method):
     align: ClassVar[bool] = False
 
     def weigh(self, probs, forward, clock) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Returns how much each guess counts, [n], 0 where it is rejected, and the new memory.
+        """Weighs the guesses: [n], 0 where rejected; returns the new memory too.
 
         Args:
             probs: predictions on the first view [n, C].
@@ -37,7 +37,6 @@ class Guessing(Method):
         raise NotImplementedError
 
     def memory(self, classes):
-        """See `Method`."""
         return alignment_memory(classes) if self.align else {}
 
     def examples(self, forward, batch, clock, groups):
@@ -64,10 +63,10 @@ class Guessing(Method):
         return loss, guess_metrics(mixture.examples)
 
     def logits(self, forward, mixture) -> tf.Tensor:
-        """Returns those of the mixed rows, [N, C].
+        """Computes the logits of the mixed rows, [N, C].
 
         First views that are not trained on share the pass for BatchNorm's statistics: strong views
-        alone are unlike the images that are predicted.
+        by themselves are unlike the images that are predicted.
         """
         examples = mixture.examples
         if examples.aside is None:
@@ -101,7 +100,7 @@ def aligned(probs, forward, batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
 
 
 def alignment_memory(classes: int) -> dict[str, list[float]]:
-    """Returns what `aligned` remembers, at first."""
+    """Returns the initial memory of `aligned`."""
     return {name: [1 / classes] * classes for name in ("predicted", "labelled")}
 
 

@@ -55,11 +55,11 @@ class LabelJudge(Method):
         raise NotImplementedError
 
     def unjudged(self, count: int, classes: int) -> dict[str, np.ndarray]:
-        """Returns what is believed, by name, before anything was judged; it is checkpointed."""
+        """Returns the initial beliefs by name, before any judgement; they are checkpointed."""
         raise NotImplementedError
 
     def judge(self, evidence: Evidence) -> dict[str, np.ndarray]:
-        """Returns what is believed from now on: the names and shapes of `unjudged`."""
+        """Returns the new beliefs, with the names and shapes of `unjudged`."""
         raise NotImplementedError
 
     def relabel(
@@ -116,17 +116,14 @@ class LabelTrust(LabelJudge):
         raise NotImplementedError
 
     def audit_steps(self, steps):
-        """See `LabelJudge`."""
         count = int((1 - self.start) / self.period - 1e-9) + 1
         found = {round(steps * (self.start + number * self.period)) for number in range(count)}
         return sorted(step for step in found if step < steps)
 
     def unjudged(self, count, classes):
-        """See `LabelJudge`."""
         return {"right": np.ones(count), "guess": np.zeros((count, classes))}
 
     def judge(self, evidence):
-        """See `LabelJudge`."""
         right, classes = self.assess(evidence)
         return {
             "right": np.where(evidence.doubted, right, 1.0),
@@ -134,7 +131,6 @@ class LabelTrust(LabelJudge):
         }
 
     def relabel(self, given, doubted, positions, believed):
-        """See `LabelJudge`."""
         right, guess = (tf.gather(believed[name], positions) for name in ("right", "guess"))
         targets, trust = self.corrected(given, right, guess)
         return targets, {"trust": trust}

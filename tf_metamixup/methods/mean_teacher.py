@@ -31,7 +31,6 @@ class MeanTeacher(Consistency):
 
     @property
     def average(self):
-        """See `Method`."""
         return self.decay
 
     def teacher(self, forward):

@@ -71,7 +71,7 @@ class Method:
         predicts_average: whether it is the average that is evaluated and exported.
         fold_lambda: whether lambda stays at 1/2 or above: max(lambda, 1 - lambda).
         mixes_hidden: whether it mixes hidden layers, so that lambda is a number per row.
-        learns_lambda: whether it learns lambda itself, in `lambdas`, and policies have no say.
+        learns_lambda: whether it learns lambda itself, in `lambdas`; policies have no effect.
         reads_targets: whether its loss is of the labelled rows' targets, as they are.
         judges: whether it judges labels between steps; see `label_judge`.
         audits: which checked images it judges them by: "apart", some that it does not train on;
@@ -103,7 +103,7 @@ class Method:
         return {}
 
     def memory(self, classes: int) -> Mapping[str, float | Sequence[float]]:
-        """Returns what it remembers from step to step beside weights, by name: the first values.
+        """Returns what it remembers from step to step besides weights, by name: the initial values.
 
         A step reads it as `forward.memory[name]` and says in `Examples.memory` what is remembered
         from then on, which must be the same on all replicas.

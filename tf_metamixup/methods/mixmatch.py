@@ -50,12 +50,10 @@ class MixMatch(Consistency):
 
     @property
     def views(self):
-        """See `Method`."""
         return self.augmentations
 
     @property
     def average(self):
-        """See `Method`."""
         return self.decay
 
     def examples(self, forward, batch, clock, groups):

@@ -22,7 +22,6 @@ class SmallLoss(LabelTrust):
     """
 
     def assess(self, evidence):
-        """See `LabelTrust`."""
         given = np.take_along_axis(evidence.probabilities, evidence.given[:, None], axis=1)[:, 0]
         each = -np.log(given.astype(np.float64) + SMALLEST)
         # Checked labels are trained on more often: their losses say nothing of the others'.

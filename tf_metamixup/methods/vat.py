@@ -55,7 +55,7 @@ class Vat(Method):
                 raise UserError(f"vat: {name}={getattr(self, name)} must be above 0")
 
     def examples(self, forward, batch, clock, groups):
-        """Returns the labelled rows, the unlabelled ones with weight 0, and aside of them u + r."""
+        """Returns the labelled rows, the unlabelled ones with weight 0, and beside them u + r."""
         del clock
         u = batch.u[:, 0]
         logits = tf.stop_gradient(forward(u))

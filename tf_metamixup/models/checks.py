@@ -1,4 +1,4 @@
-"""What the step needs of a model, and would otherwise train wrongly without a word."""
+"""What the step needs of a model, and would otherwise silently train wrongly."""
 
 import keras
 import numpy as np
@@ -98,7 +98,7 @@ def _check_logits(model: keras.Model) -> None:
 
 
 def last_operation(model: keras.Model, passing=()) -> keras.Operation:
-    """Returns what gives a functional model's output, inside of models in the model.
+    """Finds the operation that gives a functional model's output, also inside nested models.
 
     Operations of types named in `passing` are passed over, to the one before them.
     """

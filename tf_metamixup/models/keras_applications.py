@@ -76,7 +76,7 @@ class Inference(keras.Model):
     """Represents a functional model that is in inference mode also where the one around trains."""
 
     def call(self, inputs, training=None, mask=None):
-        """Returns what the model does, with moving statistics and without dropout."""
+        """Applies the model with moving statistics and without dropout."""
         del training
         return super().call(inputs, training=False, mask=mask)
 
@@ -101,7 +101,6 @@ class BodyInput(keras.layers.Layer):
         return (*input_shape[:-1], 3)
 
     def get_config(self):
-        """Returns the arguments as JSON has them."""
         return {**super().get_config(), "application": self.application}
 
 
@@ -143,7 +142,7 @@ def _body(function, shape: tuple[int, int, int], weights: str | None, options) -
     path = pathlib.Path(weights).expanduser() if weights not in (None, "imagenet") else None
     if path is not None and not path.is_file():
         raise UserError(
-            f"architecture keras: weights={weights!r} is no file; use None, 'imagenet' or the "
+            f"architecture keras: weights={weights!r} is not a file; use None, 'imagenet' or the "
             "path of a .weights.h5 or .h5 file"
         )
     given = None if path else weights

@@ -39,7 +39,7 @@ class Forward:
         return self._run(self._model, x)
 
     def part(self, name: str, x):
-        """Returns what a further part of the network returns for `x`."""
+        """Applies a further part of the network to `x`."""
         return self._run(self._network.parts[name], x)
 
     def average(self) -> "Forward":
@@ -59,7 +59,7 @@ class Network:
     """Wraps a built Keras model that returns logits as a function of its weights.
 
     Args:
-        model: the model; what it holds beside trainable variables may be moving statistics and
+        model: the model; what it holds besides trainable variables may be moving statistics and
             random seeds.
         preprocess: stored images -> what the model takes; None leaves them as they are.
         parts: further Keras models by name, made of the model's layers or of new ones. The
@@ -181,7 +181,7 @@ class Network:
         step: tf.Tensor,
         memory: Mapping[str, tf.Tensor] | None = None,
     ) -> None:
-        """Writes what a step leaves behind beside weights, after the optimizer.
+        """Writes what a step leaves behind besides weights, after the optimizer.
 
         The statistics are averaged over the replicas, so that they never part.
 

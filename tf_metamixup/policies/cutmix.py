@@ -29,7 +29,7 @@ class CutMix(Policy):
         check_alpha("cutmix", self.alpha)
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Draws anew at each step: [N], and [N, H, W, 1] of ones and zeros."""
+        """Draws at each step: [N], and [N, H, W, 1] of ones and zeros."""
         return task.given(*pasted(task, draws, self.alpha, self.per_sample))
 
 
@@ -59,7 +59,7 @@ class MixUpCutMix(Policy):
             raise UserError(f"policy mixup_cutmix: switch={self.switch} must lie in [0, 1]")
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Draws anew at each step: [N], and [N, H, W, 1], the same in each pixel where MixUp."""
+        """Draws at each step: [N], and [N, H, W, 1], the same in each pixel where MixUp."""
         source, rows = _source(task, draws, self.per_sample)
         lam = _spread(source.beta("lambda", rows, self.alpha, task.dtype), task)
         cuts = _spread(source.uniform("switch", rows, dtype=task.dtype), task) < self.switch
@@ -96,7 +96,7 @@ def outside(sides: tf.Tensor, center: tf.Tensor, size: tf.Tensor) -> tuple[tf.Te
 
 
 def _source(task: Task, draws: Draws, per_sample: bool):
-    """Returns what draws, and for how many rows."""
+    """Returns the draws, and the number of rows they are for."""
     return (draws, task.rows) if per_sample else (draws.shared(), 1)
 
 

@@ -26,7 +26,7 @@ class Dynamic(Policy):
         check_alpha("dynamic", self.alpha)
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Draws anew at each step, [N]."""
+        """Draws at each step, [N]."""
         lam = draws.beta("lambda", task.rows, self.alpha, task.dtype)
         trust = tf.cast(task.trust, task.dtype)
         ours, theirs = lam * trust, (1 - lam) * tf.gather(trust, task.partner)

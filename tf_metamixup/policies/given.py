@@ -57,7 +57,7 @@ class Beta(Policy):
         check_alpha("beta", self.alpha)
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Draws anew at each step, [N]."""
+        """Draws at each step, [N]."""
         if self.per_sample:
             return task.given(draws.beta("lambda", task.rows, self.alpha, task.dtype))
         lam = draws.shared().beta("lambda", 1, self.alpha, task.dtype)

@@ -101,7 +101,6 @@ class Meta(Policy):
 
     @property
     def caches_features(self) -> bool:
-        """See `Policy`."""
         return ESTIMATORS[self.estimator].meta_data == "cache"
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:

@@ -1,4 +1,4 @@
-"""What every interpolation policy is, and what one step tells it.
+"""The interface of interpolation policies, and what a step gives them.
 
 A policy sees a `Task` and nothing else, so that every policy serves every method.
 """
@@ -139,7 +139,7 @@ def check(
         mixes_hidden: whether the method mixes hidden layers.
 
     Raises:
-        UserError: the policy would have no say, or lacks what it reads; the share is none.
+        UserError: the policy would have no effect, or lacks what it reads; the share is invalid.
     """
     if not 0 < mix_until <= 1:
         raise UserError(f"mix_until={mix_until} must lie in (0, 1]; policy none never mixes")
@@ -160,7 +160,7 @@ def check(
         )
     if learned_elsewhere and policy.mixes:
         raise UserError(
-            f"the method learns lambda itself, so policy {policy} would have no say; use none"
+            f"the method learns lambda itself, so policy {policy} would have no effect; use none"
         )
 
 
@@ -171,7 +171,7 @@ def check_alpha(policy: str, alpha: float) -> None:
 
 
 def check_choice(policy: str, option: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuses a word that is none of those allowed."""
+    """Refuses a value that is not allowed."""
     if value not in allowed:
         raise UserError(f"policy {policy}: {option}={value!r} must be one of {', '.join(allowed)}")
 

@@ -1,1 +1,1 @@
-"""Tables of finished runs beside the paper's, and comparisons paired by seed."""
+"""Tables of finished runs with the paper's numbers, and comparisons paired by seed."""

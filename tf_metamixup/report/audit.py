@@ -63,7 +63,7 @@ class Judged:
         return np.argsort(self.right, kind="stable")
 
     def scores(self) -> dict[str, Any]:
-        """Returns how many labels there are and are suspicious, and how well wrong ones are found.
+        """Counts labels and suspicious ones, and measures how well wrong ones are found.
 
         `precision` is that among the 10, 100 and as many most suspicious as are wrong.
         """

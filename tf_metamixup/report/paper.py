@@ -217,7 +217,7 @@ def _settings(mode: str, pair: tuple[str, str], own: dict[str, Any]) -> dict[str
 
 
 def row_name(mode: str | None, method: str, policy: str) -> str | None:
-    """Returns what the paper calls a pair, whatever its size of run and images, or None."""
+    """Returns the name of a pair in the paper, whatever its size of run and images, or None."""
     for name, (own_method, own_policy) in ROWS.get(mode, {}).items():
         if (_essential(method), policy) == (_essential(own_method), own_policy):
             return name
@@ -225,7 +225,7 @@ def row_name(mode: str | None, method: str, policy: str) -> str | None:
 
 
 def display_name(mode: str | None, method: str, policy: str) -> str | None:
-    """Returns what tables and figures call a pair: `row_name`, or that of the row it varies."""
+    """Returns the name of a pair in tables and figures: `row_name`, or that of its row."""
     policy, *variation = VARIANTS.get(policy, (policy,))
     name = row_name(mode, method, policy)
     return name and ", ".join([name, *variation])

@@ -74,8 +74,8 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)
             raise UserError(
                 f"cannot write a checkpoint into {self._folder}: {reason(error)}. Older "
-                "checkpoints are intact: make room or mend the folder, and start the same command "
-                "again"
+                "checkpoints are intact: make room or repair the folder, and start the same "
+                "command again"
             ) from error
         # Newer ones were found damaged, else the run would have gone on from them.
         found = _newest_first(self._folder)
@@ -107,7 +107,7 @@ class Checkpoints:
             return Progress(state, read_arrays(folder / "arrays.npz") or {})
         if found:
             raise UserError(
-                f"every checkpoint in {self._folder} is damaged; remove the folder to start anew"
+                f"every checkpoint in {self._folder} is damaged; remove the folder to start again"
             )
         return None
 
@@ -136,7 +136,7 @@ def read_model(folder: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     if model is None:
         raise UserError(
             f"the checkpoint {newest} does not say which of its values are the model's: it is of "
-            "an older version, which must train the run anew"
+            "an older version, which must train the run again"
         )
     reader = tf.train.load_checkpoint(str(newest / "variables"))
     suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -149,7 +149,7 @@ def _newest_first(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _damage(folder: pathlib.Path) -> str | None:
-    """Returns what is wrong with a checkpoint, or None."""
+    """Describes what is wrong with a checkpoint; None if it is whole."""
     try:
         lines = (folder / SUMS).read_text().splitlines()
         expected = {name: digest for digest, name in (line.split("  ") for line in lines)}

@@ -81,7 +81,7 @@ class RunDirectory:
             )
 
     def _how_to_extend(self, theirs: dict[str, Any], settings: dict[str, Any]) -> str:
-        """Returns what to do instead, where the lengths of the runs differ."""
+        """Says what to do instead where the lengths of the runs differ."""
         if all(theirs.get(name) == settings.get(name) for name in ("epochs", "steps")):
             return ""
         start = f"--initial_weights={self.path}" if "epochs" in settings else "a new Trainer"
@@ -161,7 +161,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; mend or remove it") from error
+        raise UserError(f"cannot read {path}: {error}; repair or remove it") from error
     return content
 
 

@@ -183,7 +183,7 @@ class History:
 
 
 def _without_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns those whose name has the prefix, by the rest of it."""
+    """Selects the arrays whose name has the prefix, by the rest of the name."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 

@@ -141,22 +141,22 @@ class Recorder:
         self._summaries.configuration(settings)
 
     def interval(self, step: int, scalars: dict[str, float], rows: np.ndarray) -> None:
-        """See `Summaries.interval`."""
+        """Writes the scalars and mixed rows of an interval to TensorBoard."""
         if self._summaries:
             self._summaries.interval(step, scalars, rows)
 
     def epoch(self, step: int, entry: dict[str, Any]) -> None:
-        """See `Summaries.epoch`."""
+        """Writes the entry of an epoch to TensorBoard."""
         if self._summaries:
             self._summaries.epoch(step, entry)
 
     def pictures(self, step: int, pairs, evaluation, sample) -> None:
-        """See `Summaries.pictures`."""
+        """Draws the images of an epoch for TensorBoard."""
         if self._summaries:
             self._summaries.pictures(step, pairs, evaluation, sample)
 
     def checkpoint(self, step: int, progress: Progress) -> None:
-        """See `Checkpoints.save`."""
+        """Saves a checkpoint."""
         if self._folder:
             self._checkpoints.save(step, progress)
 
@@ -177,7 +177,7 @@ def _differing_parts(before: dict[str, list], now: dict[str, list]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Returns what this run is made with."""
+    """Returns the versions that this run is made with."""
     found = {
         "tf_metamixup": __version__,
         "python": platform.python_version(),

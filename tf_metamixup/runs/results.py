@@ -60,7 +60,7 @@ def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def row_key(result: dict[str, Any]) -> str:
-    """Returns what the runs of a row have in common, as one text."""
+    """Identifies a row by what its runs have in common, as one text."""
     # A version that did not know a setting did what its default does.
     settings = {
         name: value
@@ -74,7 +74,7 @@ def row_key(result: dict[str, Any]) -> str:
 
 
 def run_key(result: dict[str, Any]) -> tuple[str, int]:
-    """Returns what is the same in two results of one run: its row and its seed."""
+    """Identifies a run by its row and its seed."""
     return row_key(result), _seed(result)
 
 

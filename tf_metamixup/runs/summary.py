@@ -1,4 +1,4 @@
-"""What is printed at the end of a run: how it ended, where things lie, what to do next."""
+"""What is printed at the end of a run: how it ended, where its files are, what to do next."""
 
 import os
 import shlex

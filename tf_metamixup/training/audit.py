@@ -72,7 +72,7 @@ class Audit:
 
 
 def evidence(trainer, images, given, doubted, audited: Audited | None, step: int) -> Evidence:
-    """Returns what labels are judged by with the current weights; see `Evidence`.
+    """Collects the evidence about labels at the current weights; see `Evidence`.
 
     Args:
         trainer: whose network is asked.

@@ -59,7 +59,7 @@ class Callbacks:
         self._call("on_epoch_end", entry["epoch"] - 1, logs | {"loss": entry["train_loss"]})
 
     def reason_to_stop(self, workers) -> str | None:
-        """Returns why the run ends, where a callback of any worker has set `stop_training`."""
+        """Returns the reason to end the run where a callback of any worker set `stop_training`."""
         if not self._callbacks or not workers.exchange([self._model.stop_training]).any():
             return None
         return f"a callback stopped it after epoch {(self._epoch or 0) + 1}"
@@ -72,7 +72,7 @@ class Callbacks:
 def _check(callback: Any, *, validated: bool) -> None:
     name = type(callback).__name__
     if not isinstance(callback, keras.callbacks.Callback):
-        raise UserError(f"callbacks: {callback!r} is no keras.callbacks.Callback")
+        raise UserError(f"callbacks: {callback!r} is not a keras.callbacks.Callback")
     if isinstance(callback, tuple(getattr(keras.callbacks, each) for each in REFUSED)):
         raise UserError(f"callbacks: {name} is not taken; {REFUSED.get(name, 'leave it out')}")
     # `ModelCheckpoint` looks at batches only where it saves between epochs.

@@ -190,12 +190,12 @@ def _check_dataset(name: str, data: Any, elements: str, finite: bool) -> None:
         raise UserError(f"the `{name}` data is empty: it gives no batch")
     if finite and count == tf.data.INFINITE_CARDINALITY:
         raise UserError(
-            f"the `{name}` data must be one pass, and it repeats for ever: leave out repeat()"
+            f"the `{name}` data must be one pass, and it repeats forever: leave out repeat()"
         )
 
 
 def _remedy(data: Any, elements: str) -> str:
-    """Returns how to make a data set of `data`."""
+    """Says how to make a data set of `data`."""
     if isinstance(data, tf.distribute.DistributedDataset):
         return "nothing: give the data set itself, which Trainer distributes"
     if isinstance(data, keras.utils.PyDataset):

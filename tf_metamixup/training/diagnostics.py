@@ -49,7 +49,7 @@ class Diagnostics:
         return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
 
     def mixture(self, batch, step: int) -> Mixture:
-        """Returns what one device would train on with the batch of `step` and current weights."""
+        """Makes the mixture that one device would train on at `step` with the current weights."""
         with translate_data_errors():
             return self._mixture(batch, tf.constant(step, tf.int64))
 
@@ -71,7 +71,7 @@ class Diagnostics:
 
 
 def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture:
-    """Returns what this step would train on at the current weights; changes nothing."""
+    """Makes the mixture that this step would train on; changes nothing."""
     examples, partner, task = paired(recipe, batch, clock, draws)
     if recipe.method.learns_lambda:
         forward = recipe.network.forward(task.theta, draws)

@@ -76,7 +76,7 @@ class EpochEnd:
     def measure(
         self, between: Callable[[], Any] | None = None, *, evaluate: bool = True
     ) -> tuple[dict[str, float | None], Evaluation | None]:
-        """Returns what an entry of the history has beside what is counted, and the evaluation."""
+        """Returns the part of an entry of the history that is not counted, and the evaluation."""
         extra: dict[str, float | None] = {"learning_rate": self.log.learning_rate(), **UNMEASURED}
         if "val" in self.evaluated:
             extra |= {name.replace("test", "val"): None for name in UNMEASURED}

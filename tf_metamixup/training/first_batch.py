@@ -1,4 +1,4 @@
-"""What the first batch of a stream tells: whether there is one, its values, its scale.
+"""Checks of the first batch of a stream: whether there is one, its values, its scale.
 
 Later batches are checked within the graph; see `methods.batch`.
 """
@@ -49,7 +49,7 @@ def read(name: str, batches: Iterable) -> Iterator[Any]:
 
 
 def first_batch(name: str, batches: Iterable) -> Any:
-    """Returns the first of a stream's batches, which begin anew for whoever reads them next.
+    """Returns the first of a stream's batches, which start again for the next reader.
 
     Raises:
         UserError: there is none, it has no rows, or it cannot be read.
@@ -92,12 +92,12 @@ class Scale(NamedTuple):
 
     @property
     def span(self) -> float:
-        """Returns how far the values lie apart for the model."""
+        """Returns the span of the values that the model sees."""
         return self.seen_high - self.seen_low
 
     @property
     def signed(self) -> bool:
-        """Returns whether the stored values are negative in earnest."""
+        """Returns whether the stored values are clearly negative."""
         return self.low < -0.05 * (self.high - self.low)
 
     def __str__(self):

@@ -112,7 +112,7 @@ class Graphs:
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
 
     def steps_until_audit(self, step: int) -> float:
-        """Returns how many steps may be taken at once from `step`: labels are audited between."""
+        """Returns the number of steps from `step` to the next audit of labels."""
         steps = [] if self._audit is None else self._audit.steps
         return min([each - step for each in steps if each > step], default=math.inf)
 
@@ -127,7 +127,7 @@ class Graphs:
         return float(tf.reduce_min(images)), float(tf.reduce_max(images))
 
     def clock(self, step) -> Clock:
-        """Returns what time it is at `step`."""
+        """Returns the clock at `step`."""
         progress = tf.cast(step / self._steps, tf.float32)
         return Clock(step, step // self._epoch_steps, self._trainer.learning_rate(step), progress)
 
@@ -147,7 +147,7 @@ class Graphs:
         return batch._replace(**more)
 
     def refresh_features(self, step) -> None:
-        """Computes cached features anew at their steps."""
+        """Recomputes cached features when they are due."""
 
         def refreshed():
             self.strategy.run(lambda: self.recipe.feature_cache.refresh(self.draws(step)))

@@ -42,13 +42,13 @@ def check(trainer, run_dir: str | os.PathLike) -> None:
         if not all(np.isfinite(np.asarray(v)).all() for v in trainer.model.weights):
             raise UserError(
                 "the model's weights are not finite before the first step, as a run that diverged "
-                "leaves them: build the model anew"
+                "leaves them: build the model again"
             )
         left = _left.get(trainer.model)
         if left is not None and np.array_equal(left, _first(trainer.model)):
             warnings.warn(
                 "the model was trained by another Trainer, and this run starts from the weights "
-                "that it left; to compare runs, build the model anew for each",
+                "that it left; to compare runs, build the model again for each",
                 stacklevel=3,
             )
 
@@ -109,7 +109,7 @@ def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """Returns what a checkpoint records of its model: the image shape and the number of classes."""
+    """Describes a model for a checkpoint: the image shape and the number of classes."""
     return {"image_shape": list(model.input_shape[1:]), "classes": model.output_shape[-1]}
 
 

@@ -87,7 +87,7 @@ def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], sta
     """Returns a distributed data set of the streams' batches from `start_step` on."""
     count = strategy.num_replicas_in_sync
 
-    # Asked anew for each iterator; building the graph of a data set takes a while.
+    # Asked again for each iterator; building the graph of a data set takes a while.
     @functools.cache
     def sharded(first: int, shard_ids: int) -> tf.data.Dataset:
         shards = {

@@ -187,7 +187,7 @@ class MixUpModel(keras.Model):
             feature_cache=self._feature_cache,
         )
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
-        # `fit` does not tell a step which share of the run is done; none of what is served asks.
+        # `fit` does not pass on how much of the run is done; no accepted method reads it.
         clock = Clock(step, tf.zeros_like(step), rate, tf.zeros_like(rate))
         report = train_step(recipe, batch, clock, draws)
         values = [report.metrics["train_loss"][0], *self._network.theta]

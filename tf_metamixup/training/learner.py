@@ -163,14 +163,14 @@ class Learner:
 
     @property
     def checkpointed_model(self) -> dict[str, Any]:
-        """Returns what a checkpoint records of the model, and which `variables` are weights."""
+        """Describes the model for a checkpoint, and which `variables` are weights."""
         place = {id(variable): place for place, variable in enumerate(self.variables)}
         values = [place[id(variable)] for variable in self.network.evaluated]
         return {**initial_weights.describe(self.model), "values": values}
 
     @property
     def steps_taken(self) -> int:
-        """Returns how many steps made the current weights."""
+        """Returns the number of steps behind the current weights."""
         return int(self.optimizer.iterations.numpy())
 
     def learning_rate(self, step) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Which precision what computes in: a copy of a model in half, and products in full."""
+"""Precision: a copy of a model that computes in bfloat16, and float32 with all its bits."""
 
 import sys
 

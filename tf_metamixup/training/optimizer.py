@@ -46,16 +46,16 @@ class Staged:
 
     @property
     def iterations(self) -> keras.Variable:
-        """Returns the steps of the whole run."""
+        """Returns the number of steps of the whole run."""
         return self._optimizer.iterations
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Returns those of both."""
+        """Returns the variables of both optimizers."""
         return [*self._optimizer.variables, *self._late_optimizer.variables]
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the state of both."""
+        """Makes the state of both optimizers."""
         self._late_optimizer.build([v for v in variables if id(v) in self._late])
         self._optimizer.build([v for v in variables if id(v) not in self._late])
 

@@ -49,7 +49,7 @@ class Plan:
         return min(MOST_PICTURES, self.steps // STEPS_PER_PICTURE)
 
     def steps_until_event(self, step: int) -> int:
-        """Returns how many steps may be taken at once from `step`: to a log entry, say."""
+        """Returns the number of steps from `step` to the next event, such as a log entry."""
         ends = [self.last_step]
         ends += [(step // every + 1) * every for every in (self.epoch_steps, self.log_every)]
         return min(ends) - step

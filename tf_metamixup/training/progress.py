@@ -51,7 +51,7 @@ class Interval:
         return means
 
     def line(self, history: History) -> str:
-        """Returns what the progress bar says."""
+        """Formats the text of the progress bar."""
         top, bottom = self._sums["train_loss"]
         parts = [f"epoch {len(history.entries) + 1}", f"loss {top / bottom:.3f}"]
         if self._timed:
@@ -64,14 +64,14 @@ class Interval:
 
 
 class ProgressBar(tqdm.tqdm):
-    """Shows how far a run is; the time of building its graph counts for nothing.
+    """Shows the progress of a run; the time of building its graph is not counted.
 
     Args:
         step: where this invocation begins.
         last_step: where it ends, or where a stage of it does.
         steps: of the whole run.
         shown: whether this worker shows it.
-        ways: what would make the run shorter, said of a long one.
+        ways: ways to shorten the run, named where it is long.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class ProgressBar(tqdm.tqdm):
 
 
 def ways_to_shorten(policy) -> list[str]:
-    """Returns what would make a long run with `policy` shorter."""
+    """Lists ways to shorten a long run with `policy`."""
     exact = policy.reads_meta and not policy.caches_features
     return [
         *("a smaller network", "smaller images (--image_size)", "fewer epochs"),

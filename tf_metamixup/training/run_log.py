@@ -46,7 +46,7 @@ class RunLog:
 
     @property
     def is_due(self) -> bool:
-        """Returns whether the last checkpoint is too long ago."""
+        """Returns whether a checkpoint is due."""
         return time.monotonic() - self._saved_at > MAX_SECONDS_UNSAVED
 
     def resume(self, progress: Progress) -> None:

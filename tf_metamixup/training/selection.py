@@ -11,14 +11,14 @@ from tf_metamixup.training.plan import Plan
 
 
 class Selection:
-    """Keeps the best weights of a run beside the current ones.
+    """Keeps the best weights of a run in addition to the current ones.
 
     They are variables, so that checkpoints hold them and that all replicas and workers copy the
     same ones. All decisions follow from the history: a resumed run makes them again.
 
     Args:
         trainer: whose run it is.
-        variables: what a checkpoint holds beside the best weights.
+        variables: what a checkpoint holds besides the best weights.
         plan: of the run.
 
     Attributes:
@@ -48,7 +48,7 @@ class Selection:
         return best_epoch(entries)
 
     def reason_to_stop(self, entries: Sequence[dict[str, Any]]) -> str | None:
-        """Returns why the run ends before its last step; None where it does not."""
+        """Returns the reason to end the run before its last step, if there is one."""
         best, patience = best_epoch(entries), self._plan.patience
         later = [entry for entry in entries[best:] if entry.get("val_error") is not None]
         if patience is None or len(later) < patience:
@@ -56,7 +56,7 @@ class Selection:
         return f"no lower validation error in {len(later)} evaluations after epoch {best}"
 
     def checkpointed_model(self, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Returns what a checkpoint records of the model; its weights are the best ones so far."""
+        """Describes the model for a checkpoint; its weights are the best ones so far."""
         model = self._trainer.checkpointed_model
         if not self._best or not best_epoch(entries):
             return model

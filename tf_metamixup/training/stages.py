@@ -29,5 +29,5 @@ class Stages:
         return self._recipes[all_train]
 
     def steps_until_switch(self, step: int) -> float:
-        """Returns how many steps may be taken at once from `step`."""
+        """Returns the number of steps from `step` to the switch."""
         return float("inf") if self.all_train(step) else self.switch - step

@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
     mix_until: float = 1.0
 
     def select(self, values: list) -> list:
-        """Returns those of `values`, one per weight of the network, whose weights are trained."""
+        """Selects from `values`, one per weight of the network, those of the trained weights."""
         return values if self.trained is None else [values[index] for index in self.trained]
 
 
@@ -60,7 +60,7 @@ class Report(NamedTuple):
 
     @property
     def mixture(self) -> Mixture:
-        """Returns what was trained on."""
+        """Returns the mixture that was trained on."""
         return Mixture(self.examples, self.partner, self.lambdas.value, self.lambdas.pixels)
 
     def sample(self) -> Sample:

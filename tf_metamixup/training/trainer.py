@@ -152,7 +152,7 @@ class Trainer(Learner):
         return self.measure(test).scores
 
     def measure(self, test: Iterable, between=None) -> Evaluation:
-        """Returns what `evaluate` does, with the confusion matrix and confidences behind it.
+        """Evaluates as `evaluate` does; keeps the confusion matrix and the confidences.
 
         Args:
             test: finite batches (images, labels).
