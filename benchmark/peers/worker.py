@@ -12,6 +12,7 @@ import time
 
 import networks
 import numpy as np
+from peer_ours import RATE
 
 FROZEN = 1e-12
 
@@ -51,7 +52,7 @@ def main(framework, architecture, kind, path):
     """Takes the first step, compares it, and then obeys."""
     step, numpy, case = made(framework, architecture, kind == "exact", path)
     before = now()
-    move, gradients = step(0.1)
+    move, gradients = step(RATE)
     gradients = {name: numpy(value) for name, value in gradients.items()}
     told = {"first": [after - then for after, then in zip(now(), before, strict=True)]}
     if framework == "ours":
