@@ -118,7 +118,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(settings, message):
         config(**settings)
 
 
-def test_all_settings_but_ten_make_two_runs_the_same():
+def test_all_settings_but_eleven_make_two_runs_the_same():
     free = {
         "run_dir",
         "max_steps",
@@ -126,6 +126,7 @@ def test_all_settings_but_ten_make_two_runs_the_same():
         "evaluate_every",
         "checkpoint_every",
         "diagnostics",
+        "pictures",
         "export",
         "litert",
         "data_dir",

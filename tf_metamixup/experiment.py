@@ -74,7 +74,7 @@ def canonical(config: Config) -> Config:
     )
     methods.check_smoothing(method, config.label_smoothing)
     methods.averaging(method, config.ema)
-    if config.mixed_bfloat16:
+    if config.mixed_bfloat16 or config.meta_bfloat16:
         methods.check_precision(method)
     if method.views and config.mode == "sl":
         raise UserError(
@@ -140,6 +140,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         class_names=source.classes,
         row_groups=config.row_groups,
         mixed_bfloat16=config.mixed_bfloat16,
+        meta_bfloat16=config.meta_bfloat16,
         jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
         ema=config.ema,

@@ -47,6 +47,8 @@ def train(config: Config) -> dict | None:
     config, source = assembly.config, assembly.source
     prepared, trainer = assembly.prepared, assembly.trainer
     workers = trainer.workers
+    if config.tensor_float_32:
+        tf.config.experimental.enable_tensor_float_32_execution(True)
     if config.litert != "none":
         with workers.together():
             if workers.chief:
@@ -69,6 +71,7 @@ def train(config: Config) -> dict | None:
         evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every,
         diagnostics=config.diagnostics,
+        pictures=config.pictures,
         select=config.select,
         patience=config.patience,
         settings=identity,

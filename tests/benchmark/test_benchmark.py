@@ -46,8 +46,12 @@ def numbers(tree):
 @pytest.mark.slow
 def test_every_measured_number_is_there_and_finite(measured):
     result, _ = measured
-    assert set(result) == {"plain", "estimators", "feed", "keras_fit", "settings", "versions"}
-    costs = {"seconds", "seconds_range", "peak_mib", "trace_seconds"}
+    parts = {"start", "plain", "estimators", "feed", "keras_fit", "settings", "versions"}
+    assert set(result) == parts
+    assert set(result["start"]) == {"imports", "data"}
+    for lap in result["start"].values():
+        assert lap.keys() == {"seconds", "processor_seconds"} and min(lap.values()) > 0
+    costs = {"seconds", "seconds_range", "peak_mib", "trace_seconds", "trace_processor_seconds"}
     assert set(result["plain"]) == costs | {"feed"}
     assert set(result["estimators"]) == set(benchmark.ESTIMATORS)
     for found in result["estimators"].values():
@@ -95,7 +99,7 @@ def test_the_ratio_is_the_median_of_ratios_within_a_round(monkeypatch):
     monkeypatch.setattr(timing, "SLICES", 2)
 
     class Played:
-        peak_mib, trace_seconds = 1.0, 2.0
+        peak_mib, trace = 1.0, {"trace_seconds": 2.0}
 
         def __init__(self, *seconds, slices=2):
             self.slice, self.slices = iter(seconds).__next__, slices

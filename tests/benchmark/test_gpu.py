@@ -55,7 +55,8 @@ def test_every_step_is_measured_and_the_cpu_is_itself(small, capsys):
     assert set(steps) == {f"{policy} {how}" for policy in gpu.POLICIES for how in gpu.PRECISIONS}
     ratios = {"ratio", "ratio_range"}
     for name, cost in steps.items():
-        costs = {"seconds", "seconds_range", "peak_mib", "trace_seconds"}
+        costs = {"seconds", "seconds_range", "peak_mib"}
+        costs |= {"trace_seconds", "trace_processor_seconds"}
         assert set(cost) == (costs if name == "plain float32" else costs | ratios)
         assert math.isfinite(cost["seconds"]) and cost["seconds"] > 0
     assert capsys.readouterr().out.count("\n") == 3 + len(steps)
@@ -108,6 +109,7 @@ def test_a_type_has_all_its_bits_while_steps_are_compared_and_all_is_as_before_a
         tensor_float = tf.config.experimental.tensor_float_32_execution_enabled()
         return keras.config.floatx(), keras.config.dtype_policy().name, tensor_float
 
+    tf.config.experimental.enable_tensor_float_32_execution(True)
     before = settings()
     with pytest.raises(UserError), gpu.computing_in("float64"):
         assert settings() == ("float64", "float64", False)

@@ -12,6 +12,7 @@ from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.runs.checkpoints import Checkpoints
 from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.training import loop
+from tf_metamixup.training.plan import Plan
 
 
 def last_evaluation(folder):
@@ -135,7 +136,8 @@ def pictured(folder, monkeypatch, **plan):
     steps = []
     draw = lambda _, step, pairs, evaluation, sample: steps.append(step)  # noqa: E731
     monkeypatch.setattr(Recorder, "pictures", draw)
-    fit(folder, **{"epoch_steps": 2, "evaluate_every": 1, "log_every": 100} | plan)
+    plan = {"epoch_steps": 2, "evaluate_every": 1, "log_every": 100, "pictures": 10} | plan
+    fit(folder, **plan)
     return [step // 2 for step in steps]
 
 
@@ -143,6 +145,12 @@ def test_pictures_are_drawn_about_ten_times_a_run(tmp_path, monkeypatch):
     assert pictured(tmp_path / "short", monkeypatch, steps=8) == [1, 2, 3, 4]
     long = pictured(tmp_path / "long", monkeypatch, steps=100)
     assert len(long) == 10 and set(np.diff(long)) == {5} and long[-1] == 50
+
+
+@pytest.mark.parametrize(("given", "drawn"), [({}, [50]), ({"pictures": 0}, [])])
+def test_a_short_run_draws_at_its_end_or_not_at_all(tmp_path, monkeypatch, given, drawn):
+    assert pictured(tmp_path, monkeypatch, steps=100, **{"pictures": None} | given) == drawn
+    assert [Plan(steps, 10).drawings for steps in (999, 5_000, 10**6)] == [0, 5, 10]
 
 
 def test_pictures_are_drawn_of_evaluated_epochs_only(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def copies(policy):
     network = Network(model, low_precision=mixed_precision.low_precision_copy(model, policy))
     draws = Draws.at(0, tf.constant(0))
     return network, *(
-        network.forward(network.theta, draws, full_precision=e) for e in (True, False)
+        network.forward(network.theta, draws, stage=stage) for stage in ("meta", "real")
     )
 
 
@@ -103,6 +103,20 @@ def test_methods_that_do_not_go_with_it_say_why(name):
         tiny.trainer(name, "none", mixed_bfloat16=True)
 
 
+@pytest.mark.parametrize(("policy", "stays"), [("meta", False), ("beta", True)])
+def test_products_are_not_rounded_where_lambda_is_learned(policy, stays, monkeypatch, capsys):
+    settings = tf.config.experimental
+    settings.enable_tensor_float_32_execution(True)
+    try:
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+        for _ in range(2):
+            tiny.trainer(policy=policy)
+        assert settings.tensor_float_32_execution_enabled() is stays
+    finally:
+        settings.enable_tensor_float_32_execution(False)
+    assert capsys.readouterr().err.count("TensorFloat-32 is off") == (not stays)
+
+
 def first_step(method, policy, **options):
     """(gradient, weights and all, report) of the first step, outside of a graph."""
     pair = Pair(method, policy, norm="plain", momentum=0.0, weight_decay=0.0, **options)
@@ -135,6 +149,17 @@ def test_the_gradient_is_rounded_and_lambda_is_not():
     for expected, actual in zip(report.lambdas[:3], report_mixed.lambdas[:3], strict=True):
         np.testing.assert_array_equal(actual, expected)
     assert [v.dtype for v in mixed] == [v.dtype for v in plain]
+
+
+def test_in_a_meta_stage_of_bfloat16_lambda_alone_is_rounded():
+    gradient, _, report = first_step("supervised", tiny.EXACT)
+    moved, _, rounded = first_step("supervised", tiny.EXACT, meta_bfloat16=True)
+    expected, actual = (each.lambdas.move.numpy() for each in (report, rounded))
+    cosine = actual @ expected / np.linalg.norm(actual) / np.linalg.norm(expected)
+    assert 0.99 < cosine < 1 - RESOLUTION**3
+    np.testing.assert_array_equal(rounded.lambdas.start, report.lambdas.start)
+    # The real step is as of float32, at other lambdas.
+    assert 0 < np.linalg.norm(moved - gradient) < 0.1 * np.linalg.norm(gradient)
 
 
 def test_a_run_in_bfloat16_on_two_replicas_learns_and_is_resumed(tmp_path):

@@ -12,7 +12,6 @@ from tf_metamixup.core.schedules import Clock
 from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.models.network import Network
-from tf_metamixup.training import graphs
 from tf_metamixup.training.diagnostics import agreement
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.step import Recipe, meta_task, train_step
@@ -251,24 +250,6 @@ def test_equal_halves_of_the_meta_batch_agree_fully():
     )
     assert float(agreement(made, doubled, clock(), DRAWS)) == pytest.approx(1, abs=1e-6)
     assert float(agreement(made, batch(tf.float32), clock(), DRAWS)) < 0.999
-
-
-def test_autograph_does_not_rewrite_what_a_step_calls(monkeypatch):
-    """Which takes longer than to build its graph."""
-    found = []
-
-    class SeenError(Exception):
-        pass
-
-    def step(*_):
-        found.append(tf.__internal__.autograph.control_status_ctx().status.name)
-        raise SeenError
-
-    monkeypatch.setattr(graphs, "train_step", step)
-    traced = tiny.trainer("supervised", "none").graphs(**tiny.streams(), epoch_steps=3, steps=6)
-    with pytest.raises(SeenError):
-        traced.trace(traced.batches(0))
-    assert found == ["DISABLED"]
 
 
 @pytest.mark.parametrize(("progress", "mixed"), [(0.79, True), (0.8, False), (0.99, False)])

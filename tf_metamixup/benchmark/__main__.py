@@ -9,7 +9,8 @@ A few hundred steps of training come first. Then, on one device:
   and optimizer slots of all the steps compared, which stay (a copy of the momentum each). Buffers
   that libraries take past the allocator, the graph and the program itself are not in it. On the CPU
   it is known only with TF_CPU_ALLOCATOR_USE_BFC=true, which this command sets; else it is null;
-- the seconds of a trace are what the first call takes longer than the second;
+- the seconds of a trace are what the first call takes longer than the second; with those of the
+  start (imports; then the data and the network) they are the time to the first step;
 - each estimator's gradient for lambda is compared with that of `nested`, on the same batches, and
   with that of `nested` over the whole meta set at once. Where the batch is no smaller than the meta
   set, the two are the same. Training goes on meanwhile, so that cached features have every age;
@@ -108,8 +109,14 @@ class Results:
             file.write(json.dumps(content, indent=1).encode())
 
 
-def run(config: Config, plan: Plan) -> dict[str, Any]:
-    """Trains and measures; returns the content of the JSON file."""
+def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]:
+    """Trains and measures; returns the content of the JSON file.
+
+    Args:
+        config: the training.
+        plan: the measuring.
+        imports: the lap of a `Stopwatch` that they took.
+    """
     from tf_metamixup import models
     from tf_metamixup.benchmark import gradients, keras_fit, workload
     from tf_metamixup.core.schedules import warm_up
@@ -119,8 +126,9 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
 
     # Each subject has graphs of its own, which TensorFlow takes for retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    strategy = local_strategy(1)
+    watch, strategy = timing.Stopwatch(), local_strategy(1)
     work = workload.make(config, strategy)
+    start = {"imports": imports, "data": watch.lap()}
     rate = warm_up(work.config.learning_rate, default_warmup(work.model))
     prepared = work.prepared
     trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
@@ -141,6 +149,7 @@ def run(config: Config, plan: Plan) -> dict[str, Any]:
     copy = models.make(work.config.architecture, image_shape, classes)
     fit = keras_fit.timed(copy, prepared.labelled, work.preprocess, classes, timing.FROZEN)
     return {
+        "start": start,
         "plain": measured["plain"] | {"feed": timing.feed(plain)},
         "estimators": {name: estimators[name] | cosines[name] for name in ESTIMATORS},
         "feed": timing.feed(metas[0]),
@@ -177,6 +186,10 @@ def table(result: dict[str, Any]) -> str:
             cells[1:3] = f"{cost['ratio']:.2f}", f"{low:.2f} to {high:.2f}"
             cells[5:] = f"{cost['cosine']:.3f}", f"{cost['cosine_full_meta']:.3f}"
         lines.append(columns(name, *cells))
+    for name, lap in result["start"].items():
+        lines.append(
+            f"{name}: {lap['seconds']:.1f} s, of processors {lap['processor_seconds']:.1f}"
+        )
     for name, fed in (("plain", result["plain"]["feed"]), (REFERENCE, result["feed"])):
         lines.append(
             f"images/s of the {name} step with its pipeline over those without: "
@@ -196,6 +209,7 @@ def _report(text: str) -> None:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
+    watch = timing.Stopwatch()
 
     def settled() -> tuple[Config, Plan, str | None]:
         config, *rest = parse(argv)
@@ -204,7 +218,7 @@ def main(argv: list[str]) -> int:
     def write(order: tuple[Config, Plan, str | None]) -> None:
         config, plan, path = order
         file = Results(path) if path else None
-        result = run(config, plan)
+        result = run(config, plan, watch.lap())
         print(table(result))
         if file:
             file.write(result)

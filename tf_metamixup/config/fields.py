@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_metamixup.config.defaults import LITERT, MODES, OPTIMIZERS
+from tf_metamixup.config.device_fields import DeviceSettings
 from tf_metamixup.config.setting import setting
 
 
@@ -204,38 +205,6 @@ class TrainingSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class DeviceSettings:
-    """Says what computes, and how precisely."""
-
-    replicas: int | None = setting(
-        None,
-        "data-parallel replicas of this process; by default all GPUs, else 1. With no GPU, so "
-        "many logical CPU devices. TF_CONFIG in the environment makes this process one worker of "
-        "a job (docs/distributed.md)",
-        at_least=1,
-    )
-    deterministic: bool = setting(
-        False,
-        "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at some "
-        "speed; an operation that has none is an error",
-    )
-    mixed_bfloat16: bool = setting(
-        False,
-        "compute label guessing and the real step in bfloat16; weights and meta stage stay in "
-        "float32. Not with vat, adamixup and manifold_mixup",
-    )
-    jit: bool = setting(
-        False,
-        "let TensorFlow's compiler XLA make one program of each step, on one replica; results "
-        "differ by rounding from those without. For GPUs, not measured there; a CPU takes about "
-        "twice as long",
-    )
-    row_groups: int | None = setting(
-        None, "pairs are drawn within so many row groups; by default one per replica", at_least=1
-    )
-
-
-@dataclasses.dataclass(frozen=True)
 class RunSettings:
     """Says where a run lies, and how often it is logged, evaluated and saved."""
 
@@ -268,6 +237,13 @@ class RunSettings:
         "epochs between two checkpoints; by default one before each evaluation. Another one comes "
         "after a minute without any",
         at_least=1,
+        recorded_only=True,
+    )
+    pictures: int | None = setting(
+        None,
+        "about how many times TensorBoard's pictures are drawn, and at the end; 0 for never. By "
+        "default one for each 1,000 steps, 10 at most",
+        at_least=0,
         recorded_only=True,
     )
     diagnostics: bool = setting(

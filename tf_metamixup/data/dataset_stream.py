@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import unconverted
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.stream import Stream
 
@@ -18,6 +19,7 @@ class DatasetStream(Stream):
         self._repeat = repeat
         self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
 
+    @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         """Splits every batch into `num_shards` blocks of consecutive rows.
 

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import unconverted
 from tf_metamixup.data.stream import Stream
 
 
@@ -21,6 +22,7 @@ class JoinedStream(Stream):
     def doubted(self) -> int:
         return self._parts[0].doubted
 
+    @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         parts = tuple(part.shards(start_step, shard_ids, num_shards) for part in self._parts)
         return tf.data.Dataset.zip(parts).map(

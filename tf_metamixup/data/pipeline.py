@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import unconverted
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws, fold, permutation, root
 from tf_metamixup.data import augment
@@ -97,6 +98,7 @@ class ArrayStream(_Sampled):
             self._labels = tf.convert_to_tensor(labels[unique], tf.int64)
             self._places = tf.convert_to_tensor(places)
 
+    @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         rows = self._rows(num_shards)
         first_pass, offset = divmod(start_step * self.batch_size, self._count)
@@ -155,6 +157,7 @@ class FileStream(_Sampled):
         self._place = np.full(len(images), -1)  # among `indices`
         self._place[indices] = np.arange(len(indices))
 
+    @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         rows = self._rows(num_shards)
         first_pass, offset = divmod(start_step * self.batch_size, self._count)
@@ -200,11 +203,13 @@ class FileStream(_Sampled):
             .prefetch(4)
         )
 
+    @unconverted
     def whole(self):
         """Reads all images in the order of the files."""
         decoded = self._members().map(lambda _, e: (self._set.decode(e[0]), e[1]))
         return next(iter(decoded.batch(self._count)))
 
+    @unconverted
     def _members(self) -> tf.data.Dataset:
         """Yields (place in the files, (encoded image, label)) of each image."""
         with tf.device("CPU:0"):
@@ -253,6 +258,7 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
     return FileStream(images, indices, **options)
 
 
+@unconverted
 def test_batches(images: InMemory | Streamed, batch_size: int) -> tf.data.Dataset:
     """Returns all images in order, without augmentation: (x uint8 [n, H, W, C], y int64 [n])."""
     if isinstance(images, Streamed):

@@ -1,6 +1,6 @@
 """A Keras model as a function of its weights: `logits = network.forward(theta)(x)`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -69,8 +69,10 @@ class Network:
             none. The weights after step t, from 1, count max(1 - d, 1 / t): at first it is their
             plain mean, without the initial weights, so that short runs have a use of it.
         predicts_average: whether evaluation and export use the average.
-        low_precision: a copy of the model that computes in lower precision, for the passes that
-            need no more (see `mixed_precision`); None makes all with the model.
+        low_precision: a copy of the model that computes in lower precision (see
+            `mixed_precision`); None makes all passes with the model.
+        low_stages: whose passes the copy makes: those of the "real" step and of label guessing, of
+            the "meta" stage, or both.
         memory: first values of what a method remembers from step to step, by name.
 
     Attributes:
@@ -89,9 +91,11 @@ class Network:
         predicts_average: bool = False,
         low_precision: keras.Model | None = None,
         memory: Mapping[str, Any] | None = None,
+        low_stages: Collection[str] = ("real",),
     ):
         self.model = model
         self._low_precision = low_precision
+        self._low_stages = () if low_precision is None else low_stages
         self.parts = dict(parts or {})
         self._preprocess = preprocess
         models = [model, *self.parts.values()]
@@ -144,14 +148,12 @@ class Network:
         images = images if self._preprocess is None else self._preprocess(images)
         return tf.cast(images, self.model.compute_dtype)
 
-    def forward(
-        self, theta: Sequence[tf.Tensor], draws: Draws, *, full_precision: bool = False
-    ) -> Forward:
+    def forward(self, theta: Sequence[tf.Tensor], draws: Draws, *, stage: str = "real") -> Forward:
         """Returns the model at `theta`, values of `trainable`, in training mode.
 
-        With `full_precision` it computes in the precision of the weights, whatever copy there is.
+        It computes in the precision that `stage`, "real" or "meta", has.
         """
-        model = self.model if full_precision or self._low_precision is None else self._low_precision
+        model = self._low_precision if stage in self._low_stages else self.model
         return Forward(self, model, theta, draws)
 
     def apply(self, model: keras.Model, theta: Sequence[tf.Tensor], x, draws: Draws):

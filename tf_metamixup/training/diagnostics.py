@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import function
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
@@ -18,9 +19,9 @@ class Diagnostics:
     def __init__(self, graphs: Graphs):
         self._graphs = graphs
         self._probe = None
-        self._agreement = tf.function(self._replicated_agreement)
-        self._lambda_gradient = tf.function(self._replicated_lambda_gradient)
-        self._mixture = tf.function(self._single_mixture)
+        self._agreement = function(self._replicated_agreement)
+        self._lambda_gradient = function(self._replicated_lambda_gradient)
+        self._mixture = function(self._single_mixture)
 
     def agreement(self, step: int) -> float | None:
         """Returns the cosine of the lambda gradients that two halves of the meta images give.

@@ -14,9 +14,6 @@ from tf_metamixup.training.run_log import UNMEASURED, RunLog
 from tf_metamixup.training.selection import Selection
 from tf_metamixup.training.watch import NotFiniteError, Watch
 
-# Drawn in a run, of each kind; they cost a second and 200 kB.
-PICTURES = 10
-
 
 @dataclasses.dataclass
 class EpochEnd:
@@ -69,7 +66,7 @@ class EpochEnd:
             entry = log.history.close(extra, evaluation)
             self.selection.observe(log.history.entries)
             self.recorder.epoch(log.step, entry)
-            if ends or (evaluate and self._is_drawn(number)):
+            if plan.pictures != 0 and (ends or (evaluate and self._is_drawn(number))):
                 sample = self.graphs.mixed.predicted()
                 self.recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
             if save:
@@ -102,7 +99,8 @@ class EpochEnd:
         return scores, evaluation
 
     def _is_drawn(self, number: int) -> bool:
-        """Returns whether evaluated epoch `number` is one of about `PICTURES`, evenly spread."""
-        epochs = -(-self.plan.steps // self.plan.epoch_steps)
-        before = max(0, number - self.plan.evaluate_every)
-        return number * PICTURES // epochs > before * PICTURES // epochs
+        """Returns whether pictures are drawn after evaluated epoch `number`: evenly spread."""
+        plan = self.plan
+        epochs = -(-plan.steps // plan.epoch_steps)
+        before = max(0, number - plan.evaluate_every)
+        return number * plan.drawings // epochs > before * plan.drawings // epochs

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import function, unconverted
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation, evaluate
 from tf_metamixup.data.dataset_stream import DatasetStream
@@ -26,8 +27,8 @@ class Evaluator:
     def __init__(self, network: Network, strategy: tf.distribute.Strategy):
         self._network, self._strategy = network, strategy
         self._classes = network.model.output_shape[-1]
-        self._evaluate = tf.function(self._evaluate_batch, reduce_retracing=True)
-        self._probabilities = tf.function(self._predict_batch, reduce_retracing=True)
+        self._evaluate = function(self._evaluate_batch, reduce_retracing=True)
+        self._probabilities = function(self._predict_batch, reduce_retracing=True)
         self._batches: dict[int, tuple] = {}  # by the identity of the data, which they hold
 
     def check(self, test, name: str = "test") -> first_batch.Scale:
@@ -40,6 +41,7 @@ class Evaluator:
         first_batch.check_values(name, images, labels, self._classes)
         return first_batch.scale_of(images, self._network.preprocess)
 
+    @unconverted
     def measure(self, test, between=None) -> Evaluation:
         """Evaluates on finite batches (images, labels).
 
@@ -63,18 +65,21 @@ class Evaluator:
             if len(self._batches) > 1:  # validation and test images take turns
                 self._batches.pop(next(iter(self._batches)))
             distributed = inputs.distribute(self._strategy, {"test": stream}, 0)
-            self._batches[id(test)] = distributed, test
-        sums = None
-        for batch in first_batch.read("test", self._batches[id(test)][0]):
+            # Of any number of rows: a short last batch would be traced anew.
+            graph = self._evaluate.get_concrete_function(distributed.element_spec["test"])
+            self._batches[id(test)] = distributed, graph, test
+        sums, (distributed, evaluate_batch, _) = None, self._batches[id(test)]
+        for batch in first_batch.read("test", distributed):
             if between is not None:
                 between()
             with translate_data_errors():
-                batch_sums = self._evaluate(batch["test"])
+                batch_sums = evaluate_batch(batch["test"])
             sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:
             raise UserError("the test set is empty")
         return sums.numpy()
 
+    @unconverted
     def probabilities(self, images) -> np.ndarray:
         """Predicts on all replicas; returns [N, classes] in the precision of the weights.
 

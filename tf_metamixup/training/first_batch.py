@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import unconverted
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.distribution.workers import LOST
 from tf_metamixup.methods.batch import check_rows, finite, targets, translate_data_errors
@@ -62,6 +63,7 @@ def first_batch(name: str, batches: Iterable) -> Any:
     return first
 
 
+@unconverted
 def check_values(name: str, images: tf.Tensor, labels: tf.Tensor, classes: int) -> None:
     """Refuses pixels that are not numbers and labels that are not classes or probabilities.
 

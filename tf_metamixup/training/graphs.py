@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import function
 from tf_metamixup.core.divergence import all_finite
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
@@ -69,12 +70,11 @@ class Graphs:
         self.stages = Stages(self.recipe, trainer.first_trained, trainer.unfreeze_at, steps)
         states = [state for state in (cache, self._audit) if state is not None]
         self.variables = [*trainer.variables, *(v for state in states for v in state.variables)]
-        # AutoGraph would rewrite all that a step calls, which takes longer than to build its graph.
-        step = tf.autograph.experimental.do_not_convert(self._replicated_step)
         # The data are read and checked outside of what is compiled: XLA drops assertions.
-        self._step = tf.function(step, jit_compile=True) if trainer.jit else step
-        self._train = tf.function(self._train_steps)
-        self._finite = tf.function(lambda: all_finite(self.variables))
+        step = self._replicated_step
+        self._step = function(step, jit_compile=True) if trainer.jit else step
+        self._train = function(self._train_steps)
+        self._finite = function(lambda: all_finite(self.variables))
 
     def batches(self, start_step: int):
         """Returns an iterator over the global batches from `start_step` on, sharded to replicas."""
@@ -149,38 +149,38 @@ class Graphs:
     def refresh_features(self, step) -> None:
         """Recomputes cached features when they are due."""
 
-        def on_replica(step):
-            self.recipe.feature_cache.refresh(self.draws(step))
+        def refreshed():
+            self.strategy.run(lambda: self.recipe.feature_cache.refresh(self.draws(step)))
+            return step
 
         policy = self._trainer.policy
-        if policy.caches_features and step % policy.refresh == 0:
-            self.strategy.run(on_replica, (step,))
+        if policy.caches_features:
+            tf.cond(step % policy.refresh == 0, refreshed, lambda: step)
 
     def on_first_replica(self, function, *arguments) -> tf.Tensor:
         """Runs `function` on all replicas and returns what this worker's first one gives."""
         return self._first(self.strategy.run(function, arguments))
 
     def _train_steps(self, iterator, start_step, count, all_train: bool):
-        metrics = tf.TensorArray(tf.float64, count, infer_shape=False)
-        rows = tf.TensorArray(tf.float32, count, infer_shape=False)
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
-        sample = tf.nest.map_structure(
-            lambda each: tf.zeros([size or 0 for size in each.shape], each.dtype), spec
-        )
-        ranges = tf.zeros([len(self._streams), 4])
-        for number in tf.range(count):
-            # Carried from step to step, so that the last one's is left and nothing piles up.
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(sample, tf.nest.map_structure(lambda each: each.shape, spec))]
-            )
+
+        # Sample and ranges are carried along, so that the last ones are left and nothing piles up.
+        def one_step(number, metrics, rows, *_):
             step = start_step + tf.cast(number, tf.int64)
             self.refresh_features(step)
             raw = next(iterator)
             ranges = self._ranges(raw)
             batch = self.strategy.run(self.prepare, (raw,))
             step_metrics, step_rows, sample = self._global_step(batch, step, all_train)
-            metrics = metrics.write(number, step_metrics)
-            rows = rows.write(number, step_rows)
+            metrics, rows = metrics.write(number, step_metrics), rows.write(number, step_rows)
+            return number + 1, metrics, rows, sample, ranges
+
+        _, metrics, rows, sample, ranges = tf.while_loop(
+            lambda number, *_: number < count,
+            one_step,
+            (0, *_nothing_yet(count, spec, len(self._streams))),
+            shape_invariants=(None, None, None, spec, None),
+        )
         stacked = metrics.stack()  # [count, metrics, 2]
         named = {name: stacked[:, place] for place, name in enumerate(self._metric_names)}
         # Not stacked: the last batch of a user's data set may be short.
@@ -225,6 +225,15 @@ class Graphs:
 def _position(start_step: int, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns both as tensors: a Python number would make a graph of its own."""
     return tf.constant(start_step, tf.int64), tf.constant(count, tf.int32)
+
+
+def _nothing_yet(count: tf.Tensor, spec: Sample, streams: int) -> tuple:
+    """Returns what `count` steps are gathered in: metrics, mixed rows, a sample, pixel ranges."""
+    empty = [tf.zeros([size or 0 for size in each.shape], each.dtype) for each in spec]
+    metrics, rows = (
+        tf.TensorArray(dtype, count, infer_shape=False) for dtype in (tf.float64, tf.float32)
+    )
+    return metrics, rows, Sample(*empty), tf.zeros([streams, 4])
 
 
 def _stack(metrics: dict) -> tf.Tensor:

@@ -53,6 +53,7 @@ class Learner:
         class_names: Sequence[str] | None = None,
         row_groups: int | None = None,
         mixed_bfloat16: bool = False,
+        meta_bfloat16: bool = False,
         jit: bool = False,
         unfreeze_at: float | None = None,
         ema: float | None = None,
@@ -86,8 +87,11 @@ class Learner:
                 f"row_groups={row_groups} must be a multiple of the "
                 f"{self.strategy.num_replicas_in_sync} replicas"
             )
+        if self.policy.reads_meta:
+            mixed_precision.multiply_in_full()
         low_precision = None
-        if mixed_bfloat16:
+        stages = {"real": mixed_bfloat16, "meta": meta_bfloat16}
+        if any(stages.values()):
             methods.check_precision(self.method)
             low_precision = mixed_precision.low_precision_copy(model)
         if jit:
@@ -101,6 +105,7 @@ class Learner:
                 *methods.averaging(self.method, ema),
                 low_precision,
                 self.method.memory(self.classes),
+                [stage for stage, low in stages.items() if low],
             )
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
             late = [] if unfreeze_at is None else _body(model)
@@ -141,6 +146,7 @@ class Learner:
             "parameters": self.parameters,
         }
         more = {"unfreeze_at": unfreeze_at, "ema": ema, "label_smoothing": label_smoothing or None}
+        more["meta_bfloat16"] = meta_bfloat16 or None
         more["mix_until"] = mix_until if mix_until < 1 else None
         self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None

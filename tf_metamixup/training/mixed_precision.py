@@ -1,4 +1,6 @@
-"""Mixed precision: a copy of a model that computes in bfloat16 on the same weights."""
+"""Precision: a copy of a model that computes in bfloat16, and float32 with all its bits."""
+
+import sys
 
 import keras
 import tensorflow as tf
@@ -52,6 +54,19 @@ def low_precision_copy(model: keras.Model, policy: str = MIXED_BFLOAT16) -> kera
     if logits.dtype != returned:
         made = keras.Model(made.inputs[0], keras.ops.cast(logits, returned))
     return made
+
+
+def multiply_in_full() -> None:
+    """Turns TensorFloat-32 off for this process, which a GPU would round products to.
+
+    It is TensorFlow's default, and moves lambda's gradient by up to 30 % (docs/design/gpu.md). Of
+    a process that has GPUs, one line says so. To turn it on again, do so after making a `Trainer`.
+    """
+    settings = tf.config.experimental
+    if settings.tensor_float_32_execution_enabled():
+        settings.enable_tensor_float_32_execution(False)
+        if tf.config.list_physical_devices("GPU"):
+            print("lambda is learned: TensorFloat-32 is off in this process", file=sys.stderr)
 
 
 def _kinds(model: keras.Model) -> list[tuple]:

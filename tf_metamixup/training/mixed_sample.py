@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.autograph import function
 from tf_metamixup.mixing import Sample
 
 
@@ -18,7 +19,7 @@ class MixedSample:
 
     def __init__(self, learner):
         self._learner = learner
-        self._predict = tf.function(self._probabilities, reduce_retracing=True)
+        self._predict = function(self._probabilities, reduce_retracing=True)
         self.latest: Sample | None = None
 
     def predicted(self) -> tuple[Sample, np.ndarray] | None:

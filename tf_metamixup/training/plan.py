@@ -2,6 +2,10 @@
 
 import dataclasses
 
+# Pictures cost about a second and 200 kB: a short run has fewer, so that they stay far below the
+# time of its steps.
+MOST_PICTURES, STEPS_PER_PICTURE = 10, 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -15,6 +19,8 @@ class Plan:
         evaluate_every, checkpoint_every: epochs; the last epoch always is. A checkpoint is also
             written after a minute without one.
         diagnostics: whether `meta_gradient_cosine` is logged.
+        pictures: about how many times they are drawn, and at the end; 0 for never, None for as the
+            length allows.
         select: "last" or "best": which weights the run ends with; best by validation error.
         patience: evaluations without a lower validation error that end the run; None for no end.
     """
@@ -26,6 +32,7 @@ class Plan:
     evaluate_every: int = 1
     checkpoint_every: int = 1
     diagnostics: bool = False
+    pictures: int | None = None
     select: str = "last"
     patience: int | None = None
 
@@ -33,6 +40,13 @@ class Plan:
     def last_step(self) -> int:
         """Returns the last step of this invocation."""
         return self.steps if self.max_steps is None else min(self.steps, self.max_steps)
+
+    @property
+    def drawings(self) -> int:
+        """Returns about how many times pictures are drawn."""
+        if self.pictures is not None:
+            return self.pictures
+        return min(MOST_PICTURES, self.steps // STEPS_PER_PICTURE)
 
     def steps_until_event(self, step: int) -> int:
         """Returns the number of steps from `step` to the next event, such as a log entry."""

@@ -140,13 +140,11 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
 
     def inner(theta, lam):
         mixture = Mixture(examples, partner, lam)
-        return method.loss(
-            network.forward(theta, draws, full_precision=True), mixture, batch, clock
-        )[0]
+        return method.loss(network.forward(theta, draws, stage="meta"), mixture, batch, clock)[0]
 
     def outer(theta):
         if recipe.feature_cache is None:
-            logits = network.forward(theta, draws, full_precision=True)(batch.x_meta)
+            logits = network.forward(theta, draws, stage="meta")(batch.x_meta)
         else:
             logits = recipe.feature_cache.logits(theta, batch.x_meta, draws)
         return replicas.global_mean(losses.cross_entropy(batch.y_meta, logits))

@@ -42,8 +42,8 @@ class Trainer(Learner):
         class_names: for the export; numbers by default.
         row_groups: pairs are drawn within so many groups of rows; default one a replica. More of
             them on one device repeat what so many replicas do.
-        mixed_bfloat16: whether label guessing and the real step compute in bfloat16; the weights
-            and the meta stage stay as they are.
+        mixed_bfloat16: whether label guessing and the real step compute in bfloat16.
+        meta_bfloat16: whether the meta stage does, in which lambda is learned.
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
         unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
             call that layer with `training=False` if it has BatchNorm.
@@ -57,7 +57,7 @@ class Trainer(Learner):
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
             regularizers; an unknown name or option; a method or model that does not go with
-            `mixed_bfloat16`; more than one replica with `jit`.
+            `mixed_bfloat16` or `meta_bfloat16`; more than one replica with `jit`.
     """
 
     _run_dir: str | os.PathLike | None = None  # that of `fit`
@@ -104,7 +104,7 @@ class Trainer(Learner):
             verbose: 0 prints nothing but warnings; 1 the progress, and how it ended.
             summarize: whether the latter is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`, `select`, `patience`; `callbacks` of Keras, of which
+                `checkpoint_every`, `pictures`, `select`, `patience`; `callbacks` of Keras, of which
                 `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
                 `settings`, `labels_used`; and `dataset`, a name of the data for reports, which
                 without it distinguish data by the test images alone.

@@ -1,0 +1,47 @@
+"""The fields of `Config` that say what computes, and how precisely."""
+
+import dataclasses
+
+from tf_metamixup.config.setting import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceSettings:
+    """Says what computes, and how precisely."""
+
+    replicas: int | None = setting(
+        None,
+        "data-parallel replicas of this process; by default all GPUs, else 1. With no GPU, so "
+        "many logical CPU devices. TF_CONFIG in the environment makes this process one worker of "
+        "a job (docs/distributed.md)",
+        at_least=1,
+    )
+    deterministic: bool = setting(
+        False,
+        "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at some "
+        "speed; an operation that has none is an error",
+    )
+    mixed_bfloat16: bool = setting(
+        False,
+        "compute label guessing and the real step in bfloat16; weights and meta stage stay in "
+        "float32. Not with vat, adamixup and manifold_mixup",
+    )
+    meta_bfloat16: bool = setting(
+        False,
+        "compute the meta stage, in which lambda is learned, in bfloat16; for hardware with units "
+        "for it, without which it is slower. Not with vat, adamixup and manifold_mixup",
+    )
+    tensor_float_32: bool = setting(
+        False,
+        "let a GPU round products to TensorFloat-32 where lambda is learned too: it is off "
+        "there by default, since it moves the gradient of lambda by up to 30 %; on, it is faster",
+    )
+    jit: bool = setting(
+        False,
+        "let TensorFlow's compiler XLA make one program of each step, on one replica; results "
+        "differ by rounding from those without. For GPUs, not measured there; a CPU takes about "
+        "twice as long",
+    )
+    row_groups: int | None = setting(
+        None, "pairs are drawn within so many row groups; by default one per replica", at_least=1
+    )
