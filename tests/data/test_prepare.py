@@ -169,7 +169,7 @@ def test_with_unlabelled_images_all_others_are_labelled(own_folder):
     assert made.epoch_steps == 1
     _, names = own(own_folder, mode="ssl", include_labelled=True)
     assert set(names["labelled"]) < set(names["unlabelled"])
-    with pytest.raises(UserError, match=r"--num_labels=4 hides labels.* has 3 of these"):
+    with pytest.raises(UserError, match=r"--num_labels=4 hides labels.* has 3 of them"):
         own(own_folder, mode="ssl", num_labels=4)
 
 

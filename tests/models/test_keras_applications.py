@@ -96,7 +96,7 @@ def test_weights_come_from_a_file(tmp_path, ending):
             r"cannot be fetched \(no such host\).*download "
             r"https://weights.example/tiny/tiny_no_top.h5 .*models/tiny_no_top.h5.*weights='PATH'",
         ),
-        (", weights='nowhere.h5'", SHAPE, "'nowhere.h5' is no file"),
+        (", weights='nowhere.h5'", SHAPE, "'nowhere.h5' is not a file"),
         (f", weights='{__file__}'", SHAPE, "holds no weights of TinyBody"),
         ("", (7, 9, 1), r"at least 8x8 pixels, and these have 7x9.*--image_size=8"),
         ("", (8, 8, 2), "1 or 3 channels, and these have 2"),
