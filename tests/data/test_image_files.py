@@ -30,6 +30,27 @@ def test_an_image_is_converted_to_grey_or_colour_and_resized(tmp_path):
     assert image_files.header(path) == ((6, 5), 3)
 
 
+def test_an_image_is_smoothed_before_it_is_made_smaller(tmp_path):
+    board = Image.fromarray(np.indices((8, 8)).sum(0).astype(np.uint8) % 2 * 255)
+    path = saved(tmp_path / "board.png", board)
+    np.testing.assert_allclose(image_files.read(path, (4, 4, 1)), 127.5, atol=3)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_large_photo_is_read_as_if_all_of_it_were_decoded(tmp_path, turned):
+    y, x = np.mgrid[:640, :800]
+    channels = 128 + 100 * np.sin(x / 12), 128 + 100 * np.cos(y / 70), (x + y) / 6
+    photo = np.stack(channels, -1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    stored = Image.fromarray(np.rot90(photo) if turned else photo)
+    path = saved(tmp_path / "photo.jpg", stored, exif=exif, quality=95)
+    for size in ((32, 40), (160, 200)):
+        expected = image_files.resize(photo, size).numpy()
+        found = image_files.read(path, (*size, 3))
+        np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=4)
+
+
 @pytest.mark.parametrize("suffix", image_files.SUFFIXES)
 def test_every_kind_of_file_is_read(tmp_path, suffix):
     path = saved(tmp_path / f"red{suffix}", Image.new("RGB", (5, 6), (255, 0, 0)))

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tqdm
 
+from tf_metamixup.core import bars
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import image_files
 from tf_metamixup.data.contents import checksum, listing
@@ -29,6 +31,7 @@ JUDGED_BY = ("val", "test")
 PARTS = (*TRAINED_ON, *JUDGED_BY)
 _NAMED = 5  # of files that cannot be read
 _AT_ONCE = 64  # files
+_SILENT_SECONDS = 5  # before a bar shows how many are read
 # Pixels of a side, without --image_size: time and memory of a step grow with their square.
 LARGEST_KEPT = 128
 
@@ -148,10 +151,19 @@ class _Reader:
             except image_files.UnreadableError as error:
                 return None, str(error)
 
-        with concurrent.futures.ThreadPoolExecutor() as pool:
+        bar = tqdm.tqdm(
+            desc="reading images",
+            total=len(paths),
+            unit="image",
+            delay=_SILENT_SECONDS,
+            mininterval=bars.interval(),
+            dynamic_ncols=True,
+        )
+        with concurrent.futures.ThreadPoolExecutor() as pool, bar:
             # Few at a time, since images that wait to be put in their place take memory.
             for first in range(0, len(paths), _AT_ONCE):
                 for found, problem in pool.map(attempt, paths[first : first + _AT_ONCE]):
+                    bar.update()
                     if problem:
                         self.problems.append(problem)
                     yield found

@@ -30,18 +30,9 @@ class StoredFiles:
         return tf.map_fn(self._read, paths, fn_output_signature=spec)
 
     def _read(self, path: tf.Tensor) -> tf.Tensor:
-        channels = self.image_shape[2]
-        image = tf.numpy_function(_pixels, [path, channels], tf.uint8, stateful=False)
-        image.set_shape([None, None, channels])
-        image = tf.cond(
-            tf.reduce_all(tf.shape(image) == self.image_shape),
-            lambda: image,
-            lambda: image_files.resize(image, self.image_shape[:2]),
-        )
+        def read(name: bytes | np.ndarray) -> np.ndarray:
+            return image_files.read(np.asarray(name, object).item().decode(), self.image_shape)
+
+        # By Pillow and not by TensorFlow, whose decoder of JPEG gives other pixels.
+        image = tf.numpy_function(read, [path], tf.uint8, stateful=False)
         return tf.ensure_shape(image, self.image_shape)
-
-
-def _pixels(path: bytes | np.ndarray, channels: int) -> np.ndarray:
-    # By Pillow and not by TensorFlow, whose decoder of JPEG gives other pixels.
-    name = np.asarray(path, object).item().decode()
-    return image_files.pixels(image_files.load(name), name, int(channels))

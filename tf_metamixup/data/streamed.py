@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_metamixup.core.autotuning import untuned
 from tf_metamixup.data import augment, image_files
 
 
@@ -63,11 +64,13 @@ def examples_of(builder: Any, split: str) -> tf.data.Dataset:
     """Returns all examples in the order they are stored, images still encoded."""
     import tensorflow_datasets as tfds  # here, since it takes seconds to import
 
-    return builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders={"image": tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(try_autocache=False),
+    return untuned(
+        builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={"image": tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tf_metamixup.core.autograph import unconverted
+from tf_metamixup.core.autotuning import untuned
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.distribution.workers import LOST
 from tf_metamixup.methods.batch import check_rows, finite, targets, translate_data_errors
@@ -39,7 +40,7 @@ def read(name: str, batches: Iterable) -> Iterator[Any]:
     Raises:
         UserError: one cannot be read.
     """
-    iterator = iter(batches)
+    iterator = iter(untuned(batches) if isinstance(batches, tf.data.Dataset) else batches)
     while True:
         with reading(name):
             batch = next(iterator, None)

@@ -5,6 +5,7 @@ import re
 
 import tensorflow as tf
 
+from tf_metamixup.core.autotuning import untuned
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.stream import Stream
@@ -60,7 +61,7 @@ def image_spec(stream: Stream) -> tf.TensorSpec:
 
 def first_images(stream: Stream) -> tf.Tensor:
     """Returns the images of the first global batch of a stream, as they are stored."""
-    return next(iter(stream.shards(0, range(1), 1)))[0]
+    return next(iter(untuned(stream.shards(0, range(1), 1))))[0]
 
 
 def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -94,7 +95,7 @@ def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], sta
             name: stream.shards(start_step, range(first, first + shard_ids), count)
             for name, stream in streams.items()
         }
-        return tf.data.Dataset.zip(shards).prefetch(tf.data.AUTOTUNE)
+        return untuned(tf.data.Dataset.zip(shards)).prefetch(2)
 
     def dataset(context):
         shard_ids = count // context.num_input_pipelines

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from tf_metamixup.core import bars
 from tf_metamixup.runs.history import History
 
 # Timed steps, or seconds of them, before the whole time is estimated; and the seconds from which
@@ -77,13 +78,11 @@ class ProgressBar(tqdm.tqdm):
     def __init__(
         self, step: int, last_step: int, steps: int, *, shown: bool, ways: Sequence[str] = ()
     ):
-        # Not on a terminal each refresh is a line of a log file.
-        seconds = 0.5 if sys.stderr.isatty() else 10
         super().__init__(
             total=steps,
             initial=step,
             unit="step",
-            mininterval=seconds,
+            mininterval=bars.interval(),
             dynamic_ncols=True,
             disable=not shown,
         )
