@@ -6,8 +6,11 @@ from tf_metamixup.data.streamed import examples_of
 from tf_metamixup.training import inputs
 
 
-class OneReplica:
-    num_replicas_in_sync = 1
+class Replicas:
+    """Hands out what each worker reads, of which there is one."""
+
+    def __init__(self, count):
+        self.num_replicas_in_sync = count
 
     def distribute_datasets_from_function(self, function):
         return function(tf.distribute.InputContext())
@@ -22,6 +25,13 @@ class Builder:
 
 def test_no_thread_tunes_what_is_read():
     batches = tf.data.Dataset.range(8).batch(2)
-    distributed = inputs.distribute(OneReplica(), {"labelled": DatasetStream(batches)}, 0)
-    for data in (untuned(batches), distributed, examples_of(Builder(), "train")):
+    streams = {"labelled": DatasetStream(batches)}
+    read = [inputs.distribute(Replicas(count), streams, 0) for count in (1, 2)]
+    for data in (untuned(batches), *read, examples_of(Builder(), "train")):
         assert data.options().autotune.enabled is False
+
+
+def test_one_replica_reads_a_plain_data_set():
+    streams = {"labelled": DatasetStream(tf.data.Dataset.range(8).batch(2))}
+    data = inputs.distribute(tf.distribute.MirroredStrategy(["CPU:0"]), streams, 0)
+    assert isinstance(data, tf.data.Dataset)

@@ -85,7 +85,7 @@ def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
 
 
 def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], start_step: int):
-    """Returns a distributed data set of the streams' batches from `start_step` on."""
+    """Returns a data set of the streams' batches from `start_step` on, distributed to replicas."""
     count = strategy.num_replicas_in_sync
 
     # Asked again for each iterator; building the graph of a data set takes a while.
@@ -96,6 +96,10 @@ def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], sta
             for name, stream in streams.items()
         }
         return untuned(tf.data.Dataset.zip(shards)).prefetch(2)
+
+    if count == 1:
+        # Directly: the iterator of a distributed data set tunes itself, and ends after a minute.
+        return sharded(0, 1)
 
     def dataset(context):
         shard_ids = count // context.num_input_pipelines
