@@ -2,7 +2,8 @@
 
 Cubuk et al. (2020) with the operations, ranges and random strengths of Sohn et al. (2020, appendix;
 microsoft/Semi-supervised-learning has the same list), and what Pillow computes. On a batch at once,
-and with every random number an argument, which `keras.layers.RandAugment` allows per batch only.
+and with every random number an argument: `keras.layers.RandAugment` (3.15) draws its own from a
+counter, and the operations once for a whole batch.
 """
 
 import math
