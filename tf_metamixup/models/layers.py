@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.models.batch_normalization import BatchNormalization
 
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,
@@ -45,9 +46,7 @@ def batch_norm(x, name: str, synchronized: bool):
     The values are those of the public MixUp and AdaMixUp codes; the paper names none, and Keras's
     momentum of 0.99 lags behind in short runs.
     """
-    return keras.layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=name
-    )(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=name)(x)
 
 
 def relu(x, name: str, slope: float = 0.0):
