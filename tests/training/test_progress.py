@@ -100,3 +100,12 @@ def test_a_gradient_that_is_not_cached_is_named_among_what_takes_long():
 )
 def test_a_duration_is_given_in_its_largest_unit(seconds, text):
     assert duration(seconds) == text
+
+
+def test_in_a_log_an_epoch_is_a_line_where_it_was_evaluated(capsys):
+    with ProgressBar(0, 1000, 1000, shown=True) as bar:
+        capsys.readouterr()
+        for evaluated in (False, False, True):
+            bar.advance(1, 1.0, "")
+            bar.close_epoch(evaluated=evaluated)
+        assert capsys.readouterr().err.count("/1000") == 1

@@ -115,8 +115,10 @@ class ProgressBar(tqdm.tqdm):
 
     def close_epoch(self, *, evaluated: bool) -> None:
         """Ends an epoch; the second evaluation, unlike the first, says how long they take."""
+        if self.disable or not evaluated:
+            return
         self.refresh()
-        if self.disable or not evaluated or len(self._evaluations) > 1:
+        if len(self._evaluations) > 1:
             return
         self._evaluations.append((self.n, time.monotonic()))
         if len(self._evaluations) == 2:
