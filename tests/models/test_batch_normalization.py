@@ -54,7 +54,8 @@ def layers(shape=X.shape[1:], dtype="float32", **options):
     both = [kind(**options) for kind in (BatchNormalization, keras.layers.BatchNormalization)]
     for layer in both:
         layer.build((None, *shape))
-        layer.set_weights([GAMMA, BETA, BETA, GAMMA**2])
+        drawn = np.random.default_rng(1)
+        layer.set_weights([drawn.uniform(1, 2, variable.shape) for variable in layer.weights])
     return both
 
 
@@ -78,6 +79,12 @@ def test_what_is_no_image_is_normalized_too(axes):
     shape = (*range(2, axes + 1), 2)
     rows = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
     found, expected = (layer(rows, training=True) for layer in layers(shape))
+    np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("options", [{"axis": 1}, {"scale": False}, {"center": False}])
+def test_options_of_keras_are_kept(options):
+    found, expected = (layer(X, training=True) for layer in layers(**options))
     np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
 
 

@@ -13,13 +13,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Normalizes as Keras's layer does, on CPUs by a fused operation while it trains.
 
     Not fused, and Keras's own: float64, statistics that are pooled over replicas, other than images
-    [N, H, W, C], and on GPUs, where it was never measured.
+    [N, H, W, C] normalized over their last axis, a layer without gamma or beta, and GPUs, on which
+    it was never measured.
     """
 
     def call(self, inputs, training=None, mask=None):
         """Normalizes images, and assigns the moving statistics; see Keras."""
-        fused = training and self.trainable and not self.synchronized and mask is None
-        if not (fused and _is_fused(inputs)):
+        if not (training and self.trainable and mask is None and self._is_fused(inputs)):
             return super().call(inputs, training, mask)
         gamma, beta, *moving = (
             tf.cast(tf.convert_to_tensor(variable), "float32")
@@ -32,10 +32,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
             variable.assign(before * self.momentum + now * (1 - self.momentum))
         return outputs
 
-
-def _is_fused(inputs: tf.Tensor) -> bool:
-    on_cpu = not tf.config.list_physical_devices("GPU")
-    return on_cpu and len(inputs.shape) == 4 and inputs.dtype in ("float32", "bfloat16")
+    def _is_fused(self, inputs: tf.Tensor) -> bool:
+        plain = self.scale and self.center and self.axis in (-1, 3) and not self.synchronized
+        images = len(inputs.shape) == 4 and inputs.dtype in ("float32", "bfloat16")
+        return plain and images and not tf.config.list_physical_devices("GPU")
 
 
 def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float):
