@@ -53,6 +53,7 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
     import numpy as np
 
     from tf_metamixup import data
+    from tf_metamixup.core.autotuning import untuned
     from tf_metamixup.data import pipeline
 
     started = time.perf_counter()
@@ -68,7 +69,7 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
         shift=2,
     )
     memory = [_resident()]
-    batches = iter(stream.shards(0, range(1), 1))
+    batches = iter(untuned(stream.shards(0, range(1), 1)))
     next(batches)
     half = max(1, plan.images // (2 * BATCH))
     started = time.perf_counter()
