@@ -91,14 +91,17 @@ class Evaluator:
             images = tf.convert_to_tensor(images)
 
         def ready(first):
-            rows = images[first : first + ROWS]
-            return inputs.padded(rows, tf.range(tf.shape(rows)[0]), count)
+            with tf.device("CPU:0"):
+                rows = images[first : first + ROWS]
+                return inputs.padded(rows, tf.range(tf.shape(rows)[0]), count)
 
-        batches = DatasetStream(tf.data.Dataset.range(0, len(images), ROWS).map(ready), False)
-        found = [
-            self._probabilities(batch["images"])
-            for batch in inputs.distribute(self._strategy, {"images": batches}, 0)
-        ]
+        if count == 1:
+            # To build a pipeline takes longer than what it reads here.
+            batches = ({"images": ready(first)} for first in range(0, len(images), ROWS))
+        else:
+            stream = DatasetStream(tf.data.Dataset.range(0, len(images), ROWS).map(ready), False)
+            batches = inputs.distribute(self._strategy, {"images": stream}, 0)
+        found = [self._probabilities(batch["images"]) for batch in batches]
         return np.concatenate([rows.numpy()[real.numpy() > 0] for rows, real in found])
 
     def _dataset(self, data, name: str = "test") -> tf.data.Dataset:
