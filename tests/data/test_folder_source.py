@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import image_files, images, sources
+from tf_metamixup.data import file_source, image_files, images, sources
 from tf_metamixup.data.contents import changes
 
 
@@ -24,6 +24,15 @@ def test_a_folder_of_images_is_a_data_set(folder):
     assert source.train.labels.tolist() == [0, 0, 1, 1]
     assert source.train.images[:, 0, 0].tolist() == [[0, 0, 255]] * 2 + [[255, 0, 0]] * 2
     assert source.test.images.shape == (2, 6, 5, 3)
+
+
+def test_where_reading_takes_long_a_bar_counts_the_images(folder, monkeypatch, capsys):
+    load_folder(folder)
+    assert "reading images" not in capsys.readouterr().err
+    monkeypatch.setattr(file_source, "_SILENT_SECONDS", 0)
+    load_folder(folder)
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    assert f"{count}/{count}" in capsys.readouterr().err
 
 
 def test_folder_images_of_several_sizes_become_64_by_64(folder):

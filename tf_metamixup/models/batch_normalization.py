@@ -63,20 +63,19 @@ def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float):
         variance = unbiased * (rows - 1) / rows
 
         def gradient(upstream, *_):
-            return _backward(x, gamma, upstream, mean, variance, reserved, epsilon)
+            return _backward(x, gamma, upstream, rows, mean, variance, reserved, epsilon)
 
         return (y, mean, variance), gradient
 
     return normalized(x, gamma, beta)
 
 
-def _backward(x, gamma, upstream, mean, variance, reserved, epsilon: float):
+def _backward(x, gamma, upstream, rows, mean, variance, reserved, epsilon: float):
     """Computes the gradients in x, gamma and beta of sum(upstream * y).
 
     With z = (x - mean) / s, s = sqrt(variance + epsilon), and means over all rows:
     dx = gamma / s * (upstream - mean(upstream) - z * mean(upstream * z)).
     """
-    rows = tf.cast(tf.size(x) / tf.shape(x)[-1], tf.float32)
     scale = tf.math.rsqrt(variance + epsilon)  # 1 / s
 
     def of(upstream, gamma):

@@ -61,7 +61,7 @@ def image_spec(stream: Stream) -> tf.TensorSpec:
 
 def first_images(stream: Stream) -> tf.Tensor:
     """Returns the images of the first global batch of a stream, as they are stored."""
-    return next(iter(untuned(stream.shards(0, range(1), 1))))[0]
+    return first_batch("labelled", stream.shards(0, range(1), 1))[0]
 
 
 def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -98,7 +98,7 @@ def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], sta
         return untuned(tf.data.Dataset.zip(shards)).prefetch(2)
 
     if count == 1:
-        # Directly: the iterator of a distributed data set tunes itself, and ends after a minute.
+        # Directly: the iterator of a distributed data set tunes itself, and may end a minute late.
         return sharded(0, 1)
 
     def dataset(context):
