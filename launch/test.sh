@@ -8,5 +8,5 @@ source launch/setup.sh requirements.txt tests/requirements.txt
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 # Two workers: most of a test's time is building graphs, which uses one core.
-"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -ra --durations=10 \
-    -m "not slow" "$@"
+"$PYTHON" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+    --max-worker-restart=0 -ra --durations=10 -m "not slow" "$@"

@@ -23,15 +23,12 @@ from tf_metamixup.report import paper
 @pytest.fixture
 def run(capsys):
     """Runs a command line in this process: (exit code, stdout, stderr)."""
-    before = [(signum, signal.getsignal(signum)) for signum in (signal.SIGTERM, signal.SIGINT)]
 
     def call(*arguments):
         code = main.main(["main", *arguments])
         return code, *capsys.readouterr()
 
-    yield call
-    for signum, handler in before:
-        signal.signal(signum, handler)
+    return call
 
 
 @pytest.fixture
@@ -237,6 +234,14 @@ def test_every_setting_has_a_flag_with_help(capsys):
     for field in dataclasses.fields(main.Config):
         assert f"{field.name}: " in text or f"[no]{field.name}: " in text
         assert len(field.metadata["help"]) > 5
+
+
+def test_a_signal_before_training_is_said_and_the_handlers_are_put_back(run, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(main, "train", lambda _: signal.raise_signal(signal.SIGTERM))
+    code, _, err = run(*TINY)
+    assert (code, err.split(";")[0]) == (128 + signal.SIGTERM, "stopped by SIGTERM")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):

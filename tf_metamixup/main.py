@@ -2,7 +2,6 @@
 
 import dataclasses
 import shlex
-import signal
 import sys
 import warnings
 
@@ -10,7 +9,7 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
-from tf_metamixup.core.signals import Interrupted
+from tf_metamixup.core.signals import Interrupted, listen
 from tf_metamixup.distribution.startup import quiet
 from tf_metamixup.report import audit
 from tf_metamixup.runs.directory import RunDirectory
@@ -196,20 +195,14 @@ def describe(result: dict, run_dir: str) -> str:
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def stop(signum, frame):
-        del frame
-        raise Interrupted(signum)
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
-
     def run(config: Config) -> None:
         result = train(config)
         if result is not None:
             print(describe(result, config.run_dir))
 
     try:
-        return cli.exit_code(lambda: cli.settle(parse(argv)), run)
+        with listen():
+            return cli.exit_code(lambda: cli.settle(parse(argv)), run)
     except Interrupted as interrupted:
         print(
             f"stopped by {interrupted}; what was done is saved, and the same command goes on",

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 
 import pytest
@@ -18,7 +17,6 @@ FLAGS = ("--mode=ssl", "--policy=beta", "--architecture=cnn3(width=2)", "--batch
 @pytest.fixture
 def run(capfd):
     """Runs `main` in this process: (exit code, what it said)."""
-    handlers = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT)]
 
     def call(run_dir, *flags):
         code = main.main(["main", *FLAGS, f"--run_dir={run_dir}", *flags])
@@ -26,9 +24,7 @@ def run(capfd):
         assert "Traceback" not in said
         return code, said
 
-    yield call
-    for signum, handler in handlers:
-        signal.signal(signum, handler)
+    return call
 
 
 @pytest.fixture
