@@ -29,7 +29,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for variable, before, now in zip(
             (self.moving_mean, self.moving_variance), moving, found, strict=True
         ):
-            variable.assign(before * self.momentum + now * (1 - self.momentum))
+            variable.assign(before + (now - before) * (1 - self.momentum))
         return outputs
 
     def _is_fused(self, inputs: tf.Tensor) -> bool:
@@ -53,30 +53,31 @@ def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float):
     Returns:
         The normalized images, their mean and their (biased) variance, float32 [C].
     """
-    rows = tf.cast(tf.size(x) / tf.shape(x)[-1], tf.float32)
+    none = tf.constant([])
+    y, mean, _, *reserved = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon
+    )
+    variance = reserved[1]
 
+    # Of one output: TensorFlow makes a tensor of zeros for each that no gradient comes through.
     @tf.custom_gradient
     def normalized(x, gamma, beta):
-        y, mean, unbiased, *reserved = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon
-        )
-        variance = unbiased * (rows - 1) / rows
+        del beta
 
-        def gradient(upstream, *_):
-            return _backward(x, gamma, upstream, rows, mean, variance, reserved, epsilon)
+        def gradient(upstream):
+            return _backward(x, gamma, upstream, mean, variance, reserved, epsilon)
 
-        return (y, mean, variance), gradient
+        return y, gradient
 
-    return normalized(x, gamma, beta)
+    return normalized(x, gamma, beta), mean, variance
 
 
-def _backward(x, gamma, upstream, rows, mean, variance, reserved, epsilon: float):
+def _backward(x, gamma, upstream, mean, variance, reserved, epsilon: float):
     """Computes the gradients in x, gamma and beta of sum(upstream * y).
 
     With z = (x - mean) / s, s = sqrt(variance + epsilon), and means over all rows:
     dx = gamma / s * (upstream - mean(upstream) - z * mean(upstream * z)).
     """
-    scale = tf.math.rsqrt(variance + epsilon)  # 1 / s
 
     def of(upstream, gamma):
         places = {f"reserve_space_{place}": value for place, value in enumerate(reserved, 1)}
@@ -92,22 +93,23 @@ def _backward(x, gamma, upstream, rows, mean, variance, reserved, epsilon: float
             """Differentiates sum(u dx) + sum(u_gamma dgamma) + sum(u_beta dbeta)."""
             # The map from upstream to dx is its own adjoint.
             adjoint, u_z, u_sum = of(u, gamma)
+            rows = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
             u_mean, u_z, d_mean, d_z = (each / rows for each in (u_sum, u_z, dbeta, dgamma))
             product = tf.reduce_mean(tf.cast(u * upstream, tf.float32), [0, 1, 2])
-            apart = product - u_mean * d_mean - u_z * d_z
-            # In x: a sum of z, u and upstream with a factor for each channel.
-            of_u, of_upstream = -gamma * scale**2 * d_z, scale * u_gamma - gamma * scale**2 * u_z
-            of_z = -gamma * scale**2 * (apart - 2 * u_z * d_z) - scale * u_gamma * d_z
-            constant = -(of_u * u_mean + of_upstream * d_mean)
+            both = u_z * d_z
+            apart = product - u_mean * d_mean - both
+            # In x: a sum of x, u and upstream with a factor for each channel.
+            scale = tf.math.rsqrt(variance + epsilon)  # 1 / s
+            slope, curve = scale * u_gamma, gamma * tf.square(scale)
+            of_u, of_upstream = -curve * d_z, slope - curve * u_z
+            of_x = -scale * (curve * (apart - 2 * both) + slope * d_z)
             in_x = _sum(
-                (of_z * scale, x),
+                (of_x, x),
                 (of_u, u),
                 (of_upstream, upstream),
-                constant=constant - of_z * scale * mean,
+                constant=-(of_u * u_mean + of_upstream * d_mean + of_x * mean),
             )
-            in_upstream = adjoint + _sum(
-                (u_gamma * scale, x), constant=u_beta - u_gamma * scale * mean
-            )
+            in_upstream = adjoint + _sum((slope, x), constant=u_beta - slope * mean)
             return in_x, scale * rows * apart, in_upstream
 
         return (dx, dgamma, dbeta), second
