@@ -238,6 +238,9 @@ def test_every_setting_has_a_flag_with_help(capsys):
 
 def test_a_signal_before_training_is_said_and_the_handlers_are_put_back(run, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(main, "train", lambda _: None)
+    assert run(*TINY)[0] == 0
+    assert signal.getsignal(signal.SIGTERM) is before
     monkeypatch.setattr(main, "train", lambda _: signal.raise_signal(signal.SIGTERM))
     code, _, err = run(*TINY)
     assert (code, err.split(";")[0]) == (128 + signal.SIGTERM, "stopped by SIGTERM")
