@@ -15,16 +15,21 @@ def predictions(seed=0, count=400, classes=3, noise=0.4):
     return p, truth, given
 
 
+def inputs_of(p, given):
+    """What the regression reads where given labels say nothing more of the class."""
+    return label_trust.features(p, p, given)
+
+
 def test_features_are_those_of_the_definition():
-    row = label_trust.features(np.array([[0.7, 0.2, 0.1]]), np.array([1]))[0]
-    entropy = -(0.7 * np.log(0.7) + 0.2 * np.log(0.2) + 0.1 * np.log(0.1))
-    expected = [np.log(0.2001), np.log(0.7001), -0.5, entropy, 1, 0, 0.3, 0]
-    np.testing.assert_allclose(row, expected, rtol=1e-12)
+    p, known = np.array([[0.7, 0.2, 0.1]]), np.array([[0.4, 0.5, 0.1]])
+    row = label_trust.features(p, known, np.array([1]))[0]
+    expected = [np.log(0.2001 / 0.8001), 0, 1, 0, 0.3, 0]
+    np.testing.assert_allclose(row, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_fit_is_where_the_gradient_of_the_penalised_loss_vanishes():
     p, truth, given = predictions()
-    inputs, right = label_trust.features(p, given), given == truth
+    inputs, right = inputs_of(p, given), given == truth
     weights = label_trust.fit(inputs, right, penalty=2.0)
     gradient = inputs.T @ (label_trust.sigmoid(inputs @ weights) - right) + 2.0 * weights
     np.testing.assert_allclose(gradient, 0, atol=1e-9)
@@ -34,7 +39,7 @@ def test_the_fit_is_where_the_gradient_of_the_penalised_loss_vanishes():
 def test_labels_that_are_all_right_or_all_wrong_give_a_finite_answer(right):
     p, truth, _ = predictions()
     given = truth if right else (truth + 1) % 3
-    inputs = label_trust.features(p, given)
+    inputs = inputs_of(p, given)
     found = label_trust.sigmoid(inputs @ label_trust.fit(inputs, given == truth))
     assert np.isfinite(found).all()
     assert (found > 0.9).mean() > 0.95 if right else (found < 0.1).mean() > 0.95
@@ -42,9 +47,9 @@ def test_labels_that_are_all_right_or_all_wrong_give_a_finite_answer(right):
 
 def test_wrong_labels_are_told_from_right_ones_of_other_images():
     p, truth, given = predictions(seed=0)
-    weights = label_trust.fit(label_trust.features(p, given), given == truth)
+    weights = label_trust.fit(inputs_of(p, given), given == truth)
     p, truth, given = predictions(seed=1)
-    found = label_trust.sigmoid(label_trust.features(p, given) @ weights)
+    found = label_trust.sigmoid(inputs_of(p, given) @ weights)
     right = given == truth
     pairs = found[right][:, None] > found[~right][None]
     assert pairs.mean() > 0.95  # the area under the ROC curve
@@ -52,21 +57,50 @@ def test_wrong_labels_are_told_from_right_ones_of_other_images():
 
 def test_a_large_penalty_says_nothing_of_any_label():
     p, truth, given = predictions()
-    inputs = label_trust.features(p, given)
+    inputs = inputs_of(p, given)
     weights = label_trust.fit(inputs, given == truth, penalty=1e9)
     np.testing.assert_allclose(label_trust.sigmoid(inputs @ weights), 0.5, atol=1e-3)
 
 
-def test_injected_labels_follow_the_mean_predictions_of_their_class():
-    p = np.array([[0.5, 0.5, 0.0], [0.7, 0.3, 0.0], [0.0, 0.0, 1.0]])
-    labels = np.repeat([0, 0, 1], 4000)
-    drawn = label_trust.injected(np.repeat(p, 4000, axis=0), labels, np.random.default_rng(0))
-    shares = [np.bincount(drawn[labels == k], minlength=3) / (labels == k).sum() for k in (0, 1)]
-    np.testing.assert_allclose(shares, [[0.6, 0.4, 0.0], [0.0, 0.0, 1.0]], atol=0.02)
+def test_images_that_cannot_be_told_apart_are_not_taken_to_be_labelled_wrong():
+    """Calibrated predictions that mistake classes 0 and 1; a fifth of class 2 is called 0."""
+    generator = np.random.default_rng(0)
+    p = np.repeat([[0.8, 0.2, 0.0], [0.2, 0.8, 0.0], [0.0, 0.0, 1.0]], 1000, axis=0)
+    truth = np.repeat([0, 1, 0, 1, 2], [800, 200, 200, 800, 1000])
+    given = np.where((truth == 2) & (generator.random(3000) < 0.2), 0, truth)
+    found = label_trust.confusion(p, given)
+    share = (given[truth == 2] == 0).mean()
+    np.testing.assert_allclose(found[2], [share, 0, 1 - share], atol=1e-3)
+    counted_once = p.T @ np.eye(3)[given] / p.sum(axis=0)[:, None]
+    assert counted_once[0, 1] > 0.3
+    assert found[0, 1] < 0.15
 
 
-def test_an_injected_label_of_a_class_nobody_checked_does_not_exist_and_a_draw_repeats():
-    p, labels = np.full((5, 3), 1 / 3), np.array([0, 0, 0, 0, 0])
-    first, second = (label_trust.injected(p, labels, np.random.default_rng(3)) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert set(first) <= {0, 1, 2}
+def test_every_step_of_em_raises_the_likelihood(monkeypatch):
+    p, _, given = predictions(count=300)
+
+    def likelihood(steps):
+        """Of the given labels and of one right label of each class."""
+        monkeypatch.setattr(label_trust, "EM_STEPS", steps)
+        matrix = label_trust.confusion(p, given)
+        each = np.sum((p + label_trust.SMALLEST) * matrix[:, given].T, axis=1)
+        return np.log(each).sum() + np.log(np.diag(matrix)).sum()
+
+    values = [likelihood(steps) for steps in (1, 2, 4, 8)]
+    assert (np.diff(values) > 0).all()
+
+
+def test_what_a_wrong_label_leaves_out_is_shared_by_the_other_classes():
+    p = np.array([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]])
+    found = label_trust.otherwise(p, np.array([1, 0]))
+    np.testing.assert_allclose(found, [[5 / 7, 0, 2 / 7], [0, 0.5, 0.5]])
+
+
+def test_injected_labels_follow_the_row_of_their_class():
+    matrix = np.array([[0.6, 0.4, 0.0], [0.0, 0.0, 1.0], [0.2, 0.2, 0.6]])
+    labels = np.repeat([0, 1, 2], 4000)
+    drawn = label_trust.injected(matrix, labels, np.random.default_rng(0))
+    shares = [np.bincount(drawn[labels == k], minlength=3) / 4000 for k in range(3)]
+    np.testing.assert_allclose(shares, matrix, atol=0.02)
+    again = label_trust.injected(matrix, labels, np.random.default_rng(0))
+    np.testing.assert_array_equal(drawn, again)

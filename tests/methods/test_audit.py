@@ -134,7 +134,8 @@ def test_a_class_that_the_network_does_not_know_yet_is_not_taken_to_be_absent():
     assert (p[60:][last].argmax(axis=1) != 2).all()
     assert right[last & ~wrong[60:]].mean() > 0.9
     assert right[last & wrong[60:]].mean() < 0.5
-    assert (classes[last & ~wrong[60:]].argmax(axis=1) == 2).all()
+    targets = right[:, None] * np.eye(3)[given[60:]] + (1 - right)[:, None] * classes
+    assert (targets[last & ~wrong[60:]].argmax(axis=1) == 2).all()
 
 
 def test_a_wrong_label_is_replaced_by_the_class_that_it_was_made_of():
@@ -148,5 +149,19 @@ def test_a_wrong_label_is_replaced_by_the_class_that_it_was_made_of():
     p[wrong] = [0.47, 0.04, 0.49]
     checked = Checked(p[:90], truth[:90], given[:90])
     found = Evidence(p[90:], given[90:], np.ones(810, bool), checked, generator)
-    _, classes = Audit().assess(found)
-    np.testing.assert_array_equal(classes.argmax(axis=1), truth[90:])
+    right, classes = Audit().assess(found)
+    np.testing.assert_array_equal(right > 0.5, ~wrong[90:])
+    assert (classes[wrong[90:]].argmax(axis=1) == 0).all()
+
+
+def test_right_labels_count_as_right_where_checked_images_have_no_given_label():
+    """A network that is right of 86 % of checked images, and has learned the labels by heart."""
+    generator = np.random.default_rng(2)
+    truth = generator.integers(0, 3, 1200)
+    seen = np.where(generator.random(1200) < 0.86, truth, (truth + 1) % 3)
+    seen[200:] = truth[200:]
+    p = np.eye(3)[seen] * 0.85 + 0.05
+    checked = Checked(p[:200], truth[:200], None)
+    found = Evidence(p[200:], truth[200:], np.ones(1000, bool), checked, generator)
+    right, _ = Audit().assess(found)
+    assert right.mean() > 0.95

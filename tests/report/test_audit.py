@@ -68,6 +68,8 @@ def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_th
     assert scores["labels"] == 60 and 15 < scores["wrong"] < 45 and 0 <= scores["auc"] <= 1
     assert "found with an area under the ROC" in main.describe(result, str(tmp_path))
     before = read(tmp_path)
+    for _, label, right, suggested in [*csv.reader(before[0].splitlines())][1:]:
+        assert suggested == label or float(right) < 0.5
     for name in (audit.LABELS, audit.PAGE):
         (tmp_path / name).unlink()
     assert audit.main(["audit", str(tmp_path)]) == 0

@@ -15,9 +15,9 @@ rank = pytest.importorskip("cleanlab.rank")
 def found():
     """Predictions, given labels, which of them are wrong, and the audit's probabilities."""
     p, truth, given = predictions(seed=0, count=100)
-    weights = label_trust.fit(label_trust.features(p, given), given == truth)
+    weights = label_trust.fit(label_trust.features(p, p, given), given == truth)
     p, truth, given = predictions(seed=1, count=2000)
-    right = label_trust.sigmoid(label_trust.features(p, given) @ weights)
+    right = label_trust.sigmoid(label_trust.features(p, p, given) @ weights)
     return p, given, given != truth, right
 
 

@@ -15,10 +15,11 @@ from tf_metamixup.methods.method import METHODS
 class Audit(LabelTrust):
     """Judges labels by a logistic regression on audited images; see `core.label_trust`.
 
-    It reads P(class | image, given label): the network's predictions, aligned with the shares of
+    It reads how likely the given label is by the network's predictions, aligned with the shares of
     the given labels, and by Bayes' rule with how often images of each class are given each label.
-    An audited image has its checked label and the one that it was given, or else one that is drawn
-    by how labels go wrong. It is not trained on.
+    A label that is wrong becomes the other classes, as likely as each then is. An audited image has
+    its checked label and the one that it was given, or else one that is drawn by how labels go
+    wrong. It is not trained on.
     """
 
     audits: ClassVar[str] = "apart"
@@ -29,11 +30,11 @@ class Audit(LabelTrust):
         shares = np.bincount(evidence.given, minlength=p.shape[1]) / len(p)
         ratio = (shares + label_trust.SMALLEST) / (p.mean(axis=0) + label_trust.SMALLEST)
         p, checked = (label_trust.aligned(each, ratio) for each in (p, checked))
-        if given is None:
-            given = label_trust.injected(checked, labels, evidence.generator)
         matrix = label_trust.confusion(p[doubted], evidence.given[doubted])
-        checked = label_trust.posterior(checked, given, matrix)
-        weights = label_trust.fit(label_trust.features(checked, given), given == labels)
+        if given is None:
+            given = label_trust.injected(matrix, labels, evidence.generator)
+        known = label_trust.posterior(checked, given, matrix)
+        weights = label_trust.fit(label_trust.features(checked, known, given), given == labels)
         classes = label_trust.posterior(p, evidence.given, matrix)
-        inputs = label_trust.features(classes, evidence.given)
-        return label_trust.sigmoid(inputs @ weights), classes
+        inputs = label_trust.features(p, classes, evidence.given)
+        return label_trust.sigmoid(inputs @ weights), label_trust.otherwise(classes, evidence.given)

@@ -43,7 +43,7 @@ class Judged:
         classes: names.
         given: the labels, int [N].
         right: the probability that they are right, [N].
-        suggested: the likeliest classes, int [N].
+        suggested: the label, or what it more likely is instead, int [N].
         how: by what they were judged.
         truth: the right labels, int [N], where noise made some wrong; else None.
     """
@@ -125,7 +125,7 @@ def judge(assembly) -> Judged:
         classes=source.classes,
         given=given[shown],
         right=right[shown],
-        suggested=classes.argmax(axis=1)[shown],
+        suggested=np.where(right < 0.5, classes.argmax(axis=1), given)[shown],
         how=how,
         truth=source.train.labels[positions] if noisy else None,
     )
