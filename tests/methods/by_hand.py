@@ -23,9 +23,9 @@ class Logits:
         return Logits(self._averaged)
 
 
-def clock(epoch=0, progress=0.0):
+def clock(epoch=0, progress=0.0, step=0):
     return Clock(
-        step=tf.constant(0, tf.int64),
+        step=tf.constant(step, tf.int64),
         epoch=tf.constant(epoch, tf.int64),
         learning_rate=tf.constant(0.1),
         progress=tf.constant(progress),

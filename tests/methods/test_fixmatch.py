@@ -81,17 +81,31 @@ def test_a_free_threshold_follows_confidence_class_by_class():
     memory = {name: tf.constant(value) for name, value in method.memory(2).items()}
     answers = [[np.log(9.0), 0.0], [np.log(1.5), 0.0]]  # (0.9, 0.1) and (0.6, 0.4)
     data = batch([[1.0, 0.0]], [[1.0, 0.0]], [[answer, [0.0, 0.0]] for answer in answers])
-    made = method.examples(Logits(memory=memory), data, clock(), 1)
+    made = method.examples(Logits(memory=memory), data, clock(step=8), 1)
     np.testing.assert_allclose(made.memory["tau"], 0.625)  # half of 1/2 and half of 0.75
     np.testing.assert_allclose(made.memory["p"], [0.625, 0.375])
+    np.testing.assert_allclose(made.memory["predicted"], [0.625, 0.375])
     np.testing.assert_allclose(made.memory["answers"], [0.75, 0.25])
     # The threshold of the first class, which has the largest p, is tau.
     np.testing.assert_array_equal(made.accepted, [True, True, False])
 
 
+def test_a_free_threshold_follows_the_first_steps_at_once():
+    """Of the initial thresholds, which accept every guess, a tenth is left after one step."""
+    method = methods.make("freematch")
+    memory = {name: tf.constant(value) for name, value in method.memory(2).items()}
+    probs = tf.constant([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4]])
+    weight, new = method.weigh(probs, Logits(memory=memory), clock(step=0))
+    np.testing.assert_allclose(new["tau"], 0.1 * 0.5 + 0.9 * 2.2 / 3, rtol=1e-6)
+    np.testing.assert_array_equal(weight, [1, 0, 0])
+    np.testing.assert_allclose(new["answers"], [0.5005, 0.4995], rtol=1e-6)
+    later = method.weigh(probs, Logits(memory=memory), clock(step=10**6))[1]
+    np.testing.assert_allclose(later["tau"], 0.999 * 0.5 + 0.001 * 2.2 / 3, rtol=1e-6)
+
+
 def test_fairness_by_hand():
     method = methods.make("freematch")
-    memory = {"p": tf.constant([0.625, 0.375]), "answers": tf.constant([0.75, 0.25])}
+    memory = {"predicted": tf.constant([0.625, 0.375]), "answers": tf.constant([0.75, 0.25])}
     probs = tf.constant([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]])
     unfairness = method.unfairness(probs, tf.constant([True, True, False]), memory)
     # w: 5/6 and 3/2, normalised; v: (1.1, 0.9) over one answer each, normalised.
@@ -105,7 +119,7 @@ def test_soft_weights_fall_off_below_the_mean_confidence():
     memory = {name: tf.constant(value) for name, value in method.memory(2).items()}
     answers = [[np.log(3.0), 0.0], [0.0, np.log(3.0)]]  # (3/4, 1/4) and (1/4, 3/4)
     probs = tf.nn.softmax(tf.constant([*answers, [0.0, 0.0]], tf.float32))
-    weight, new = method.weigh(probs, Logits(memory=memory), clock())
+    weight, new = method.weigh(probs, Logits(memory=memory), clock(step=8))
     # Shares are equal already: confidences 3/4, 3/4 and 1/2, of mean 2/3 and variance 1/72.
     np.testing.assert_allclose(new["predicted"], [0.5, 0.5], rtol=1e-6)
     np.testing.assert_allclose(new["mean"], (1 / 2 + 2 / 3) / 2, rtol=1e-6)

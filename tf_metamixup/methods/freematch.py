@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup import losses
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
+from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean, warmed_up
 from tf_metamixup.methods.method import METHODS, Ratio, guess_metrics, over_batch
 
 
@@ -24,7 +24,8 @@ class FreeMatch(Guessing):
     Attributes:
         weight: w_u (1).
         fairness: w_f (0.01).
-        decay: lambda of the running means (0.999).
+        decay: lambda of the running means (0.999); of the thresholds' less in the first steps, see
+            `warmed_up`.
         pool: whether labelled and unlabelled images mix with each other.
     """
 
@@ -39,17 +40,24 @@ class FreeMatch(Guessing):
         check_guessing("freematch", self.weight, fairness=self.fairness, decay=self.decay)
 
     def memory(self, classes):
-        """Returns tau, p and how often each class is the answer: all 1/C."""
-        return {"tau": 1 / classes, **{name: [1 / classes] * classes for name in ("p", "answers")}}
+        """Returns tau, p, and what `unfairness` compares: all 1/C."""
+        each = ("p", "predicted", "answers")
+        return {"tau": 1 / classes, **{name: [1 / classes] * classes for name in each}}
 
     def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability reaches the threshold of its class."""
-        del clock
         confidence, answer = tf.reduce_max(probs, axis=-1), tf.argmax(probs, axis=-1)
-        now = {"tau": confidence, "p": probs, "answers": tf.one_hot(answer, probs.shape[-1])}
+        soon = warmed_up(self.decay, clock)
+        # Not soon: a class that was never the answer would have all the weight of `unfairness`.
+        means = {
+            "tau": (confidence, soon),
+            "p": (probs, soon),
+            "predicted": (probs, self.decay),
+            "answers": (tf.one_hot(answer, probs.shape[-1]), self.decay),
+        }
         new = {
-            name: running_mean(forward.memory[name], tf.reduce_mean(values, axis=0), self.decay)
-            for name, values in now.items()
+            name: running_mean(forward.memory[name], tf.reduce_mean(values, axis=0), decay)
+            for name, (values, decay) in means.items()
         }
         threshold = new["tau"] * new["p"] / tf.reduce_max(new["p"])
         reached = tf.cast(confidence, threshold.dtype) >= tf.gather(threshold, answer)
@@ -76,7 +84,8 @@ class FreeMatch(Guessing):
         Args:
             probs: of all rows [N, C].
             accepted: bool [N], the rows that count.
-            memory: after this step; w is p / answers, v the same of these rows, both normalised.
+            memory: after this step; w is predicted / answers, v the same of these rows, both
+                normalised.
         """
         counts = tf.cast(accepted, probs.dtype)[:, None]
         answers = tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
@@ -84,6 +93,6 @@ class FreeMatch(Guessing):
             [tf.reduce_sum(counts * each, 0) for each in (tf.ones_like(counts), probs, answers)]
         )
         v = tf.math.divide_no_nan(p, answers)  # none of a class that is never the answer
-        w = tf.cast(memory["p"] / memory["answers"], probs.dtype)
+        w = tf.cast(memory["predicted"] / memory["answers"], probs.dtype)
         spread = tf.math.log(tf.math.divide_no_nan(v, tf.reduce_sum(v)) + 1e-12)
         return tf.where(rows[0] > 0, tf.reduce_sum(w / tf.reduce_sum(w) * spread), 0.0)

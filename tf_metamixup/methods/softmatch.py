@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
+from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean, warmed_up
 from tf_metamixup.methods.method import METHODS
 
 
@@ -23,7 +23,7 @@ class SoftMatch(Guessing):
     Attributes:
         weight: of the unlabelled loss (1).
         sigmas: how many deviations wide the bell is narrowed by (2).
-        decay: of the running means (0.999).
+        decay: of the running means (0.999); less in the first steps: see `warmed_up`.
         pool: whether labelled and unlabelled images mix with each other.
     """
 
@@ -45,14 +45,14 @@ class SoftMatch(Guessing):
 
     def weigh(self, probs, forward, clock):
         """Returns the bell's height at each confidence."""
-        del clock
+        decay = warmed_up(self.decay, clock)
         old = {name: tf.cast(value, probs.dtype) for name, value in forward.memory.items()}
-        predicted = running_mean(old["predicted"], tf.reduce_mean(probs, axis=0), self.decay)
+        predicted = running_mean(old["predicted"], tf.reduce_mean(probs, axis=0), decay)
         fair = probs / predicted
         confidence = tf.reduce_max(fair, axis=-1) / tf.reduce_sum(fair, axis=-1)
         mean, square = replicas.mean([tf.reduce_mean(confidence), tf.reduce_mean(confidence**2)])
-        center = running_mean(old["mean"], mean, self.decay)
-        variance = running_mean(old["variance"], square - mean**2, self.decay)
+        center = running_mean(old["mean"], mean, decay)
+        variance = running_mean(old["variance"], square - mean**2, decay)
         below = tf.minimum(confidence - center, 0)
         new = {"mean": center, "variance": variance, "predicted": predicted}
         return tf.exp(-(below**2) / (2 * variance / self.sigmas**2)), new
