@@ -17,9 +17,8 @@ class Audit(LabelTrust):
 
     It reads how likely the given label is by the network's predictions, aligned with the shares of
     the given labels, and by Bayes' rule with how often images of each class are given each label.
-    A label that is wrong becomes the other classes, as likely as each then is. An audited image has
-    its checked label and the one that it was given, or else one that is drawn by how labels go
-    wrong. It is not trained on.
+    An audited image has its checked label and the one that it was given, or else one that is drawn
+    by how labels go wrong. It is not trained on.
     """
 
     audits: ClassVar[str] = "apart"
@@ -30,11 +29,14 @@ class Audit(LabelTrust):
         shares = np.bincount(evidence.given, minlength=p.shape[1]) / len(p)
         ratio = (shares + label_trust.SMALLEST) / (p.mean(axis=0) + label_trust.SMALLEST)
         p, checked = (label_trust.aligned(each, ratio) for each in (p, checked))
-        matrix = label_trust.confusion(p[doubted], evidence.given[doubted])
+        # Targets and trust are better with the doubt that EM takes away; see docs/results.md.
+        cautious = label_trust.confusion(p[doubted], evidence.given[doubted])
+        matrix = label_trust.refined(cautious, p[doubted], evidence.given[doubted])
         if given is None:
             given = label_trust.injected(matrix, labels, evidence.generator)
         known = label_trust.posterior(checked, given, matrix)
         weights = label_trust.fit(label_trust.features(checked, known, given), given == labels)
-        classes = label_trust.posterior(p, evidence.given, matrix)
-        inputs = label_trust.features(p, classes, evidence.given)
-        return label_trust.sigmoid(inputs @ weights), label_trust.otherwise(classes, evidence.given)
+        known = label_trust.posterior(p, evidence.given, matrix)
+        inputs = label_trust.features(p, known, evidence.given)
+        classes = label_trust.posterior(p, evidence.given, cautious)
+        return label_trust.sigmoid(inputs @ weights), classes
