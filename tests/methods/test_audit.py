@@ -154,13 +154,12 @@ def test_a_wrong_label_is_replaced_by_the_class_that_it_was_made_of():
 
 
 def test_right_labels_count_as_right_where_checked_images_have_no_given_label():
-    """A network that is never sure, knows the labels by heart and 86 % of checked images."""
+    """A network that is never sure, and right of 86 % of checked images and 93 % of the others."""
     generator = np.random.default_rng(2)
     truth = generator.integers(0, 3, 1200)
-    seen = np.where(generator.random(1200) < 0.86, truth, (truth + 1) % 3)
-    seen[200:] = truth[200:]
-    p = np.eye(3)[seen] * 0.55 + 0.15
+    known = generator.random(1200) < np.where(np.arange(1200) < 200, 0.86, 0.93)
+    p = np.eye(3)[np.where(known, truth, (truth + 1) % 3)] * 0.55 + 0.15
     checked = Checked(p[:200], truth[:200], None)
     found = Evidence(p[200:], truth[200:], np.ones(1000, bool), checked, generator)
     right, _ = Audit().assess(found)
-    assert right.mean() > 0.95
+    assert right.min() > 0.9
