@@ -31,6 +31,12 @@ def test_error_and_loss_are_means_over_the_images(by_hand):
     assert by_hand.loss == pytest.approx(-np.log([0.75, 0.24, 0.62, 0.9]).mean())
 
 
+def test_the_only_answer_for_images_of_several_classes(by_hand):
+    assert by_hand.only_answer is None
+    assert evaluated(np.eye(3)[[1, 1, 1]], [0, 1, 2]).numpy().only_answer == 1
+    assert evaluated(np.eye(3)[[1, 1, 1]], [1, 1, 1]).numpy().only_answer is None
+
+
 def test_the_error_of_each_class_and_their_mean(by_hand):
     assert by_hand.class_errors == [0, pytest.approx(100 / 3)]
     assert by_hand.error_macro == pytest.approx(50 / 3)

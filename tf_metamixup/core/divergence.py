@@ -51,6 +51,15 @@ def stagnation(loss: float, steps: int, classes: int) -> str | None:
     )
 
 
+def collapse(images: str, class_name: str, step: int) -> str:
+    """Returns a message for a network whose only answer is one class."""
+    return (
+        f"after step {step} the network takes all {images} images for {class_name!r}. Where it "
+        "learns from guesses of its own, these may have confirmed each other: then "
+        "--method=fixmatch, which learns from confident ones alone, or fewer unlabelled images help"
+    )
+
+
 def assert_finite(values: Iterable[tf.Tensor], step: tf.Tensor, images: tf.Tensor):
     """Returns an operation that fails where `values`, after `step`, are not finite.
 

@@ -48,6 +48,13 @@ class Evaluation(NamedTuple):
         return [float(100 * (n - r) / n) if n else None for n, r in zip(sizes, right, strict=True)]
 
     @property
+    def only_answer(self) -> int | None:
+        """Returns the class that images of several classes were all taken for, or None."""
+        (answers,) = np.nonzero(self.confusion.sum(axis=0))
+        several = np.count_nonzero(self.confusion.sum(axis=1)) > 1
+        return int(answers[0]) if several and len(answers) == 1 else None
+
+    @property
     def error_macro(self) -> float:
         """Returns the mean of the classes' errors in percent: as if each had as many images."""
         return float(np.mean([error for error in self.class_errors if error is not None]))

@@ -94,7 +94,7 @@ class EpochEnd:
         scores, evaluation = {}, None
         for part, batches in self.evaluated.items():
             evaluation = self.trainer.measure(batches, between)
-            self.watch.check_evaluation(part, evaluation.loss, self.log.step)
+            self.watch.check_evaluation(part, evaluation, self.log.step)
             scores |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
         return scores, evaluation
 

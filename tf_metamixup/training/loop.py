@@ -91,7 +91,7 @@ def fit(
             return finished
         config = settings | (recorded or {})
         recorder.open_summaries(config, trainer.class_names)
-        watch = Watch(graphs, trainer.classes, warns=workers.chief)
+        watch = Watch(graphs, trainer.class_names, warns=workers.chief)
         log = RunLog(trainer, recorder, watch, selection, config, labels_used, data)
         if progress is not None:
             log.resume(progress)

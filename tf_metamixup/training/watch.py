@@ -2,11 +2,13 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
 
 from tf_metamixup.core import divergence
+from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.training.graphs import Graphs
 
 
@@ -21,8 +23,8 @@ class Watch:
         saved: the step of the newest checkpoint, for messages; -1 before the first.
     """
 
-    def __init__(self, graphs: Graphs, classes: int, *, warns: bool):
-        self._graphs, self._classes, self._warns = graphs, classes, warns
+    def __init__(self, graphs: Graphs, class_names: Sequence[str], *, warns: bool):
+        self._graphs, self._class_names, self._warns = graphs, class_names, warns
         self._losses: list[float] = []  # one per step, as far as this process has taken them
         self.saved = -1
 
@@ -46,10 +48,17 @@ class Watch:
         if not self._graphs.is_finite():
             self._fail(f"the weights are not finite after step {step}")
 
-    def check_evaluation(self, name: str, loss: float, step: int) -> None:
-        """Checks the loss of an evaluation after `step`; see `check_steps`."""
-        if not math.isfinite(loss):
-            self._fail(f"the {name} loss is {loss} after step {step}")
+    def check_evaluation(self, name: str, evaluation: Evaluation, step: int) -> None:
+        """Checks the loss of an evaluation after `step`; see `check_steps`.
+
+        Warns once where all images are taken for one class, unless few steps were taken.
+        """
+        if not math.isfinite(evaluation.loss):
+            self._fail(f"the {name} loss is {evaluation.loss} after step {step}")
+        only = evaluation.only_answer
+        if only is not None and step >= divergence.FEWEST_STEPS:
+            problem = divergence.collapse(name, self._class_names[only], step)
+            self._warn(f"{problem}. {divergence.advice(*self._graphs.image_range())}")
 
     def warn_of_stagnation(self) -> None:
         """Warns once; epochs of few steps are looked at together."""
@@ -57,12 +66,16 @@ class Watch:
         if len(losses) < divergence.FEWEST_STEPS:
             return
         # The median, since the loss may have been anything on the way to where it stays.
-        problem = divergence.stagnation(float(np.median(losses)), len(losses), self._classes)
-        if problem and self._warns:
-            advice = divergence.advice(*self._graphs.image_range())
-            warnings.warn(f"{problem}. {advice}", stacklevel=2)
-            self._warns = False
+        median, classes = float(np.median(losses)), len(self._class_names)
+        problem = divergence.stagnation(median, len(losses), classes)
+        if problem:
+            self._warn(f"{problem}. {divergence.advice(*self._graphs.image_range())}")
         self._losses = []
+
+    def _warn(self, message: str) -> None:
+        if self._warns:
+            warnings.warn(message, stacklevel=3)
+            self._warns = False
 
     def _fail(self, what: str) -> NoReturn:
         kept = (
