@@ -252,7 +252,9 @@ from tf_metamixup.data import image_files
 decode = image_files.decode
 
 def slow(*arguments):
-    print("an image", flush=True)
+    # One write: of the two of `print` other threads' can come between.
+    sys.stdout.write("an image\\n")
+    sys.stdout.flush()
     time.sleep(0.5)
     return decode(*arguments)
 
