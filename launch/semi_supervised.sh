@@ -8,9 +8,9 @@ Batches of 20 labelled images, 7 unlabelled ones for each where the method wants
 momentum at 0.03 and a cosine. Fashion-MNIST with 40 and 1,000 labels (2,250 steps) and with 250
 (6,000 steps), weights averaged with a decay of 0.999; CIFAR-10 with 250 and 4,000 (2,250 steps), a
 head of average pooling and a decay of 0.99: without them this network hardly learns there. Of both
-also an unclean pool: 6 of 10 classes have labels (2,250 steps). MixMatch's weight rises as its code lets
-it rise; APL's threshold falls to 0.75 in 2 epochs and to 0.65 in 4. The rows with MetaMixUp read
-500 labels more. GPU-hours are not measured. What was run, and its results:
+also an unclean pool: 6 of 10 classes have labels (2,250 steps). MixMatch's weight rises as its code
+lets it rise; APL's threshold falls to 0.75 in 2 epochs and to 0.65 in 4. The rows with MetaMixUp
+read 500 labels more. GPU-hours are not measured. What was run, and its results:
 docs/semi_supervised.md.
 END
 )" "$@"

@@ -126,6 +126,9 @@ def test_soft_weights_fall_off_below_the_mean_confidence():
     np.testing.assert_allclose(new["variance"], (1 + 1 / 72) / 2, rtol=1e-5)
     below = (1 / 2 - 7 / 12) ** 2 / (2 * (73 / 144) / 4)
     np.testing.assert_allclose(weight, [1, 1, np.exp(-below)], rtol=1e-5)
+    _, first = method.weigh(probs, Logits(memory=memory), clock(step=0))
+    np.testing.assert_allclose(first["mean"], 0.1 / 2 + 0.9 * 2 / 3, rtol=1e-6)
+    np.testing.assert_allclose(first["variance"], 0.1 + 0.9 / 72, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
