@@ -90,16 +90,33 @@ def test_predict_scales_and_uses_moving_statistics():
     )
 
 
-def test_the_average_is_a_mean_at_first_and_forgets_later():
-    network = Network(tiny.unnamed(), average=0.6)
+def test_the_average_forgets_its_first_steps_sooner():
+    network = Network(tiny.unnamed(), average=0.15)
     weight = network.model.trainable_variables[0]
+    weight.assign(tf.zeros(weight.shape))
+    network.start_averages()
     expected = []
-    for step, value in enumerate([8.0, 2.0, 5.0, 10.0]):
+    for step, value in enumerate([10.0, 20.0]):
         weight.assign(tf.fill(weight.shape, value))
         network.commit({}, tf.constant(step))
         expected.append(float(network.averages[0][0, 0]))
-    # 8; (8 + 2) / 2; then 1 / 3 is less than 0.4: 0.6 * 5 + 0.4 * 5; 0.6 * 5 + 0.4 * 10.
-    assert expected == [8, 5, 5, 7]
+    # Decays of 1 / 10, then of 0.15 in place of 2 / 11.
+    np.testing.assert_allclose(expected, [0.9 * 10, 0.15 * 9 + 0.85 * 20], rtol=1e-6)
+
+
+def test_averaged_weights_answer_with_averaged_statistics():
+    model = tiny.network(norm="plain")
+    network = Network(model, average=0.999, predicts_average=True)
+    other = tiny.network(norm="plain")
+    other.set_weights(model.get_weights())
+    statistic = next(v for v in model.non_trainable_variables if v.path.endswith("moving_mean"))
+    before = np.asarray(statistic)
+    network.commit({id(statistic): tf.convert_to_tensor(statistic) + 1.0}, tf.constant(0))
+    np.testing.assert_array_equal(np.asarray(statistic), before + 1)
+    place = [id(v) for v in model.weights].index(id(statistic))
+    np.testing.assert_allclose(network.evaluated[place], before + 0.9, rtol=1e-6)
+    other.weights[place].assign(before + 0.9)
+    np.testing.assert_allclose(network.predict(images()), other(images()), rtol=1e-5)
 
 
 def test_the_average_answers_where_it_is_asked_for():

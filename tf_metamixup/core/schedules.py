@@ -74,3 +74,17 @@ def linear_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
 def sigmoid_ramp(share: float, progress: tf.Tensor) -> tf.Tensor:
     """Computes exp(-5 (1 - t/T)^2) up to T = `share` of the run, then 1 (Tarvainen 2017)."""
     return tf.exp(-5.0 * (1 - linear_ramp(share, progress)) ** 2)
+
+
+def warmed_up(decay: float, step: tf.Tensor) -> tf.Tensor:
+    """Computes the decay min(decay, (1 + t) / (10 + t)) of a running mean at step t, from 0.
+
+    As `tf.train.ExponentialMovingAverage` has it with `num_updates`: the mean is over the last
+    ninth of the steps until those are 1 / (1 - decay). With a constant decay of 0.999 the values of
+    the first steps last for thousands.
+
+    >>> float(warmed_up(0.999, tf.constant(80)))
+    0.9
+    """
+    step = tf.cast(step, tf.float64)
+    return tf.minimum(tf.constant(decay, tf.float64), (1 + step) / (10 + step))

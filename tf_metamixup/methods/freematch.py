@@ -6,8 +6,9 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup import losses
+from tf_metamixup.core import schedules
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean, warmed_up
+from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
 from tf_metamixup.methods.method import METHODS, Ratio, guess_metrics, over_batch
 
 
@@ -25,7 +26,7 @@ class FreeMatch(Guessing):
         weight: w_u (1).
         fairness: w_f (0.01).
         decay: lambda of the running means (0.999); of the thresholds' less in the first steps, see
-            `warmed_up`.
+            `schedules.warmed_up`.
         pool: whether labelled and unlabelled images mix with each other.
     """
 
@@ -47,7 +48,7 @@ class FreeMatch(Guessing):
     def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability reaches the threshold of its class."""
         confidence, answer = tf.reduce_max(probs, axis=-1), tf.argmax(probs, axis=-1)
-        soon = warmed_up(self.decay, clock)
+        soon = schedules.warmed_up(self.decay, clock.step)
         # Not soon: a class that was never the answer would have all the weight of `unfairness`.
         means = {
             "tau": (confidence, soon),

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from tf_metamixup import losses
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, guess_metrics, over_batch, with_guesses
 from tf_metamixup.mixing import join
@@ -110,18 +109,6 @@ def running_mean(old: tf.Tensor, new: tf.Tensor, decay: float | tf.Tensor) -> tf
     new = replicas.mean(tf.stop_gradient(tf.cast(new, old.dtype)))
     decay = tf.cast(decay, old.dtype)
     return decay * old + (1 - decay) * new
-
-
-def warmed_up(decay: float, clock: Clock) -> tf.Tensor:
-    """Computes min(decay, (1 + t) / (10 + t)) for step t, a float32 scalar.
-
-    The decay of a running mean that is a threshold, as `tf.train.ExponentialMovingAverage` has it
-    with `num_updates`. With a constant decay of 0.999 the initial values, by which every guess is
-    accepted, last for a thousand steps: on CIFAR-10 with 250 labels a small network then answered
-    one class for all images, to the end of its run.
-    """
-    step = tf.cast(clock.step, tf.float32)
-    return tf.minimum(decay, (1 + step) / (10 + step))
 
 
 def check_guessing(method: str, weight: float, **shares: float) -> None:

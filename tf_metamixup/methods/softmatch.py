@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import tensorflow as tf
 
+from tf_metamixup.core import schedules
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean, warmed_up
+from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
 from tf_metamixup.methods.method import METHODS
 
 
@@ -23,7 +24,7 @@ class SoftMatch(Guessing):
     Attributes:
         weight: of the unlabelled loss (1).
         sigmas: how many deviations wide the bell is narrowed by (2).
-        decay: of the running means (0.999); less in the first steps: see `warmed_up`.
+        decay: of the running means (0.999); less in the first steps: see `schedules.warmed_up`.
         pool: whether labelled and unlabelled images mix with each other.
     """
 
@@ -45,7 +46,7 @@ class SoftMatch(Guessing):
 
     def weigh(self, probs, forward, clock):
         """Returns the bell's height at each confidence."""
-        decay = warmed_up(self.decay, clock)
+        decay = schedules.warmed_up(self.decay, clock.step)
         old = {name: tf.cast(value, probs.dtype) for name, value in forward.memory.items()}
         predicted = running_mean(old["predicted"], tf.reduce_mean(probs, axis=0), decay)
         fair = probs / predicted
