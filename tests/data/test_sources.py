@@ -48,6 +48,25 @@ def test_a_data_set_of_tfds_without_tfds_is_refused_with_what_installs_it(monkey
         sources.load("mnist")
 
 
+def test_a_source_prints_as_one_line():
+    assert repr(sources.load("digits")) == (
+        "<Source 'digits': 10 classes, images of 8 x 8 x 1: 1,437 train, 360 test>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "allowed"),
+    [
+        ({"in_memory": "never"}, "auto, yes, no"),
+        ({"corrupt_images": "leave"}, "stop, skip"),
+        ({"image_size": 0}, "at least 1"),
+    ],
+)
+def test_values_that_a_flag_refuses_are_refused(folder, option, allowed):
+    with pytest.raises(UserError, match=allowed):
+        sources.folder(folder, **option)
+
+
 def test_an_image_size_resizes_any_source(folder, write_tfds):
     assert sources.load("digits", image_size=12).test.images.shape == (360, 12, 12, 1)
     assert sources.load(f"folder:{folder}", image_size=9).train.images.shape == (4, 9, 9, 3)

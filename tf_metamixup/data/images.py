@@ -60,7 +60,7 @@ class Audited(NamedTuple):
     given: np.ndarray | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Source:
     """Holds a data set.
 
@@ -90,6 +90,12 @@ class Source:
     val: InMemory | Streamed | None = None
     trusted: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
     given: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.image_shape))
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        counts = ", ".join(f"{len(part.labels):,} {n}" for n, part in parts.items() if part)
+        return f"<Source {self.name!r}: {len(self.classes)} classes, images of {size}: {counts}>"
 
     @property
     def own(self) -> bool:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tf_metamixup.config import Config
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.registry import Registry
@@ -40,9 +41,12 @@ def load(
             or "auto", as memory allows. The images are the same.
 
     Raises:
-        UserError: for an unknown name, data that is missing and cannot be fetched, damaged data, or
-            data of one class only.
+        UserError: for an unknown name, a value that is not allowed, data that is missing and cannot
+            be fetched, damaged data, or data of one class only.
     """
+    # What the flags of these names refuse is refused.
+    options = {"corrupt_images": corrupt_images, "in_memory": in_memory}
+    Config(dataset=name, image_size=image_size, **options).resolve()
     kind, colon, path = name.partition(":")
     if colon and kind in _OF_FILES:
         options = {"skip": corrupt_images == "skip", "in_memory": in_memory}
