@@ -155,7 +155,7 @@ def read_flags(
     flags.DEFINE_boolean("help", False, "show this", **common)
     flags.DEFINE_boolean("version", False, "show the version", **common)
     # absl reads --flagfile and --undefok through flags of these names.
-    flags.DEFINE_string("flagfile", "", "file with one flag a line", **common)
+    flags.DEFINE_string("flagfile", "", "file with one flag per line", **common)
     flags.DEFINE_string("undefok", "", "flags that may be unknown", **common)
     try:
         rest = values([argv[0], *_FlagFiles().read_flags_from_files(argv[1:])])[1:]

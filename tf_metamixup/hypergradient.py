@@ -1,7 +1,7 @@
 """The gradient of a loss after a virtual step, with respect to what the step depended on.
 
 Useful alone: nothing here knows of networks or of mixing. Both functions are exact and have one
-signature. Over some of the weights alone, with the others held fast, the virtual step touches only
+signature. Over some of the weights alone, with the others held fixed, the virtual step changes only
 those.
 
 Exact also where `inner` normalises by the moments of a batch: see `core.moments`.

@@ -205,7 +205,7 @@ def main(argv: list[str]) -> int:
             return cli.exit_code(lambda: cli.settle(parse(argv)), run)
     except Interrupted as interrupted:
         print(
-            f"stopped by {interrupted}; what was done is saved, and the same command goes on",
+            f"stopped by {interrupted}; progress is saved, and the same command resumes it",
             file=sys.stderr,
         )
         return 128 + interrupted.signum

@@ -3,7 +3,7 @@
 SAVED_MODEL is a folder that a run exported. IMAGES are image files (.png, .jpg, .webp, .tif, .gif,
 .bmp), or folders, which stand for all such files below them, through links too; what else lies
 there is counted on stderr. Images are turned, converted to grey or colour and resized as those
-of --dataset=folder:DIR are. One line of JSON an image, in their order:
+of --dataset=folder:DIR are. One line of JSON per image, in their order:
 
     {"file": ..., "class": ..., "class_id": ..., "probability": ..., "probabilities": {CLASS: ...}}
 
@@ -165,7 +165,7 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
     """
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "predict"}
-    flags.DEFINE_integer("top", None, "likeliest classes that are named", 1, **common)
+    flags.DEFINE_integer("top", None, "number of most likely classes to print", 1, **common)
     operands = cli.read_flags(values, argv, __doc__, operands=True)
     if len(operands) < 2:
         usage = cli.as_typed("python -m tf_metamixup.predict SAVED_MODEL IMAGES...", argv)

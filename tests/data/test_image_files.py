@@ -178,7 +178,7 @@ def test_what_is_no_image_is_reported_by_its_path(tmp_path):
     path = tmp_path / "text.png"
     path.write_text("not an image")
     for read in (image_files.header, lambda path: image_files.read(path, (4, 4, 1))):
-        reported = f"cannot read the image {path}: it is no image"
+        reported = f"cannot read the image {path}: it is not an image"
         with pytest.raises(image_files.UnreadableError, match=reported):
             read(path)
 

@@ -196,7 +196,7 @@ def test_images_with_checked_labels_are_the_meta_set(own_folder):
 @pytest.mark.filterwarnings("ignore:--mode=sl")
 def test_an_unbalanced_folder_gives_an_unbalanced_meta_set(own_folder):
     shutil.rmtree(own_folder / "trusted")
-    with pytest.warns(UserWarning, match="has 6 images of a class, and fewer .*: blue 3"):
+    with pytest.warns(UserWarning, match="has 6 images per class, and fewer .*: blue 3"):
         made, names = own(own_folder, num_meta=12)
     assert sum(name.startswith("blue") for name in names["meta"]) == 3
     assert len(names["meta"]) == 9

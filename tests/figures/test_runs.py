@@ -37,7 +37,7 @@ def test_a_path_without_runs_is_reported(tmp_path):
 
 def test_a_run_that_is_under_way_is_reported(write, tmp_path):
     write("one")
-    with pytest.raises(UserError, match="not finished; its command goes on"):
+    with pytest.raises(UserError, match="not finished; its command resumes it"):
         read([str(tmp_path)])
 
 

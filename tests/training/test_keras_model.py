@@ -214,7 +214,7 @@ def test_what_the_step_does_not_do_is_refused_by_compile(options, reported):
 @pytest.mark.parametrize(
     ("data", "options", "reported"),
     [
-        (TRAIN, {"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "weighs all rows alike"),
+        (TRAIN, {"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "weights all rows equally"),
         ((TRAIN[0], TRAIN[1] + 1), {}, "a label is not one of the 3 classes"),
         ((TRAIN[0] * np.nan, TRAIN[1]), {}, "a pixel is NaN"),
     ],

@@ -114,7 +114,7 @@ def test_a_test_loss_that_is_not_finite_names_the_checkpoint_that_is_kept(tmp_pa
 
 
 class Collapsed(Device):
-    """Takes all images for the second class."""
+    """Predicts the second class for all images."""
 
     def measure(self, test, between=None):
         found = super().measure(test, between)
@@ -122,12 +122,12 @@ class Collapsed(Device):
 
 
 def test_a_network_with_one_answer_for_all_images_is_warned_of_once(tmp_path):
-    with pytest.warns(UserWarning, match="after step 55 .* all test images for 'b'") as reported:
+    with pytest.warns(UserWarning, match="after step 55 .* predicts 'b' for all test images") as reported:
         fit(tmp_path, device=Collapsed(), log_every=50, steps=110, epoch_steps=55)
-    assert len([each for each in reported if "for 'b'" in str(each.message)]) == 1
+    assert len([each for each in reported if "predicts 'b'" in str(each.message)]) == 1
 
 
 @pytest.mark.parametrize(("device", "steps"), [(Collapsed, 40), (Device, 60)])
 def test_few_steps_and_several_answers_are_not_warned_of(tmp_path, recwarn, device, steps):
     fit(tmp_path, device=device(), log_every=50, steps=steps, epoch_steps=steps)
-    assert not [each for each in recwarn if "images for" in str(each.message)]
+    assert not [each for each in recwarn if "the network predicts" in str(each.message)]

@@ -67,13 +67,13 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
     cli.define_flags(values, FLAGS)
     common = {"flag_values": values, "module_name": "benchmark"}
     flags.DEFINE_string("json", None, "file that the results go to", **common)
-    flags.DEFINE_integer("steps", Plan.steps, "training before", lower_bound=1, **common)
+    flags.DEFINE_integer("steps", Plan.steps, "training steps before", lower_bound=1, **common)
     flags.DEFINE_integer("rounds", Plan.rounds, "rounds of timing", lower_bound=3, **common)
     flags.DEFINE_float(
-        "seconds", Plan.seconds, "that a step is timed for in a round", lower_bound=0, **common
+        "seconds", Plan.seconds, "seconds to time a step for in a round", lower_bound=0, **common
     )
     flags.DEFINE_integer(
-        "batches", Plan.batches, "that gradients are compared on", lower_bound=1, **common
+        "batches", Plan.batches, "batches to compare gradients on", lower_bound=1, **common
     )
     cli.read_flags(values, argv, __doc__)
     plan = Plan(**{field.name: values[field.name].value for field in dataclasses.fields(Plan)})

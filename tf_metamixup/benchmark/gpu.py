@@ -208,7 +208,7 @@ def main(argv: list[str]) -> int:
             return
         result = run(configs, plan, benchmark.Results(path).write)
         if found := differing(result):
-            raise UserError(f"the GPU's step is not the CPU's: {'; '.join(found)}")
+            raise UserError(f"the GPU's step differs from the CPU's: {'; '.join(found)}")
 
     return cli.exit_code(settled, write)
 

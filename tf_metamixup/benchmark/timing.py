@@ -25,7 +25,7 @@ class Plan:
 
 
 class Stopwatch:
-    """Splits time into laps; the seconds of all processors are told too: they vary less."""
+    """Splits time into laps; reports CPU seconds too, which vary less."""
 
     def __init__(self):
         self._last = self._now()

@@ -11,15 +11,15 @@ class DeviceSettings:
 
     replicas: int | None = setting(
         None,
-        "data-parallel replicas of this process; by default all GPUs, else 1. With no GPU, so "
+        "data-parallel replicas of this process; by default all GPUs, else 1. Without a GPU, that "
         "many logical CPU devices. TF_CONFIG in the environment makes this process one worker of "
         "a job (docs/distributed.md)",
         at_least=1,
     )
     deterministic: bool = setting(
         False,
-        "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at some "
-        "speed; an operation that has none is an error",
+        "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at a "
+        "cost in speed; an operation without a deterministic version is an error",
     )
     mixed_bfloat16: bool = setting(
         False,
@@ -28,8 +28,8 @@ class DeviceSettings:
     )
     meta_bfloat16: bool = setting(
         False,
-        "compute the meta stage, in which lambda is learned, in bfloat16; for hardware with units "
-        "for it, without which it is slower. Not with vat, adamixup and manifold_mixup",
+        "compute the meta stage, in which lambda is learned, in bfloat16; for hardware with native "
+        "bfloat16 support; slower without. Not with vat, adamixup and manifold_mixup",
     )
     tensor_float_32: bool = setting(
         False,
@@ -38,10 +38,10 @@ class DeviceSettings:
     )
     jit: bool = setting(
         False,
-        "let TensorFlow's compiler XLA make one program of each step, on one replica; results "
+        "compile each step into one program with XLA, on one replica; results "
         "differ by rounding from those without. For GPUs, not measured there; a CPU takes about "
         "twice as long",
     )
     row_groups: int | None = setting(
-        None, "pairs are drawn within so many row groups; by default one per replica", at_least=1
+        None, "number of row groups to draw pairs within; by default one per replica", at_least=1
     )

@@ -26,7 +26,7 @@ class RowSettings:
         "the paper's MetaMixUp is meta(estimator='nested')",
     )
     mix_until: float = setting(
-        1.0, "share of the run after which nothing is mixed any more: lambda is 1; by default never"
+        1.0, "share of the run after which mixing stops (lambda is 1); by default never"
     )
     architecture: str | None = setting(
         None,
@@ -57,13 +57,13 @@ class DataSettings:
     )
     corrupt_images: str = setting(
         "stop",
-        "of your own files: stop at images that cannot be read, or skip them",
+        "for your own files: stop at images that cannot be read, or skip them",
         choices=("stop", "skip"),
     )
     in_memory: str = setting(
         "auto",
-        "of your own files: hold all images in memory, read a file whenever its image is needed "
-        "(no), or as memory allows (auto); the results are the same",
+        "for your own files: keep all images in memory (yes), read each file when it is needed "
+        "(no), or decide by available memory (auto); the results are the same",
         choices=("auto", "yes", "no"),
         recorded_only=True,
     )
@@ -95,8 +95,8 @@ class DataSettings:
     )
     labelled_classes: int | None = setting(
         None,
-        "an unclean pool for benchmarks: only the first so many classes count, and the "
-        "unlabelled images of --mode=ssl contain those of the others too",
+        "class mismatch for benchmarks: only the first N classes count, while the "
+        "unlabelled images of --mode=ssl also come from the other classes",
         at_least=2,
     )
     unlabelled_ratio: int = setting(
@@ -107,8 +107,8 @@ class DataSettings:
     )
     imbalance: float | None = setting(
         None,
-        "a long tail for benchmarks: from the first class to the last they have fewer images, in "
-        "the end by this factor; never of meta, validation or test images",
+        "a long tail for benchmarks: class sizes fall from the first class to the last, overall "
+        "by this factor; meta, validation and test images are not affected",
     )
     include_labelled: bool = setting(
         False, "whether the unlabelled images contain the labelled ones"
@@ -118,7 +118,7 @@ class DataSettings:
     )
     balance: str | None = setting(
         None,
-        "how often labelled images of classes that have few are repeated: none, equal (until all "
+        "oversampling of labelled images of rare classes: none, equal (until all "
         "classes are seen equally often) or sqrt (half way: by the square root of their numbers)",
         choices=("none", "sqrt", "equal"),
     )
@@ -159,7 +159,7 @@ class TrainingSettings:
     )
     batch_size: int | None = setting(
         None,
-        "global; in ssl of labelled images, with --unlabelled_ratio times as many others",
+        "global batch size; in ssl, labelled images, with --unlabelled_ratio times as many others",
         at_least=1,
     )
     learning_rate: float = setting(0.1, "initial learning rate")  # IV.B
@@ -179,7 +179,7 @@ class TrainingSettings:
     optimizer: str = setting(
         "sgd", "of the real step; the virtual step is plain gradient descent", choices=OPTIMIZERS
     )
-    momentum: float = setting(0.9, "of SGD")  # IV.B
+    momentum: float = setting(0.9, "momentum of SGD")  # IV.B
     weight_decay: float = setting(1e-4, "coefficient of the coupled L2 gradient")  # IV.B
     weight_decay_on: str = setting(
         "all", "all trainable variables, or kernels only", choices=("all", "kernels")
@@ -199,7 +199,7 @@ class TrainingSettings:
         choices=("last", "best"),
     )
     patience: int | None = setting(
-        None, "end the run after so many evaluations without a lower validation error", at_least=1
+        None, "end the run after this many evaluations without a lower validation error", at_least=1
     )
     seed: int = setting(0, "decides split, initial weights, order, augmentation and lambda")
 
@@ -210,7 +210,7 @@ class RunSettings:
 
     run_dir: str | None = setting(
         None,
-        "everything of the run goes there, and the same command again resumes it; by default "
+        "directory of all output of the run; the same command again resumes it; by default "
         "runs/<dataset>-<mode>-<row>-seed<k>",
         recorded_only=True,
     )
@@ -221,12 +221,12 @@ class RunSettings:
         "BatchNorm statistics",
     )
     max_steps: int | None = setting(
-        None, "stop after so many steps in all; can be resumed", at_least=1, recorded_only=True
+        None, "stop after this many steps in total; can be resumed", at_least=1, recorded_only=True
     )
     log_every: int = setting(50, "steps between two log entries", at_least=1, recorded_only=True)
     evaluate_every: int | None = setting(
         None,
-        "epochs between two evaluations; by default as often as looks at no more test images than "
+        "epochs between two evaluations; by default so that no more test images are read than "
         "were trained on in between, and on your own images after 100 steps or more. The last "
         "epoch is always evaluated",
         at_least=1,
@@ -255,7 +255,7 @@ class RunSettings:
     export: bool = setting(True, "write a SavedModel at the end", recorded_only=True)
     litert: str = setting(
         "none",
-        "make LiteRT models (.tflite) from it and compare them with it",
+        "convert the SavedModel to LiteRT (.tflite) and compare the two",
         choices=tuple(LITERT),
         recorded_only=True,
     )

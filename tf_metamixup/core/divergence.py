@@ -47,15 +47,15 @@ def stagnation(loss: float, steps: int, classes: int) -> str | None:
         return None
     return (
         f"the network does not learn: over {steps} steps its training loss stayed at {loss:.3f}, "
-        f"and that of a guess among {classes} classes is ln({classes}) = {guess:.3f}"
+        f"and chance level for {classes} classes is ln({classes}) = {guess:.3f}"
     )
 
 
 def collapse(images: str, class_name: str, step: int) -> str:
     """Returns a message for a network whose only answer is one class."""
     return (
-        f"after step {step} the network takes all {images} images for {class_name!r}. Where it "
-        "learns from guesses of its own, these may have confirmed each other: then "
+        f"after step {step} the network predicts {class_name!r} for all {images} images. If it "
+        "trains on its own pseudo-labels, these may have reinforced each other: then "
         "--method=fixmatch, which learns from confident ones alone, or fewer unlabelled images help"
     )
 

@@ -45,7 +45,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def warm_up(learning_rate, warmup_steps: int):
-    """Returns a `WarmUp`, or the number or schedule as it is where there are no steps of it."""
+    """Returns a `WarmUp`, or the learning rate unchanged if `warmup_steps` is 0."""
     return WarmUp(learning_rate, warmup_steps) if warmup_steps else learning_rate
 
 

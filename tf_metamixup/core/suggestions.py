@@ -1,4 +1,4 @@
-"""What somebody may have meant who wrote a name that there is not."""
+"""Suggestions for an unknown name: the known one that may have been meant."""
 
 import difflib
 import re

@@ -229,6 +229,6 @@ def _tell(problems: Sequence[str], count: int, *, skip: bool) -> None:
     message = f"{len(problems)} of {count} images: {', '.join(problems[:_NAMED])}{more}"
     if not skip:
         raise UserError(
-            f"{message}; mend or remove them, or skip such images with --corrupt_images=skip"
+            f"{message}; repair or remove them, or skip such images with --corrupt_images=skip"
         )
     warnings.warn(f"skipped {message}", stacklevel=2)

@@ -187,5 +187,5 @@ def _readable(path: str | Path) -> Iterator[None]:
     except Exception as error:  # Pillow's decoders raise what they like
         problem = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # which shows the buffer, not the file
-            problem = "it is no image, or none of a kind that is read"
+            problem = "it is not an image, or not in a supported format"
         raise UnreadableError(f"cannot read the image {path}: {problem}") from error

@@ -177,7 +177,7 @@ def _meta_sizes(
 def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -> None:
     if short := [f"{classes[c]} {meta[c]}" for c in np.flatnonzero(meta < per_class)]:
         warnings.warn(
-            f"the meta set is not balanced: it has {per_class} images of a class, and fewer of "
+            f"the meta set is not balanced: it has {per_class} images per class, and fewer of "
             f"classes that have few: {listing(short)}",
             stacklevel=3,
         )

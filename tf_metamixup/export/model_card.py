@@ -109,7 +109,7 @@ def markdown(
         *(("## To repeat it", f"```bash\n{command}\n```") if command else ()),
         *_versions(run),
         "## Use",
-        "It is for images like those it was trained on. Nothing was measured but what stands here: "
+        "It is for images like those it was trained on. Only what is reported here was measured: "
         "not other data, not how much another seed changes, not differences between groups of "
         "people, not robustness. Neither the licence of the data nor one for these weights is "
         "recorded; tf_metamixup is under Apache 2.0.",
@@ -153,7 +153,7 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
         f"Confidence is the probability of the predicted class, in {BINS} equal bins (Guo et al. "
         "2017). Where it is calibrated, accuracy equals mean confidence.",
         _table(("confidence", "images", "mean confidence", "accuracy"), _bins(evaluation)),
-        "## What it takes for something else",
+        "## Most frequent confusions",
         *_confusions(evaluation, classes, run.part),
     ]
 
@@ -162,8 +162,8 @@ def _when(run: Run) -> str:
     if run.selected is None:
         return "At the end of training, never at its best"
     if run.part == "test":
-        return "Of weights that were selected without them"
-    return "Of weights that were selected by them, so that the error is too low"
+        return "With weights selected by validation error"
+    return "With weights selected on these very images, so that the error is too low"
 
 
 def _bins(evaluation: Evaluation) -> Iterable[tuple[str, ...]]:

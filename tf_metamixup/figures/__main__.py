@@ -52,7 +52,7 @@ def parse(argv: list[str]) -> Order:
     flags.DEFINE_string("out", None, "folder for figureN.png and the like", **common)
     flags.DEFINE_list("format", "png,svg", "png, svg or both", **common)
     flags.DEFINE_list("epochs", None, "of figure 7, such as 3,30,90,120 or 1-20,41-60", **common)
-    flags.DEFINE_string("data_dir", None, "where TFDS data lies, if not where it lay", **common)
+    flags.DEFINE_string("data_dir", None, "where the TFDS data is now, if it has moved", **common)
     runs = cli.read_flags(values, argv, __doc__, operands=True)
     order = Order(
         values["figure"].value,

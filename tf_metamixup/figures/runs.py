@@ -92,7 +92,7 @@ def read(paths: Iterable[str], data_dir: str | None = None) -> list[Run]:
 def _result(folder: pathlib.Path) -> dict[str, Any]:
     result = read_json(folder / "result.json")
     if result is None:
-        raise UserError(f"the run in {folder} is not finished; its command goes on")
+        raise UserError(f"the run in {folder} is not finished; its command resumes it")
     needed = ("status", "config", "history", "method", "policy", "steps")
     if missing := [name for name in needed if name not in result]:
         raise UserError(
@@ -101,7 +101,7 @@ def _result(folder: pathlib.Path) -> dict[str, Any]:
     if result["status"] != "finished":
         raise UserError(
             f"the run in {folder} is {result['status']} after {result['steps']} steps, and figures "
-            "are of finished runs; its command goes on, or leave it out"
+            "are of finished runs; resume it with its command, or leave it out"
         )
     return result
 

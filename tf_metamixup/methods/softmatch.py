@@ -23,7 +23,7 @@ class SoftMatch(Guessing):
 
     Attributes:
         weight: of the unlabelled loss (1).
-        sigmas: how many deviations wide the bell is narrowed by (2).
+        sigmas: what the standard deviation of the bell curve is divided by (2).
         decay: of the running means (0.999); less in the first steps: see `schedules.warmed_up`.
         pool: whether labelled and unlabelled images mix with each other.
     """

@@ -16,7 +16,7 @@ from tf_metamixup.methods.method import METHODS, Method, Ratio, over_batch, with
 @METHODS.register("vat")
 @dataclasses.dataclass(frozen=True)
 class Vat(Method):
-    """Keeps the prediction on an unlabelled image in the direction where it changes most.
+    """Keeps predictions on unlabelled images constant in the direction where they change most.
 
     L = cross-entropy on labelled rows + w(t) KL(p(u + r) || p(u)) + entropy * H(p(u + r)), means
     over images; p(u) has no gradient, and r = epsilon d with d one power iteration from noise. Both

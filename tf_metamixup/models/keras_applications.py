@@ -73,7 +73,7 @@ def keras_application(
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
 class Inference(keras.Model):
-    """Represents a functional model that is in inference mode also where the one around trains."""
+    """Represents a functional model that stays in inference mode while the outer model trains."""
 
     def call(self, inputs, training=None, mask=None):
         """Applies the model with moving statistics and without dropout."""

@@ -182,7 +182,7 @@ class Network:
     ) -> None:
         """Writes what a step leaves behind besides weights, after the optimizer.
 
-        The statistics are averaged over the replicas, so that they never part.
+        The statistics are averaged over the replicas, so they stay identical across replicas.
 
         Args:
             state: of a `Forward`.

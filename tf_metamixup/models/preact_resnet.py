@@ -1,7 +1,7 @@
 """PreActResNet-18 and -34 as the public MixUp codes have them: nothing between stem and pooling.
 
 He et al., "Identity Mappings in Deep Residual Networks" (2016), with a 3x3 stem without BatchNorm
-and, unlike He et al., no BatchNorm and ReLU after the last unit. So hongyi-zhang/mixup,
+and, unlike He et al., no BatchNorm and ReLU after the last unit. As in hongyi-zhang/mixup,
 kuangliu/pytorch-cifar, vikasverma1077/manifold_mixup and AdaMixUp's code (tensorpack).
 """
 

@@ -1,9 +1,8 @@
 """`python -m tf_metamixup.report RUNS_DIR...`: Markdown of runs and the paper's numbers.
 
-One line a row of results, seeds taken together; with --table=N one of the paper's tables, 1 to 5,
-with what is missing in it; with --against=POLICY the rows against the one with that policy, or that
-this table names so, paired by seed. Errors are those of the last epoch, mean ± sample standard
-deviation over seeds.
+One line per row of results, averaged over seeds; with --table=N one of the paper's tables, 1 to 5,
+with what is missing in it; with --against=POLICY all rows, paired by seed, against the one of that
+policy or name. Errors are those of the last epoch, mean ± sample standard deviation over seeds.
 
 --keep=DIR also writes what was read to DIR/results.jsonl, which is read like the runs it came from.
 """

@@ -65,7 +65,7 @@ class Judged:
     def scores(self) -> dict[str, Any]:
         """Counts labels and suspicious ones, and measures how well wrong ones are found.
 
-        `precision` is that among the 10, 100 and as many most suspicious as are wrong.
+        `precision` is that at 10, at 100 and at k, k being the number of wrong labels.
         """
         found = {"labels": len(self.given), "suspicious": int((self.right < 0.5).sum())}
         if self.truth is None:
@@ -166,7 +166,7 @@ def parse(argv: list[str]) -> tuple[list[str], str | None]:
     """
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "audit"}
-    flags.DEFINE_string("data_dir", None, "where TFDS data lies, if not where it lay", **common)
+    flags.DEFINE_string("data_dir", None, "where the TFDS data is now, if it has moved", **common)
     runs = cli.read_flags(values, argv, __doc__, operands=True)
     if not runs:
         usage = "python -m tf_metamixup.report.audit RUN..."

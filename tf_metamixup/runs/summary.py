@@ -21,7 +21,7 @@ def summary(result: Mapping[str, Any], run_dir: str | os.PathLike, more: Sequenc
     """
     lines = [_first(result), *_measured(result), *more, *_places(result, os.fspath(run_dir))]
     if result["status"] == "stopped":
-        lines.append("  the same command with a larger --max_steps, or without it, goes on")
+        lines.append("  to resume, run the same command with a larger --max_steps, or without it")
     return "\n".join(lines)
 
 

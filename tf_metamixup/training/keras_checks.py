@@ -22,7 +22,7 @@ def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.
     """
     if weight is not None:
         raise UserError(
-            "class_weight and sample_weight: the step weighs all rows alike; leave them out"
+            "class_weight and sample_weight: the step weights all rows equally; leave them out"
         )
     if not tf.is_tensor(x) or not tf.is_tensor(y):
         raise UserError(f"the `{name}` data must give pairs (images, labels) of one tensor each")

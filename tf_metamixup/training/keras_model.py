@@ -36,11 +36,11 @@ class MixUpModel(keras.Model):
 
     - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
       far learning moved lambda's logits, either way. The metrics of `compile` are those of
-      evaluation and of validation, `val_...`: of mixed images there is no accuracy.
+      evaluation and of validation, `val_...`: mixed images have no accuracy.
     - The optimizer makes the real step. The virtual step is plain gradient descent with the
       learning rate that the optimizer has at that moment, as schedules and callbacks change it.
-      Weight decay and momentum are the optimizer's own; Keras decouples the one, and keeps the
-      rate inside the other, which `training.optimizer.SGD`, that of `Trainer`, does not.
+      Weight decay and momentum are the optimizer's own; Keras decouples weight decay, and keeps the
+      rate inside the velocity, which `training.optimizer.SGD`, used by `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
     - `save`, and so `ModelCheckpoint`, saves the model given, which loads without this package.
     - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
@@ -65,7 +65,7 @@ class MixUpModel(keras.Model):
         seed: of everything drawn while training.
 
     Raises:
-        UserError: a model, method, policy or data that this way does not serve.
+        UserError: a model, method, policy or data that `fit` does not support.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class MixUpModel(keras.Model):
                 `CategoricalCrossentropy(from_logits=True)` for one-hot ones: the step trains on no
                 other.
             metrics: of evaluation.
-            jit_compile: not True; "auto" is False.
+            jit_compile: must not be True; "auto" means False.
             **options: others of Keras but `loss_weights`.
 
         Raises:

@@ -40,8 +40,8 @@ class Trainer(Learner):
         preprocess: images as the data sets give them -> what the model takes; becomes part of the
             exported model.
         class_names: for the export; numbers by default.
-        row_groups: pairs are drawn within so many groups of rows; default one a replica. More of
-            them on one device repeat what so many replicas do.
+        row_groups: pairs are drawn within this many groups; by default one per replica. More of
+            them on one device compute what that many replicas would.
         mixed_bfloat16: whether label guessing and the real step compute in bfloat16.
         meta_bfloat16: whether the meta stage does, in which lambda is learned.
         jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
@@ -50,7 +50,7 @@ class Trainer(Learner):
         ema: decay of an exponential average of the weights, which is then what is evaluated,
             selected and exported; None leaves that to the method.
         mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
-            that learns still takes its time.
+            that learns still costs as much per step.
         label_smoothing: the share of the target of each labelled image that is spread evenly over
             all classes; meta and test images keep theirs.
 
@@ -194,7 +194,7 @@ class Trainer(Learner):
     def card(self, command: str | None = None, litert: dict | None = None, stored=None) -> str:
         """Returns the model card of the current weights; see `card.markdown`.
 
-        What `fit` recorded stands on it where these are the weights that it recorded it of.
+        It includes what `fit` recorded, if these are the weights that `fit` ended with.
         """
         run = None if self._run_dir is None else model_card.read_run(self._run_dir)
         if run is not None and run.result["steps"] != self.steps_taken:
