@@ -98,6 +98,8 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"dataset": "folder:caf\udce9"}, r"--dataset=b'folder:caf\\xe9' is not UTF-8"),
         ({"run_dir": "runs/\udcff"}, "--run_dir=.* is not UTF-8"),
         ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
+        ({"in_memory": "no"}, "--in_memory=no is for --dataset=folder:DIR and table:FILE"),
+        ({"corrupt_images": "skip"}, "--corrupt_images=skip is for --dataset=folder:DIR"),
         ({"imbalance": 0.5}, "--imbalance=0.5 must be a number from 1"),
         ({"num_labels": 10}, "--num_labels=10 goes with --mode=ssl"),
         ({"include_labelled": True}, "--include_labelled goes with --mode=ssl"),

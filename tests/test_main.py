@@ -91,6 +91,7 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--policy=beta("], ["'beta('", "name(option=value, ...)"]),
         (["--policy=fixed(1, 2)"], ["option=value"]),
         (["--method=vat", "--mixed_bfloat16"], ["Vat", "xi is below what bfloat16 tells apart"]),
+        (["--policy=beta", "--meta_bfloat16"], ["--meta_bfloat16 has no effect", "beta"]),
         (["--jit", "--replicas=2"], ["one device", "2 replicas"]),
         (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],

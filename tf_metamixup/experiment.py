@@ -65,17 +65,13 @@ def canonical(config: Config) -> Config:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
-    policies.check(
-        policy,
-        learned_elsewhere=method.learns_lambda,
-        trusts=method.trusts,
-        mix_until=config.mix_until,
-        mixes_hidden=method.mixes_hidden,
-    )
+    policies.check(policy, method, mix_until=config.mix_until)
     methods.check_smoothing(method, config.label_smoothing)
     methods.averaging(method, config.ema)
     if config.mixed_bfloat16 or config.meta_bfloat16:
         methods.check_precision(method)
+    if config.meta_bfloat16 and not policy.reads_meta:
+        raise UserError(f"--meta_bfloat16 has no effect: --policy={policy} has no meta stage")
     if method.views and config.mode == "sl":
         raise UserError(
             f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "

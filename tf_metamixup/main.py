@@ -205,7 +205,7 @@ def main(argv: list[str]) -> int:
             return cli.exit_code(lambda: cli.settle(parse(argv)), run)
     except Interrupted as interrupted:
         print(
-            f"stopped by {interrupted}; progress is saved, and the same command resumes it",
+            f"stopped by {interrupted}; the same command resumes what is saved",
             file=sys.stderr,
         )
         return 128 + interrupted.signum

@@ -77,7 +77,11 @@ def test_the_table_has_a_line_for_each_step(measured):
 
 
 @pytest.mark.parametrize(
-    "flag", ["--rounds=2", "--nonsense=1", "--epochs=3", "--batch_size=0", "--architecture=cnn4"]
+    "flag",
+    [
+        *("--rounds=2", "--nonsense=1", "--epochs=3", "--batch_size=0", "--architecture=cnn4"),
+        "--dataset=folder:photos",
+    ],
 )
 def test_a_bad_flag_is_reported_in_one_message(flag, capsys):
     assert benchmark.main(["benchmark", flag]) == 2

@@ -24,12 +24,7 @@ RATE = 0.03
 def allowed(method, policy) -> bool:
     """Whether the pair is one."""
     try:
-        policies.check(
-            policies.make(policy),
-            learned_elsewhere=method.learns_lambda,
-            trusts=method.trusts,
-            mixes_hidden=method.mixes_hidden,
-        )
+        policies.check(policies.make(policy), method)
     except UserError:
         return False
     return True

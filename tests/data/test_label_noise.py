@@ -63,6 +63,22 @@ def test_a_file_that_does_not_fit_is_refused(file, ids, column, says):
         noisy(f"file('{file}', column='{column}')", np.zeros(3), ids=ids)
 
 
+@pytest.mark.parametrize(
+    "labels", [[1.0, 0.0, 2.7], ["cat", "dog", "cat"], np.eye(3, dtype=int), [1, 0]]
+)
+def test_labels_that_are_no_classes_are_refused(tmp_path, labels):
+    path = tmp_path / "labels.npz"
+    np.savez(path, id=np.array([b"x0", b"x1", b"x2"]), people=np.array(labels))
+    with pytest.raises(UserError, match="one integer for each of the 3 in id"):
+        noisy(f"file('{path}', column='people')", np.zeros(3), ids=["x0", "x1", "x2"])
+
+
+def test_a_file_cut_short_is_refused(file):
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match="cannot read"):
+        noisy(f"file('{file}', column='people')", np.zeros(3), ids=["x0", "x1", "x2"])
+
+
 def test_what_is_no_noise_is_refused(tmp_path):
     for text, says in [
         ("symmetric(1.5)", "rate=1.5"),

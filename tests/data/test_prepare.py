@@ -308,6 +308,20 @@ def test_an_audit_takes_a_quarter_of_the_trusted_images_of_each_class_and_knows_
     assert not trained & {image.tobytes() for image in made.audited.images}
 
 
+@pytest.mark.parametrize(("share", "groups", "rows"), [(0.99, 1, 50), (0.05, 10, 0)])
+def test_a_share_that_leaves_one_kind_of_image_no_rows_is_refused(digits, share, groups, rows):
+    settings = {"trusted_share": share, "row_groups": groups, "num_meta": 200, "batch_size": 50}
+    with pytest.raises(UserError, match=f"makes {rows} of the 50 rows"):
+        prepared(digits, **settings)
+
+
+@pytest.mark.parametrize(("audits", "count"), [("apart", 50), ("all", 200)])
+def test_streams_hold_the_checked_images_of_a_method_that_needs_some(digits, audits, count):
+    made = data.streams(digits, 50, num_meta=200, trusted_share=0.2, audits=audits)
+    assert len(made["audited"].labels) == count
+    assert data.streams(digits, 50, num_meta=200)["audited"] is None
+
+
 def test_an_audit_by_images_that_are_trained_on_is_refused(digits):
     config = Config(method="audit", meta_source="train").resolve().resolve(data=digits.info)
     with pytest.raises(UserError, match=r"--trusted_share=0.2.* or --meta_source=heldout"):

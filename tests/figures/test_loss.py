@@ -35,5 +35,10 @@ def test_curves_are_means_over_seeds_with_and_without_the_floor():
     assert "digits" in figure.get_suptitle() and left.get_xlabel() == "epoch"
 
 
+def test_there_may_be_more_curves_than_colours():
+    curves = {f"row {number}": np.ones((2, 3)) for number in range(10)}
+    assert len(loss.draw(curves, None, "digits").axes[0].lines) == 10
+
+
 def test_without_a_floor_there_is_one_panel():
     assert len(loss.draw({"APL": np.ones((1, 3))}, None, "digits").axes) == 1

@@ -84,6 +84,12 @@ def test_rows_have_the_papers_names_and_mixup_comes_before_metamixup():
     assert [each.config["seed"] for each in rows["MetaMixUp"]] == [1, 0]
 
 
+def test_a_row_of_several_kinds_is_refused():
+    methods = ["vat", "vat(epsilon=1.0)"]
+    with pytest.raises(UserError, match=r"row VAT differ: vat\(epsilon=1.0\), none; vat, none"):
+        by_row([run(mode="ssl", policy="none", method=method) for method in methods])
+
+
 def test_a_title_says_what_was_trained():
     trained = [run(train_examples=2000, architecture="cnn3")]
     assert subject(trained) == "digits, cnn3, 2,000 training images, 2 epochs"

@@ -112,6 +112,10 @@ def test_fairness_by_hand():
     by_hand = (5 / 14) * np.log(0.55) + (9 / 14) * np.log(0.45)
     np.testing.assert_allclose(unfairness, by_hand, rtol=1e-6)
     assert float(method.unfairness(probs, tf.zeros([3], tf.bool), memory)) == 0
+    # A class that has not been the answer for very long has no share of w.
+    never = memory | {"answers": tf.constant([1.0, 0.0])}
+    found = method.unfairness(probs, tf.constant([True, True, False]), never)
+    np.testing.assert_allclose(found, np.log(0.55), rtol=1e-6)
 
 
 def test_soft_weights_fall_off_below_the_mean_confidence():

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.policies.by_hand import DRAWS, task
-from tf_metamixup import policies
+from tf_metamixup import methods, policies
 from tf_metamixup.core.errors import UserError
 
 PARTNER = [1, 2, 0, 3]
@@ -28,4 +28,4 @@ def test_lambda_is_weighed_by_the_trust_of_both_rows():
 
 def test_a_method_that_says_nothing_of_trust_is_refused():
     with pytest.raises(UserError, match="--method=audit or small_loss"):
-        policies.check(policies.make("dynamic"), learned_elsewhere=False)
+        policies.check(policies.make("dynamic"), methods.make("supervised"))

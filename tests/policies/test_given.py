@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.policies.by_hand import DRAWS, task
-from tf_metamixup import policies
+from tf_metamixup import methods, policies
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
 
@@ -37,10 +37,14 @@ def test_policies_that_do_not_learn_move_nothing():
 
 
 @pytest.mark.parametrize(
-    ("learned_elsewhere", "mix_until", "says"),
-    [(False, 0.0, r"mix_until=0.0 must lie in \(0, 1\]"), (True, 0.8, "learns lambda itself")],
+    ("method", "mix_until", "says"),
+    [
+        ("supervised", 0.0, r"mix_until=0.0 must lie in \(0, 1\]"),
+        ("supervised", 0.8, "no effect"),
+        ("adamixup", 0.8, "learns lambda itself"),
+    ],
 )
-def test_a_share_of_the_run_that_cannot_be_mixed_is_refused(learned_elsewhere, mix_until, says):
+def test_a_share_of_the_run_that_cannot_be_mixed_is_refused(method, mix_until, says):
     policy = policies.make("none")
     with pytest.raises(UserError, match=says):
-        policies.check(policy, learned_elsewhere=learned_elsewhere, mix_until=mix_until)
+        policies.check(policy, methods.make(method), mix_until=mix_until)

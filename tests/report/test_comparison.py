@@ -87,6 +87,13 @@ def test_choices_and_test_images_are_apart():
     )
 
 
+def test_validation_and_test_images_are_apart():
+    tested = row(BETA, [10.0, 11.0], test_fraction=0.2)
+    validated = [each | {"test_error": None, "val_error": 5.0} for each in row(BETA, [1.0, 2.0])]
+    reported = comparison.against(BETA, tested + validated)
+    assert "**digits, validation images**" in reported and "10.50 | reference" in reported
+
+
 def test_a_policy_that_is_the_whole_name_of_a_row_elsewhere_is_still_found_by_policy():
     lone = row(BETA, [30.0, 31.0], dataset="cifar10")
     pair = row(BETA, [10.0, 11.0], epochs=4) + row(BETA, [12.0, 13.5], epochs=1)

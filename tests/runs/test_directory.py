@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import io
 import json
 import subprocess
@@ -107,6 +108,15 @@ def test_a_second_holder_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
             pass
         other.kill()
     with folder.lock():
+        pass
+
+
+def test_a_file_system_without_locks_is_reported(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(UserError, match="no locks"), RunDirectory(tmp_path).lock():
         pass
 
 

@@ -52,7 +52,7 @@ def test_confusion_counts_images_and_colours_by_true_class(figures):
     axes = heat_map(figures[0])
     assert written(axes) == {(0, 0): "6", (1, 0): "2", (1, 1): "2"}
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 1]])
-    assert "10 test images, error 20.00 %" in figures[0].get_suptitle()
+    assert "10 images, error 20.00 %" in figures[0].get_suptitle()
 
 
 def test_many_classes_have_no_numbers_and_no_names(figures):

@@ -74,7 +74,7 @@ class Device:
         losses = np.array(losses)
         return {"train_loss": losses}, losses[:, 0], np.concatenate(rows).astype(np.float32)
 
-    def measure(self, test, between=None):
+    def measure(self, test, between=None, name="test"):
         self._reach("evaluate", self.calls[-1] if self.calls else None)
         weight = self.variables[0].numpy()[0]
         bins = np.zeros((15, 3))

@@ -60,6 +60,7 @@ def test_early_stopping_of_keras_ends_a_run(tmp_path):
         (lambda: keras.callbacks.BackupAndRestore("x"), "a run resumes from its run_dir by itself"),
         (lambda: keras.callbacks.EarlyStopping("val_loss"), "val_loss, and there is no `valida"),
         (lambda: keras.callbacks.EarlyStopping("accuracy", mode="max"), "the logs have val_error"),
+        (lambda: keras.callbacks.EarlyStopping("loss", restore_best_weights=True), "select='best'"),
     ],
 )
 def test_a_callback_that_needs_what_is_not_there_is_refused(make, message):
@@ -69,7 +70,7 @@ def test_a_callback_that_needs_what_is_not_there_is_refused(make, message):
 
 def test_checkpoints_and_logs_of_keras_are_taken(tmp_path):
     model = tiny.unnamed()
-    saved = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"), monitor="loss")
+    saved = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"))  # monitors nothing
     callbacks = Callbacks(
         [saved, keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))], model, validated=False
     )

@@ -16,7 +16,7 @@ from tf_metamixup import experiment, main
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import assemble
-from tf_metamixup.runs.checkpoints import SUMS, _sha256
+from tf_metamixup.runs.checkpoints import SUMS, _sha256, read_model
 from tf_metamixup.training import initial_weights
 
 PLAN = {"steps": 4, "epoch_steps": 2}
@@ -270,6 +270,9 @@ def test_options_that_change_no_weight_may_differ(finished_mixup, tmp_path):
     model = assemble(parse(finished_mixup, tmp_path / "new"), tf.distribute.get_strategy()).trainer
     config = settings(finished_mixup, tmp_path / "new", "cnn3(batch_norm=False)")
     initial_weights.load(model, config)
+    _, theirs = read_model(finished_mixup / "checkpoints")
+    for ours, their in zip(model.model.get_weights(), theirs, strict=True):
+        np.testing.assert_array_equal(ours, their)
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/../run"])

@@ -34,7 +34,7 @@ class Validated(Device):
         self.step = start_step + count
         return found
 
-    def measure(self, test, between=None):
+    def measure(self, test, between=None, name="test"):
         self._reach(test, self.step)
         confusion = np.zeros((3, 3), np.int64)
         wrong = int(ERRORS[-(-self.step // 10) - 1])
@@ -146,7 +146,10 @@ def test_without_validation_images_nothing_is_chosen(tmp_path, plan):
         fit(tmp_path, evaluated=["test"], **plan)
 
 
-@pytest.mark.parametrize("plan", [{"select": "worst"}, {"patience": 0}])
+@pytest.mark.parametrize(
+    "plan",
+    [{"select": "worst"}, {"patience": 0}, {"log_every": 0}, {"evaluate_every": 0}, {"steps": 0}],
+)
 def test_values_out_of_range_are_refused(tmp_path, plan):
     with pytest.raises(UserError, match="must be"):
         fit(tmp_path, **plan)

@@ -103,8 +103,8 @@ def test_a_loss_below_that_of_a_guess_is_not_warned_of(tmp_path, recwarn):
 def test_a_test_loss_that_is_not_finite_names_the_checkpoint_that_is_kept(tmp_path, monkeypatch):
     measure = Device.measure
 
-    def measured(self, test, between=None):
-        found = measure(self, test, between)
+    def measured(self, *arguments):
+        found = measure(self, *arguments)
         return found._replace(bins=np.full((15, 3), np.nan), loss_sum=np.nan)
 
     monkeypatch.setattr(Device, "measure", measured)
@@ -116,13 +116,14 @@ def test_a_test_loss_that_is_not_finite_names_the_checkpoint_that_is_kept(tmp_pa
 class Collapsed(Device):
     """Predicts the second class for all images."""
 
-    def measure(self, test, between=None):
-        found = super().measure(test, between)
+    def measure(self, *arguments):
+        found = super().measure(*arguments)
         return found._replace(confusion=np.array([[0, 1, 0], [0, 2, 0], [0, 0, 0]]))
 
 
 def test_a_network_with_one_answer_for_all_images_is_warned_of_once(tmp_path):
-    with pytest.warns(UserWarning, match="after step 55 .* predicts 'b' for all test images") as reported:
+    says = "after step 55 .* predicts 'b' for all test images"
+    with pytest.warns(UserWarning, match=says) as reported:
         fit(tmp_path, device=Collapsed(), log_every=50, steps=110, epoch_steps=55)
     assert len([each for each in reported if "predicts 'b'" in str(each.message)]) == 1
 

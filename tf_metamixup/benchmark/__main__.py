@@ -78,6 +78,8 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
     cli.read_flags(values, argv, __doc__)
     plan = Plan(**{field.name: values[field.name].value for field in dataclasses.fields(Plan)})
     config = cli.config_of(values)
+    if config.batch_size is None:
+        raise UserError(f"give --batch_size: --dataset={config.dataset} has no default of it here")
     if not values["learning_rate"].present:
         rate = config.learning_rate * min(1, config.batch_size / FULL_RATE_BATCH)
         config = dataclasses.replace(config, learning_rate=rate)

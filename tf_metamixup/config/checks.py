@@ -4,6 +4,7 @@ import dataclasses
 import os
 from typing import Any
 
+from tf_metamixup.config.defaults import is_own
 from tf_metamixup.core.errors import UserError
 
 
@@ -47,6 +48,13 @@ def check(config: Any) -> None:
             f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
             "out --meta_source=train"
         )
+    for name, default in (("corrupt_images", "stop"), ("in_memory", "auto")):
+        value = getattr(config, name)
+        if value != default and not is_own(config.dataset):
+            raise UserError(
+                f"--{name}={value} is for --dataset=folder:DIR and table:FILE, and "
+                f"--dataset={config.dataset} is neither; drop it"
+            )
     if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
         raise UserError(f"--imbalance={config.imbalance} must be a number from 1")
     if config.mode == "sl" and config.num_labels is not None:

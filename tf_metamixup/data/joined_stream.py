@@ -19,6 +19,10 @@ class JoinedStream(Stream):
         self.batch_size = doubtful.batch_size + trusted.batch_size
 
     @property
+    def labels(self):
+        return tf.concat([part.labels for part in self._parts], axis=0)
+
+    @property
     def doubted(self) -> int:
         return self._parts[0].doubted
 

@@ -88,16 +88,22 @@ def from_file(known: _Labels, path: str = "", column: str = "label") -> np.ndarr
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever a damaged file makes of it
         raise UserError(f"label noise: cannot read {path} as .npz: {reason(error)}") from error
     if missing := {"id", column} - set(arrays):
         raise UserError(
             f"label noise: {path} has no array {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(arrays))}"
         )
+    ids, given = arrays["id"], arrays[column]
+    if given.dtype.kind not in "iu" or given.shape != (len(ids),):
+        raise UserError(
+            f"label noise: {path}: {column} must hold one integer for each of the {len(ids)} in "
+            f"id, and is {given.dtype} {list(given.shape)}"
+        )
     if known.ids is None:
         raise UserError("label noise: these images have no ids that a file could go by")
-    found = dict(zip(arrays["id"].astype(str).tolist(), arrays[column].tolist(), strict=True))
+    found = dict(zip(ids.astype(str).tolist(), given.tolist(), strict=True))
     if lacking := [each for each in known.ids if each not in found]:
         raise UserError(f"label noise: {path} has no label for {len(lacking)} images: {lacking[0]}")
     labels = np.array([found[each] for each in known.ids], np.int64)

@@ -138,6 +138,10 @@ class ArrayStream(_Sampled):
             same._labels = tf.range(first, first + self._count, dtype=tf.int64)
         return same
 
+    @property
+    def labels(self):
+        return self._labels
+
     def whole(self):
         return self._read(tf.range(len(self._labels))), self._labels
 

@@ -87,7 +87,7 @@ def prepare(
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
     drawn = _balanced(source, config, parts.labelled)
-    trusted_rows = round((config.trusted_share or 0) * config.batch_size / groups) * groups
+    trusted_rows = _trusted_rows(config, groups)
     labelled = stream("labelled", drawn, config.batch_size - trusted_rows, **augmented)
     trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
     if trusted_rows:
@@ -130,7 +130,13 @@ def prepare(
 
 
 def streams(
-    source: Source, batch_size: int, *, views: int = 1, strong_views: int = 0, **settings
+    source: Source,
+    batch_size: int,
+    *,
+    views: int = 1,
+    strong_views: int = 0,
+    audits: str = "",
+    **settings,
 ) -> dict[str, Any]:
     """Makes what `Trainer.fit` takes of a data set: `fit(**streams(source, 50), steps=...)`.
 
@@ -143,6 +149,7 @@ def streams(
         batch_size: rows of a global batch.
         views: augmented views of each unlabelled image that the method takes: `method.views`.
         strong_views: `method.strong_views`.
+        audits: `method.audits`, for methods that need checked images.
         **settings: of the command line: `seed`, `augment`, `flip`, `shift`, `num_meta`,
             `meta_source`, `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but
             so many.
@@ -154,8 +161,9 @@ def streams(
     config = Config(
         dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
     ).resolve()
-    made = prepare(source, config.resolve(data=source.info), views, strong_views=strong_views)
-    names = ("labelled", "unlabelled", "meta", "validation", "test")
+    how = {"strong_views": strong_views, "audits": audits}
+    made = prepare(source, config.resolve(data=source.info), views, **how)
+    names = ("labelled", "unlabelled", "meta", "audited", "validation", "test")
     return {
         **{name: getattr(made, name) for name in names},
         "splits": made.named(source.train.ids),
@@ -198,6 +206,20 @@ def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
         return {}
     wrong = labelled[given.labels[labelled] != train.labels[labelled]]
     return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
+
+
+def _trusted_rows(config: Config, groups: int) -> int:
+    """Returns how many rows of a batch are trusted images, as many in each row group."""
+    if config.trusted_share is None:
+        return 0
+    rows = round(config.trusted_share * config.batch_size / groups) * groups
+    if not 0 < rows < config.batch_size:
+        raise UserError(
+            f"--trusted_share={config.trusted_share} makes {rows} of the {config.batch_size} rows "
+            f"of a batch trusted images, in {groups} row groups; both kinds of image need rows: "
+            "change it, or raise --batch_size"
+        )
+    return rows
 
 
 def _trusted(

@@ -32,9 +32,14 @@ class Stream(abc.ABC):
         return self
 
     @property
+    def labels(self) -> tf.Tensor:
+        """Returns the labels of `whole`."""
+        return self.whole()[1]
+
+    @property
     def doubted(self) -> int:
         """Returns how many of `whole`, from the first on, an audit may doubt: all."""
-        return len(self.whole()[1])
+        return len(self.labels)
 
     def numbered(self, first: int = 0) -> "Stream":
         """Returns the same images, each with `first` + its position in `whole` for its label.

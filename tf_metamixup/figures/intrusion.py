@@ -118,7 +118,7 @@ def draw(measured: Mapping[str, np.ndarray], what: str) -> Figure:
                 0.76 / len(measured),
                 yerr=spread,
                 capsize=4,
-                color=style.COLOURS[number],
+                color=style.line(number)["color"],
                 hatch=("", "//", "..", "xx")[number % 4],
                 edgecolor="white",
                 label=name,

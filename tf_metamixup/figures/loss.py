@@ -77,5 +77,5 @@ def _curve(axes, number: int, values: np.ndarray, name: str) -> None:
     axes.plot(epochs, mean, **style.line(number), label=name)
     if len(values) > 1:
         axes.fill_between(
-            epochs, values.min(0), values.max(0), color=style.COLOURS[number], alpha=0.15
+            epochs, values.min(0), values.max(0), color=style.line(number)["color"], alpha=0.15
         )

@@ -54,7 +54,7 @@ def draw(curves: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
         label = f"{name}\nmean ± standard deviation over {count} seeds"
         axes.errorbar(own, means, spreads, **style.line(number), marker="o", capsize=4, label=label)
         for size, each in zip(own, errors, strict=True):
-            axes.plot([size] * len(each), each, "x", color=style.COLOURS[number], alpha=0.6)
+            axes.plot([size] * len(each), each, "x", color=style.line(number)["color"], alpha=0.6)
     axes.set(xscale="log", xlabel="images in the meta set", ylabel="test error, %")
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()

@@ -138,10 +138,21 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
 
 
 def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Groups runs by row; those that learn nothing first, so that MixUp keeps its colour."""
+    """Groups runs by row; those that learn nothing first, so that MixUp keeps its colour.
+
+    Raises:
+        UserError: one row has runs of several methods or policies, whose names differ in options.
+    """
     rows: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: ("meta" in run.result["policy"], run.row)):
         rows.setdefault(run.row, []).append(run)
+    for row, alike in rows.items():
+        kinds = {f"{run.result['method']}, {run.result['policy']}" for run in alike}
+        if len(kinds) > 1:
+            raise UserError(
+                f"runs of row {row} differ: {'; '.join(sorted(kinds))}; a figure takes one kind of "
+                "a row, so leave some out"
+            )
     return rows
 
 

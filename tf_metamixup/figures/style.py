@@ -22,7 +22,6 @@ CLASS_COLOURS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000"),
 )
-FORMATS = ("png", "svg")
 DOTS_PER_INCH = 100
 CHARACTERS_AN_INCH = 11.5  # of a title
 

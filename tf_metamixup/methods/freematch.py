@@ -94,6 +94,7 @@ class FreeMatch(Guessing):
             [tf.reduce_sum(counts * each, 0) for each in (tf.ones_like(counts), probs, answers)]
         )
         v = tf.math.divide_no_nan(p, answers)  # none of a class that is never the answer
-        w = tf.cast(memory["predicted"] / memory["answers"], probs.dtype)
+        # The mean of a class that has not been the answer for 86,000 steps is 0 in float32.
+        w = tf.cast(tf.math.divide_no_nan(memory["predicted"], memory["answers"]), probs.dtype)
         spread = tf.math.log(tf.math.divide_no_nan(v, tf.reduce_sum(v)) + 1e-12)
         return tf.where(rows[0] > 0, tf.reduce_sum(w / tf.reduce_sum(w) * spread), 0.0)

@@ -121,44 +121,40 @@ class Policy:
         raise NotImplementedError
 
 
-def check(
-    policy: Policy,
-    *,
-    learned_elsewhere: bool,
-    trusts: bool = False,
-    mix_until: float = 1.0,
-    mixes_hidden: bool = False,
-) -> None:
+def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> None:
     """Refuses a policy that does not go with a method, or with the share of the run that is mixed.
 
     Args:
         policy: the policy.
-        learned_elsewhere: whether the method learns lambda itself.
-        trusts: whether the method says how far labels are trusted.
+        method: a `methods.Method`.
         mix_until: the share of the run that is mixed.
-        mixes_hidden: whether the method mixes hidden layers.
+        rank: number of axes of a batch of images.
 
     Raises:
         UserError: the policy would have no effect, or lacks what it reads; the share is invalid.
     """
     if not 0 < mix_until <= 1:
         raise UserError(f"mix_until={mix_until} must lie in (0, 1]; policy none never mixes")
-    if learned_elsewhere and mix_until < 1:
+    if mix_until < 1 and not (policy.mixes or method.learns_lambda):
+        raise UserError(f"mix_until={mix_until} has no effect: policy {policy} never mixes")
+    if policy.pastes and rank != 4:
+        raise UserError(f"policy {policy} pastes parts of images [N, H, W, C]")
+    if method.learns_lambda and mix_until < 1:
         raise UserError(
             f"mix_until={mix_until} does not go with a method that learns lambda itself, whose "
             "loss is about mixed images; leave it out"
         )
-    if policy.reads_trust and not trusts:
+    if policy.reads_trust and not method.trusts:
         raise UserError(
             f"policy {policy} mixes by how far labels are trusted, which methods audit and "
             "small_loss say; use it with --method=audit or small_loss, or policy beta"
         )
-    if policy.pastes and mixes_hidden:
+    if policy.pastes and method.mixes_hidden:
         raise UserError(
             f"policy {policy} pastes parts of images, and the method mixes hidden layers too; use "
             "policy beta"
         )
-    if learned_elsewhere and policy.mixes:
+    if method.learns_lambda and policy.mixes:
         raise UserError(
             f"the method learns lambda itself, so policy {policy} would have no effect; use none"
         )

@@ -120,8 +120,8 @@ def departures(config: dict[str, Any]) -> dict[str, Any]:
     protocol = defaults | BY_MODE[config["mode"]]
     chosen = {"dataset", "mode", "method", "policy", "architecture", "num_labels", "flip"}
     chosen.add("warmup_steps")  # IV.B is silent, and its default depends on the architecture
-    if config.get("dataset") == "imagenet2012":
-        protocol["image_size"] = 100
+    if config.get("dataset") == "imagenet2012" and config.get("image_size") is not None:
+        protocol["image_size"] = 100  # as it is where nothing else is asked for
     return {
         name: config[name]
         for name in protocol.keys() - FREE - chosen
@@ -138,10 +138,7 @@ def _paper(config: dict[str, Any]) -> str:
 
 
 def _dataset(row: Row) -> str:
-    if row.first["config"].get("evaluate_on") == "unused":
-        return f"{row.data}, unused training images"
-    part, _ = results.judged(row.first)
-    return row.data + (f", {part} images" if part != "test" else "")
+    return row.data if row.judged_on == "test images" else f"{row.data}, {row.judged_on}"
 
 
 def _steps(row: Row) -> str:

@@ -25,6 +25,7 @@ from tf_metamixup.core.ranking import area_under_roc, precision_at
 from tf_metamixup.distribution.startup import start_tensorflow
 from tf_metamixup.report import audit_page
 from tf_metamixup.runs.directory import RunDirectory, read_json
+from tf_metamixup.runs.results import is_result
 
 LABELS, PAGE = "labels.csv", "labels.html"
 MEMORISED = (
@@ -183,7 +184,7 @@ def run(order: tuple[list[str], str | None]) -> None:
     folders, data_dir = order
     for folder in folders:
         result = read_json(pathlib.Path(folder) / "result.json")
-        if result is None:
+        if not is_result(result):
             raise UserError(f"{folder} holds no result.json: give the --run_dir of a finished run")
         start_tensorflow()
         from tf_metamixup.experiment import rebuild

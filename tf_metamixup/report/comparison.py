@@ -81,9 +81,7 @@ def _by_dataset(results) -> dict[str, list[Row]]:
     """Returns the rows of finished runs, by what they were trained on and judged by."""
     found = defaultdict(list)
     for row in rows([result for result in results if result["status"] == "finished"]):
-        unused = row.first["config"].get("evaluate_on") == "unused"
-        judged = "unused training images" if unused else "test images"
-        found[f"{row.data}, {judged}"].append(row)
+        found[f"{row.data}, {row.judged_on}"].append(row)
     return found
 
 

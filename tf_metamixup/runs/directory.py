@@ -49,6 +49,11 @@ class RunDirectory:
                     f"run directory {self.path} is in use by another process; wait for it or "
                     "choose another --run_dir"
                 ) from None
+            except OSError as error:
+                raise UserError(
+                    f"the file system of run directory {self.path} has no locks ({reason(error)}), "
+                    "without which two processes could write there; choose another --run_dir"
+                ) from error
             yield
 
     def write_or_verify_config(self, settings: dict[str, Any], facts: dict[str, Any]) -> None:

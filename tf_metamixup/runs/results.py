@@ -34,6 +34,13 @@ class Row(NamedTuple):
         """Returns their test errors in percent, or validation errors without test images."""
         return [judged(result)[1] for result in self.seeds.values()]
 
+    @property
+    def judged_on(self) -> str:
+        """Returns which images the errors are of."""
+        if self.first["config"].get("evaluate_on") == "unused":
+            return "unused training images"
+        return f"{judged(self.first)[0]} images"
+
 
 def judged(result: Mapping[str, Any]) -> tuple[str, float | None]:
     """Returns what a result is judged by, "test" or "validation" images, and the error in percent.
@@ -179,13 +186,14 @@ def _contents(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
         except ValueError:
             _left_out(place, "it is not JSON")
             continue
-        if not _is_result(result):
+        if not is_result(result):
             _left_out(place, "it is not the result of a run")
             continue
         yield place, result
 
 
-def _is_result(value: Any) -> bool:
+def is_result(value: Any) -> bool:
+    """Returns whether this is the content of a `result.json` of ours."""
     return (
         isinstance(value, dict)
         and value.keys() >= {*_REQUIRED}

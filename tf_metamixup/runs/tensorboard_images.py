@@ -67,7 +67,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
         _label(axes, names, "true class", "predicted class")
         _write(axes, np.where(matrix > 0, matrix, np.nan), "{:.0f}", shown, share)
         figure.suptitle(
-            f"Confusion matrix of {images:.0f} test images, error {error:.2f} %\n"
+            f"Confusion matrix of {images:.0f} images, error {error:.2f} %\n"
             "off the diagonal: classified wrongly",
             fontsize="medium",
         )

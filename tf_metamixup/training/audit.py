@@ -38,11 +38,15 @@ class Audit:
     def __init__(self, trainer, labelled: Stream, audited: Audited | None, steps: int):
         self._trainer, self._method = trainer, trainer.method
         if self._method.audits and (audited is None or not len(audited.labels)):
-            raise UserError("an audit needs checked images, and there are none: raise --num_meta")
+            raise UserError(
+                f"method {self._method} needs checked images, and there are none: raise "
+                "--num_meta, or in Python give fit() `audited`, as data.streams(..., "
+                "audits=method.audits) makes it"
+            )
         self._audited = audited
         self.steps = self._method.audit_steps(steps)
         self._labelled = labelled
-        self._given = tf.cast(labelled.whole()[1], tf.int64)
+        self._given = tf.cast(labelled.labels, tf.int64)
         self.stream = labelled.numbered()
         self._doubted = np.arange(len(self._given)) < labelled.doubted
         believed = self._method.unjudged(len(self._given), trainer.classes)

@@ -81,7 +81,14 @@ def _check(callback: Any, *, validated: bool) -> None:
             f"callbacks: {name} has {', '.join(others)}, and steps are taken many at a time: only "
             f"{', '.join(CALLED)} are called"
         )
+    if getattr(callback, "restore_best_weights", False):
+        raise UserError(
+            f"callbacks: {name}(restore_best_weights=True) would leave other weights than those of "
+            "the result and the checkpoint; give fit() select='best' instead"
+        )
     monitor = getattr(callback, "monitor", None)
+    if not getattr(callback, "save_best_only", True):  # then `ModelCheckpoint` reads none
+        monitor = None
     if monitor and monitor.startswith("val_") and not validated:
         raise UserError(f"callbacks: {name} monitors {monitor}, and there is no `validation`")
     if (monitor and monitor.endswith("accuracy")) or (monitor or "").startswith("test_"):

@@ -93,7 +93,8 @@ class EpochEnd:
         """Returns all scores of the current weights, and the last evaluation."""
         scores, evaluation = {}, None
         for part, batches in self.evaluated.items():
-            evaluation = self.trainer.measure(batches, between)
+            name = "validation" if part == "val" else part
+            evaluation = self.trainer.measure(batches, between, name)
             self.watch.check_evaluation(part, evaluation, self.log.step)
             scores |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
         return scores, evaluation

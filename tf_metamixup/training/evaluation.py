@@ -42,12 +42,13 @@ class Evaluator:
         return first_batch.scale_of(images, self._network.preprocess)
 
     @unconverted
-    def measure(self, test, between=None) -> Evaluation:
+    def measure(self, test, between=None, name: str = "test") -> Evaluation:
         """Evaluates on finite batches (images, labels).
 
         Args:
             test: the batches.
             between: called before each batch.
+            name: of the data, for messages.
 
         Raises:
             UserError: data that the model does not take.
@@ -57,10 +58,10 @@ class Evaluator:
 
             def ready(images, labels):
                 # Of one type whatever the labels are, so that one graph evaluates them all.
-                probabilities = targets(labels, self._classes, tf.float32, "test")
+                probabilities = targets(labels, self._classes, tf.float32, name)
                 return inputs.padded(images, probabilities, count)
 
-            padded = self._dataset(test).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
+            padded = self._dataset(test, name).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
             stream = DatasetStream(padded, repeat=False)
             if len(self._batches) > 1:  # validation and test images take turns
                 self._batches.pop(next(iter(self._batches)))
@@ -69,14 +70,14 @@ class Evaluator:
             graph = self._evaluate.get_concrete_function(distributed.element_spec["test"])
             self._batches[id(test)] = distributed, graph, test
         sums, (distributed, evaluate_batch, _) = None, self._batches[id(test)]
-        for batch in first_batch.read("test", distributed):
+        for batch in first_batch.read(name, distributed):
             if between is not None:
                 between()
             with translate_data_errors():
                 batch_sums = evaluate_batch(batch["test"])
             sums = batch_sums if sums is None else tf.nest.map_structure(tf.add, sums, batch_sums)
         if sums is None:
-            raise UserError("the test set is empty")
+            raise UserError(f"the {name} set is empty")
         return sums.numpy()
 
     @unconverted
@@ -104,7 +105,7 @@ class Evaluator:
         found = [self._probabilities(batch["images"]) for batch in batches]
         return np.concatenate([rows.numpy()[real.numpy() > 0] for rows, real in found])
 
-    def _dataset(self, data, name: str = "test") -> tf.data.Dataset:
+    def _dataset(self, data, name: str) -> tf.data.Dataset:
         shape = self._network.model.input_shape
         return labelled_dataset(name, data, shape, self._classes, finite=True)
 
@@ -120,7 +121,7 @@ class Evaluator:
     def _evaluate_batch(self, batch):
         def on_replica(batch):
             images, probabilities, real = batch
-            logits = self._network.infer(pixels(images, self._network, "test"))
+            logits = self._network.infer(pixels(images, self._network, "test or validation"))
             return evaluate(probabilities, tf.cast(logits, tf.float32), real)
 
         # One by one: several workers reduce no structures.

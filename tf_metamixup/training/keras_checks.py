@@ -32,13 +32,15 @@ def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.
     return x, ensure_shape(name, "labels", y, shapes[1])
 
 
-def check_served(method: Method, policy: Policy, strategy: tf.distribute.Strategy) -> None:
+def check_served(
+    method: Method, policy: Policy, strategy: tf.distribute.Strategy, rank: int
+) -> None:
     """Refuses what Keras's `fit` has no place for.
 
     Raises:
         UserError: unlabelled images, averaged weights, judged labels, several workers.
     """
-    check_policy(policy, learned_elsewhere=method.learns_lambda, mixes_hidden=method.mixes_hidden)
+    check_policy(policy, method, rank=rank)
     otherwise = "; train it with tmm.Trainer"
     if method.views or method.average is not None:
         raise UserError(

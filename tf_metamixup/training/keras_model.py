@@ -81,7 +81,7 @@ class MixUpModel(keras.Model):
         method = methods.make(method) if isinstance(method, str) else method
         policy = policies.make(policy) if isinstance(policy, str) else policy
         strategy = strategy_of(model)
-        check_served(method, policy, strategy)
+        check_served(method, policy, strategy, len(model.input_shape))
         with strategy.scope():
             super().__init__(name=f"mixed_{model.name}")
             self.model = model

@@ -69,17 +69,10 @@ class Learner:
         self.workers = Workers(self.strategy)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
-        policies.check(
-            self.policy,
-            learned_elsewhere=self.method.learns_lambda,
-            trusts=self.method.trusts,
-            mix_until=mix_until,
-            mixes_hidden=self.method.mixes_hidden,
-        )
+        how = {"mix_until": mix_until, "rank": len(model.input_shape)}
+        policies.check(self.policy, self.method, **how)
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
-        if self.policy.pastes and len(model.input_shape) != 4:
-            raise UserError(f"policy {self.policy} pastes parts of images [N, H, W, C]")
         self._learning_rate = learning_rate
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:
@@ -107,6 +100,8 @@ class Learner:
                 self.method.memory(self.classes),
                 [stage for stage, low in stages.items() if low],
             )
+            if weight_decay_on not in ("all", "kernels"):
+                raise UserError(f"weight_decay_on={weight_decay_on!r} must be all or kernels")
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
             late = [] if unfreeze_at is None else _body(model)
             if late:

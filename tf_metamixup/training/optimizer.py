@@ -73,10 +73,12 @@ def make_optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer
     """Makes the optimizer of the real step.
 
     Raises:
-        UserError: no such name.
+        UserError: no such name, or a rate below 0.
     """
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
+    if not callable(learning_rate) and learning_rate < 0:
+        raise UserError(f"learning_rate={learning_rate} must not be below 0")
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
     return SGD(learning_rate, momentum=momentum)

@@ -64,6 +64,13 @@ class Selection:
         return model | {"values": list(range(count - len(self._best), count))}
 
 
+# Fields of `Plan` that are at least 1.
+_COUNTS = (
+    *("steps", "epoch_steps", "max_steps", "log_every"),
+    *("evaluate_every", "checkpoint_every", "patience"),
+)
+
+
 def best_epoch(entries: Sequence[dict[str, Any]]) -> int:
     """Returns the first epoch of the lowest validation error, from 1; 0 where there is none."""
     errors = [
@@ -75,15 +82,17 @@ def best_epoch(entries: Sequence[dict[str, Any]]) -> int:
 
 
 def check(plan: Plan, *, validated: bool) -> None:
-    """Refuses a selection that cannot be made.
+    """Refuses a plan with counts below 1, and a selection that cannot be made.
 
     Raises:
-        UserError: an unknown one, or one without validation images.
+        UserError: naming the argument; an unknown selection, or one without validation images.
     """
+    for name in _COUNTS:
+        value = getattr(plan, name)
+        if value is not None and value < 1:
+            raise UserError(f"{name}={value} must be at least 1")
     if plan.select not in ("last", "best"):
         raise UserError(f"select={plan.select!r} must be last or best")
-    if plan.patience is not None and plan.patience < 1:
-        raise UserError(f"patience={plan.patience} must be at least 1")
     if validated or (plan.select == "last" and plan.patience is None):
         return
     chosen = "select=best" if plan.select == "best" else f"patience={plan.patience}"

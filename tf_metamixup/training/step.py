@@ -91,7 +91,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
     theta = network.theta
     # Alg. 1 lines 2 to 6: the meta stage. Every pass is pure.
     examples, partner, task = paired(recipe, batch, clock, draws)
-    lambdas = lambdas_of(recipe, task, clock, draws).map(tf.stop_gradient)
+    lambdas = lambdas_of(recipe, task, clock, draws)
     # Lines 7 and 8: the same pairs with the better lambda, and the real step from theta.
     forward = network.forward(theta, draws)
     with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -151,14 +151,12 @@ class Trainer(Learner):
         """
         return self.measure(test).scores
 
-    def measure(self, test: Iterable, between=None) -> Evaluation:
+    def measure(self, test: Iterable, between=None, name: str = "test") -> Evaluation:
         """Evaluates as `evaluate` does; keeps the confusion matrix and the confidences.
 
-        Args:
-            test: finite batches (images, labels).
-            between: called before each batch.
+        Args: see `Evaluator.measure`.
         """
-        return self.evaluator.measure(test, between)
+        return self.evaluator.measure(test, between, name)
 
     def predict(self, images) -> np.ndarray:
         """Returns the probabilities [N, classes] that the current weights give.
