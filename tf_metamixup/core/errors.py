@@ -16,6 +16,15 @@ class BackendError(UserError):
     """Says that Keras runs on another backend; no bad flag, so that `main` exits with 1."""
 
 
+def require(holds: bool, what: str, allowed: str) -> None:
+    """Raises UserError, "`what` must `allowed`", unless a condition holds.
+
+    >>> require(0 < 0.5 < 1, "ema=0.5", "lie in (0, 1)")
+    """
+    if not holds:
+        raise UserError(f"{what} must {allowed}")
+
+
 def reason(error: Exception) -> str:
     """Returns the system's message in `error`, without TensorFlow's prefixes and lines."""
     said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)

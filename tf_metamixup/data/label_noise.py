@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, reason, require
 from tf_metamixup.core.registry import Registry
 
 NOISES = Registry("label noise")
@@ -49,8 +49,7 @@ def noisy(text: str, labels: np.ndarray, classes: list[str], ids, seed: int) -> 
 
 
 def _replaced(known: _Labels, rate: float, others: np.ndarray) -> np.ndarray:
-    if not 0 <= rate <= 1:
-        raise UserError(f"label noise: rate={rate} must lie in [0, 1]")
+    require(0 <= rate <= 1, f"label noise: rate={rate}", "lie in [0, 1]")
     wrong = known.generator.random(len(known.labels)) < rate
     return np.where(wrong, others, known.labels)
 

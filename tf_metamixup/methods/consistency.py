@@ -5,7 +5,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup import losses
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, Ratio, guess_metrics, over_batch, with_guesses
 from tf_metamixup.models.network import Forward
@@ -61,13 +61,10 @@ class Consistency(Method):
 
 def check_weight(method: str, coefficient: float, ramp: float) -> None:
     """Raises UserError unless `coefficient` is at least 0 and `ramp` is a share."""
-    if coefficient < 0:
-        raise UserError(f"{method}: coefficient={coefficient} must be at least 0")
-    if not 0 <= ramp <= 1:
-        raise UserError(f"{method}: ramp={ramp} must lie in [0, 1], a share of the run")
+    require(coefficient >= 0, f"{method}: coefficient={coefficient}", "be at least 0")
+    require(0 <= ramp <= 1, f"{method}: ramp={ramp}", "lie in [0, 1], a share of the run")
 
 
 def check_decay(method: str, decay: float) -> None:
     """Raises UserError unless `decay` is that of an average."""
-    if not 0 <= decay < 1:
-        raise UserError(f"{method}: decay={decay} must lie in [0, 1)")
+    require(0 <= decay < 1, f"{method}: decay={decay}", "lie in [0, 1)")

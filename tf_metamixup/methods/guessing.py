@@ -5,7 +5,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup import losses
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, guess_metrics, over_batch, with_guesses
 from tf_metamixup.mixing import join
@@ -114,7 +114,5 @@ def running_mean(old: tf.Tensor, new: tf.Tensor, decay: float | tf.Tensor) -> tf
 def check_guessing(method: str, weight: float, **shares: float) -> None:
     """Raises UserError unless `weight` is above 0 and the others lie in [0, 1]."""
     for name, value in shares.items():
-        if not 0 <= value <= 1:
-            raise UserError(f"{method}: {name}={value} must lie in [0, 1]")
-    if weight <= 0:
-        raise UserError(f"{method}: weight={weight} must be above 0")
+        require(0 <= value <= 1, f"{method}: {name}={value}", "lie in [0, 1]")
+    require(weight > 0, f"{method}: weight={weight}", "be above 0")

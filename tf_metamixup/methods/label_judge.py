@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_metamixup import losses
 from tf_metamixup.core import label_trust
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, Ratio, over_batch
 
@@ -168,5 +168,5 @@ def check_share(method: Method, name: str) -> None:
     Raises:
         UserError: naming it.
     """
-    if not 0 < getattr(method, name) <= 1:
-        raise UserError(f"method {method}: {name} must lie in (0, 1]")
+    value = getattr(method, name)
+    require(0 < value <= 1, f"method {method}: {name}={value}", "lie in (0, 1]")

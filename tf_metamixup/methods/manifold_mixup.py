@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup import losses
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.methods.method import METHODS, Method, over_batch
 
 
@@ -28,8 +28,7 @@ class ManifoldMixup(Method):
     mixes_hidden: ClassVar[bool] = True
 
     def __post_init__(self):
-        if self.layers < 1:
-            raise UserError(f"manifold_mixup: layers={self.layers} must be at least 1")
+        require(self.layers >= 1, f"manifold_mixup: layers={self.layers}", "be at least 1")
 
     def parts(self, model):
         """Splits the network at the ends of its first stages: "segment0", "segment1", ..."""

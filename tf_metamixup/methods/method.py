@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup import losses
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.registry import Registry
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
@@ -163,8 +163,7 @@ def check_smoothing(method: Method, share: float) -> None:
     Raises:
         UserError: naming the share, or the method that would do nothing with it.
     """
-    if not 0 <= share < 1:
-        raise UserError(f"label_smoothing={share} must lie in [0, 1)")
+    require(0 <= share < 1, f"label_smoothing={share}", "lie in [0, 1)")
     if share and not method.reads_targets:
         raise UserError(
             f"label_smoothing={share} does not go with method {method}, whose loss has its own "
@@ -184,8 +183,7 @@ def averaging(method: Method, ema: float | None) -> tuple[float | None, bool]:
     """
     if ema is None:
         return method.average, method.predicts_average
-    if not 0 <= ema < 1:
-        raise UserError(f"ema={ema} must lie in [0, 1)")
+    require(0 <= ema < 1, f"ema={ema}", "lie in [0, 1)")
     if method.predicts_average:
         raise UserError(
             f"ema={ema}: method {method} evaluates an average of the weights by itself; set its "

@@ -6,7 +6,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup.core import schedules
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.methods.consistency import Consistency, check_decay, check_weight
 from tf_metamixup.methods.method import METHODS, with_guesses
 
@@ -43,10 +43,9 @@ class MixMatch(Consistency):
     def __post_init__(self):
         check_weight("mixmatch", self.coefficient, self.ramp)
         check_decay("mixmatch", self.decay)
-        if self.augmentations < 1:
-            raise UserError(f"mixmatch: augmentations={self.augmentations} must be at least 1")
-        if self.temperature <= 0:
-            raise UserError(f"mixmatch: temperature={self.temperature} must be above 0")
+        views, temperature = self.augmentations, self.temperature
+        require(views >= 1, f"mixmatch: augmentations={views}", "be at least 1")
+        require(temperature > 0, f"mixmatch: temperature={temperature}", "be above 0")
 
     @property
     def views(self):

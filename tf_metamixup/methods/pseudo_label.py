@@ -6,7 +6,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup.core import schedules
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.methods.guessing import Guessing, check_guessing
 from tf_metamixup.methods.method import METHODS, Ratio
 
@@ -41,8 +41,7 @@ class PseudoLabel(Guessing):
 
     def __post_init__(self):
         check_guessing("pseudo_label", self.weight, threshold=self.threshold, decay=self.decay)
-        if self.period < 1:
-            raise UserError(f"pseudo_label: period={self.period} must be at least 1 epoch")
+        require(self.period >= 1, f"pseudo_label: period={self.period}", "be at least 1 epoch")
 
     def sigma(self, clock) -> tf.Tensor:
         """Returns the threshold at `clock`, float32 scalar."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup.core import schedules
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.guessing import Guessing, check_guessing, running_mean
 from tf_metamixup.methods.method import METHODS
@@ -37,8 +37,7 @@ class SoftMatch(Guessing):
 
     def __post_init__(self):
         check_guessing("softmatch", self.weight, decay=self.decay)
-        if self.sigmas <= 0:
-            raise UserError(f"softmatch: sigmas={self.sigmas} must be above 0")
+        require(self.sigmas > 0, f"softmatch: sigmas={self.sigmas}", "be above 0")
 
     def memory(self, classes):
         """Returns mean and variance of the confidence, and the mean prediction, at first."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup import losses
 from tf_metamixup.core import schedules
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.consistency import check_weight
 from tf_metamixup.methods.method import METHODS, Method, Ratio, over_batch, with_guesses
@@ -48,11 +48,9 @@ class Vat(Method):
 
     def __post_init__(self):
         check_weight("vat", self.coefficient, self.ramp)
-        if self.entropy < 0:
-            raise UserError(f"vat: entropy={self.entropy} must be at least 0")
-        for name in ("epsilon", "xi"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"vat: {name}={getattr(self, name)} must be above 0")
+        require(self.entropy >= 0, f"vat: entropy={self.entropy}", "be at least 0")
+        require(self.epsilon > 0, f"vat: epsilon={self.epsilon}", "be above 0")
+        require(self.xi > 0, f"vat: xi={self.xi}", "be above 0")
 
     def examples(self, forward, batch, clock, groups):
         """Returns the labelled rows, the unlabelled ones with weight 0, and beside them u + r."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.models.batch_normalization import BatchNormalization
 
 NORMALIZATIONS = (
@@ -134,5 +134,4 @@ def is_normalized(model: keras.Model) -> bool:
 
 def at_least_one(architecture: str, option: str, value: int) -> None:
     """Raises UserError if a size that a user chose is not positive."""
-    if value < 1:
-        raise UserError(f"{architecture}: {option}={value} must be at least 1")
+    require(value >= 1, f"{architecture}: {option}={value}", "be at least 1")

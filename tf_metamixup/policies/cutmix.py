@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
@@ -55,8 +55,8 @@ class MixUpCutMix(Policy):
     def __post_init__(self):
         check_alpha("mixup_cutmix", self.alpha)
         check_alpha("mixup_cutmix", self.cutmix_alpha)
-        if not 0 <= self.switch <= 1:
-            raise UserError(f"policy mixup_cutmix: switch={self.switch} must lie in [0, 1]")
+        switch = self.switch
+        require(0 <= switch <= 1, f"policy mixup_cutmix: switch={switch}", "lie in [0, 1]")
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Draws at each step: [N], and [N, H, W, 1], the same in each pixel where MixUp."""

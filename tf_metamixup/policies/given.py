@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
@@ -32,8 +32,7 @@ class Fixed(Policy):
     value: float = 0.5
 
     def __post_init__(self):
-        if not 0 <= self.value <= 1:
-            raise UserError(f"policy fixed: value={self.value} must lie in [0, 1]")
+        require(0 <= self.value <= 1, f"policy fixed: value={self.value}", "lie in [0, 1]")
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Returns the same value for all rows, [N]."""

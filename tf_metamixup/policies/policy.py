@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.registry import Registry
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Lambdas
@@ -162,17 +162,15 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
 
 def check_alpha(policy: str, alpha: float) -> None:
     """Refuses a parameter of Beta(alpha, alpha) that float64 cannot draw with."""
-    if not 0.01 <= alpha <= 100:
-        raise UserError(f"policy {policy}: alpha={alpha} must lie in [0.01, 100]")
+    require(0.01 <= alpha <= 100, f"policy {policy}: alpha={alpha}", "lie in [0.01, 100]")
 
 
 def check_choice(policy: str, option: str, value: str, allowed: tuple[str, ...]) -> None:
     """Refuses a value that is not allowed."""
-    if value not in allowed:
-        raise UserError(f"policy {policy}: {option}={value!r} must be one of {', '.join(allowed)}")
+    what = f"policy {policy}: {option}={value!r}"
+    require(value in allowed, what, f"be one of {', '.join(allowed)}")
 
 
 def check_count(policy: str, option: str, value: int) -> None:
     """Refuses a number below 1."""
-    if value < 1:
-        raise UserError(f"policy {policy}: {option}={value} must be at least 1")
+    require(value >= 1, f"policy {policy}: {option}={value}", "be at least 1")
