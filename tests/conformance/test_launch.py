@@ -113,8 +113,7 @@ def test_semi_supervised_rows_take_equal_steps_on_equal_pools(monkeypatch):
         assert 0.995 <= steps / {22_500: 2250, 30_000: 6000}[others] <= 1
         assert (config.schedule, config.learning_rate) == ("cosine", 0.03)
         assert paper.row_name("ssl", config.method, "none") or "decay" in config.method
-        decay = 0.99 if config.dataset == "cifar10" else 0.999
-        assert methods.averaging(methods.make(config.method), config.ema) == (decay, True)
+        assert methods.averaging(methods.make(config.method), config.ema) == (0.999, True)
 
 
 def test_policies_of_semi_supervised_training_are_compared_at_equal_labels_and_steps(monkeypatch):
