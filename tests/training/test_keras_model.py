@@ -162,6 +162,10 @@ def test_a_batch_that_cannot_be_split_evenly_is_reported():
         model.fit(batches().unbatch().take(23).batch(8), verbose=0)
 
 
+def of_vectors():
+    return keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
+
+
 def softmax():
     image = keras.Input(tiny.SHAPE)
     flat = keras.layers.Flatten()(image)
@@ -178,6 +182,7 @@ def softmax():
         ({"meta": (META[0], META[1].astype(np.float32))}, "labels of the `meta` data"),
         ({"meta": batches().repeat()}, "repeats forever"),
         ({"model": softmax}, "softmax"),
+        ({"policy": "cutmix", "model": of_vectors}, "pastes parts of images"),
     ],
 )
 def test_what_fit_cannot_serve_is_refused_at_once(made, reported):

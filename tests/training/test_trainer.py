@@ -207,6 +207,14 @@ def test_pixels_and_labels_that_are_none_are_reported(tmp_path, harm, reported):
             trainer.evaluate(own(images, labels))
 
 
+def test_a_wrong_validation_label_is_reported_as_one_of_validation(tmp_path):
+    images, labels = GOOD[0], GOOD[1].copy()
+    labels[-1] = 7  # in no first batch
+    trainer = tiny.trainer("supervised", "none", preprocess=None)
+    with pytest.raises(UserError, match="in the `validation` data, a label is not one of"):
+        trainer.fit(own(*GOOD), validation=own(images, labels), steps=2, run_dir=tmp_path)
+
+
 def test_batches_without_pairs_are_refused_where_rows_are_mixed(tmp_path):
     with pytest.raises(UserError, match="a batch of 1 in 1 row groups has no pairs to mix"):
         tiny.trainer("supervised", "beta", row_groups=1).fit(
