@@ -41,3 +41,10 @@ def test_a_number_is_the_position_of_the_image_in_the_whole(joined):
     shown, numbers = rows(joined.numbered(), start_step=5)
     np.testing.assert_array_equal(images[numbers], shown)
     np.testing.assert_array_equal(labels[numbers], rows(joined, start_step=5)[1])
+
+
+def test_labels_are_told_without_reading_an_image(joined, monkeypatch):
+    _, labels = joined.whole()
+    monkeypatch.delattr(ArrayStream, "whole")
+    np.testing.assert_array_equal(joined.labels, labels)
+    assert joined.doubted == 60

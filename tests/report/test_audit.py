@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tf_metamixup import experiment, main
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import audit, audit_page
 
 CLASSES = ["<b>cat</b>", 'dog"', "owl"]
@@ -94,3 +95,9 @@ def test_what_is_no_run_is_refused(words, code, capsys, tmp_path, monkeypatch):
     assert audit.main(["audit", *words]) == code
     assert capsys.readouterr().err.startswith("error: ")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_result_that_is_not_ours_is_refused(tmp_path):
+    (tmp_path / "result.json").write_text('{"accuracy": 1}')
+    with pytest.raises(UserError, match="holds no result"):
+        audit.run(([str(tmp_path)], None))

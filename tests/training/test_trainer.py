@@ -135,9 +135,14 @@ def test_adam_makes_the_real_step_on_request():
         np.testing.assert_allclose(np.abs(new - old).max(), 0.01, rtol=1e-2)
 
 
-def test_an_unknown_optimizer_is_reported():
-    with pytest.raises(UserError, match="must be one of sgd, adam"):
-        tiny.trainer("supervised", "none", optimizer="rmsprop")
+def test_an_unknown_optimizer_or_a_setting_out_of_range_is_reported():
+    for options, allowed in [
+        ({"optimizer": "rmsprop"}, "must be one of sgd, adam"),
+        ({"learning_rate": -1.0}, "must not be below 0"),
+        ({"weight_decay_on": "none"}, "must be all or kernels"),
+    ]:
+        with pytest.raises(UserError, match=allowed):
+            tiny.trainer("supervised", "none", **options)
 
 
 def test_weight_decay_is_coupled_and_can_spare_all_but_kernels():

@@ -45,8 +45,8 @@ def load(
             be fetched, damaged data, or data of one class only.
     """
     # What the flags of these names refuse is refused.
-    options = {"corrupt_images": corrupt_images, "in_memory": in_memory}
-    Config(dataset=name, image_size=image_size, **options).resolve()
+    reading = {"corrupt_images": corrupt_images, "in_memory": in_memory}
+    Config(dataset=name, image_size=image_size, **reading).resolve()
     kind, colon, path = name.partition(":")
     if colon and kind in _OF_FILES:
         options = {"skip": corrupt_images == "skip", "in_memory": in_memory}
