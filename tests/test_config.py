@@ -92,6 +92,10 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"shift": -1}, "--shift=-1 must be at least 0"),
         ({"seed": 2**32}, r"--seed=4294967296 must lie in"),
         ({"seed": -1}, "--seed=-1 must lie in"),
+        (
+            {"optimizer": "adam", "momentum": 0.5},
+            "--momentum=0.5 is of --optimizer=sgd, and adam has none",
+        ),
         ({"learning_rate": 0.0}, "--learning_rate=0.0 must be a number above 0"),
         ({"learning_rate": float("nan")}, "--learning_rate=nan must be a number above 0"),
         ({"weight_decay": -1.0}, "--weight_decay=-1.0 must be a number from 0"),

@@ -92,6 +92,7 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--policy=fixed(1, 2)"], ["option=value"]),
         (["--method=vat", "--mixed_bfloat16"], ["Vat", "xi is below what bfloat16 tells apart"]),
         (["--policy=beta", "--meta_bfloat16"], ["--meta_bfloat16 has no effect", "beta"]),
+        (["--policy=none", "--diagnostics"], ["--diagnostics has no effect", "none"]),
         (["--jit", "--replicas=2"], ["one device", "2 replicas"]),
         (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],

@@ -70,10 +70,9 @@ def canonical(config: Config) -> Config:
     methods.averaging(method, config.ema)
     if config.mixed_bfloat16 or config.meta_bfloat16:
         methods.check_precision(method)
-    if config.meta_bfloat16 and not policy.reads_meta:
-        raise UserError(
-            f"--meta_bfloat16 has no effect: --policy={config.policy} has no meta stage"
-        )
+    for name in ("meta_bfloat16", "diagnostics"):
+        if getattr(config, name) and not policy.reads_meta:
+            raise UserError(f"--{name} has no effect: --policy={config.policy} has no meta stage")
     if method.views and config.mode == "sl":
         raise UserError(
             f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "

@@ -27,6 +27,10 @@ def check(config: Any) -> None:
         raise UserError(f"--weight_decay={config.weight_decay} must be a number from 0")
     if not 0 <= config.momentum < 1:
         raise UserError(f"--momentum={config.momentum} must lie in [0, 1)")
+    if config.optimizer == "adam" and config.momentum != type(config).momentum:
+        raise UserError(
+            f"--momentum={config.momentum} is of --optimizer=sgd, and adam has none; drop one of them"
+        )
     for name in ("val_fraction", "test_fraction"):
         value = getattr(config, name)
         if value is not None and not 0 < value < 1:
