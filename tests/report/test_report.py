@@ -117,6 +117,12 @@ def test_another_protocol_than_the_papers_is_reported():
     assert line["paper"] == "21.35 (here epochs=2, train_examples=500)"
 
 
+@pytest.mark.parametrize(("size", "other"), [(100, {}), (None, {}), (64, {"image_size": 64})])
+def test_crops_of_imagenet_that_are_not_100_wide_are_another_protocol(size, other):
+    config = by_protocol(20.0)["config"] | {"dataset": "imagenet2012", "image_size": size}
+    assert report.departures(config) == other
+
+
 @pytest.mark.parametrize("steps", [0, 100])
 def test_a_warm_up_is_no_other_protocol(steps):
     (line,) = lines(by_protocol(20.0, warmup_steps=steps))
