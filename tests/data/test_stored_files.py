@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tf_metamixup.core.errors import UserError
@@ -108,3 +109,10 @@ def test_damaged_files_are_found_before_training(kinds, how):
     with pytest.warns(UserWarning, match="skipped 1 of 20 images"):
         source = sources.load(f"folder:{kinds}", corrupt_images="skip", **options)
     assert len(source.train) == len(source.train.images) == 19
+
+
+def test_file_names_are_no_constant_of_the_graph(kinds):
+    files = both(kinds)[1].train.images
+    positions = tf.TensorSpec([None], tf.int64)
+    graph = tf.function(files.gather).get_concrete_function(positions).graph
+    assert [tensor.shape for tensor, _ in graph.captures] == [len(files)]

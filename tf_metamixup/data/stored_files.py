@@ -24,8 +24,10 @@ class StoredFiles:
 
     def gather(self, positions: tf.Tensor) -> tf.Tensor:
         """Reads the images at `positions`, int [n]: uint8 [n, H, W, C], those of `decode`."""
-        with tf.device("CPU:0"):
-            paths = tf.gather(tf.constant(self.paths, tf.string), positions)
+        # Outside of the pipeline's graph, which would hold several copies of a constant.
+        with tf.init_scope(), tf.device("CPU:0"):
+            names = tf.constant(self.paths, tf.string)
+        paths = tf.gather(names, positions)
         spec = tf.TensorSpec(self.image_shape, tf.uint8)
         return tf.map_fn(self._read, paths, fn_output_signature=spec)
 
