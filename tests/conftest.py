@@ -85,8 +85,8 @@ def finished(policy, folder):
     flags = [
         *("--architecture=cnn3(width=2, features=2)", "--train_examples=60", "--num_meta=20"),
         *("--batch_size=20", "--epochs=2", "--noexport", f"--policy={policy}"),
-        *("--log_every=1", "--evaluate_every=1", "--diagnostics"),
-        f"--run_dir={folder / policy}",
+        *("--log_every=1", "--evaluate_every=1", f"--run_dir={folder / policy}"),
+        *(["--diagnostics"] if policy == "meta" else []),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recorder, "pictures", draw_pictures)

@@ -202,8 +202,9 @@ def rebuild(
             "model of your own they are in your own program"
         )
     own = Config(**{**config, "data_dir": data_dir or config.get("data_dir")})
-    # One device computes what the replicas did, if it keeps their row groups.
-    alone = dataclasses.replace(own, replicas=1).resolve()
+    # One device computes what the replicas did, if it keeps their row groups. Earlier versions took
+    # `diagnostics` with every policy.
+    alone = dataclasses.replace(own, replicas=1, diagnostics=False).resolve()
     assembly = assemble(alone, tf.distribute.get_strategy())
     splits = assembly.prepared.named(assembly.source.train.ids)
     differing = "" if splits == _json(folder / "splits.json") else "its parts differ"

@@ -80,7 +80,9 @@ def folder(tmp_path):
         for label, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
             (tmp_path / split / label).mkdir(parents=True)
             for i in range(count):
-                Image.new("RGB", (5, 6), color).save(tmp_path / split / label / f"{i}.png")
+                image = Image.new("RGB", (5, 6), color)
+                image.putpixel((4, 5), (0, 0, 0) if split == "test" else color)
+                image.save(tmp_path / split / label / f"{i}.png")
     return tmp_path
 
 

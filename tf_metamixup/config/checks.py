@@ -29,7 +29,7 @@ def check(config: Any) -> None:
         raise UserError(f"--momentum={config.momentum} must lie in [0, 1)")
     if config.optimizer == "adam" and config.momentum != type(config).momentum:
         raise UserError(
-            f"--momentum={config.momentum} is of --optimizer=sgd, and adam has none; drop one of them"
+            f"--momentum={config.momentum} is of --optimizer=sgd, and adam has none; drop one"
         )
     for name in ("val_fraction", "test_fraction"):
         value = getattr(config, name)

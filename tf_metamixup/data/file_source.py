@@ -13,7 +13,7 @@ import tqdm
 
 from tf_metamixup.core import bars
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data import image_files
+from tf_metamixup.data import copies, image_files
 from tf_metamixup.data.contents import checksum, listing
 from tf_metamixup.data.images import (
     DEFAULT_SIZE,
@@ -83,6 +83,8 @@ def read(
     )
     if reader.problems:
         _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
+    files = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
+    copies.warn(name, files, reader.contents, JUDGED_BY)
     for c in sorted(set(range(len(classes))) - set(trained_on.labels.tolist())):
         raise UserError(f"{name}: the class {classes[c]!r} holds no image that can be read")
     return Source(

@@ -1,0 +1,51 @@
+"""Images that stand in a data set of files more than once, told by their bytes."""
+
+import collections
+import warnings
+from collections.abc import Mapping, Sequence
+
+from tf_metamixup.data.contents import checksum, listing
+
+
+def warn(
+    name: str,
+    files: Sequence[tuple[str, str, int]],
+    contents: Mapping[str, str],
+    judged_by: Sequence[str],
+) -> None:
+    """Warns of images that are both trained on and evaluated, and of those that have two labels.
+
+    The first make an error look better than it is, the second cannot both be right.
+
+    Args:
+        name: of the data set.
+        files: (part, name within it, label) of each file; the label is below 0 where it has none.
+        contents: checksums by part and name; that of no bytes where a file cannot be read.
+        judged_by: the parts that are evaluated; the others are trained on.
+    """
+    copies = collections.defaultdict(list)
+    for part, file, label in files:
+        copies[contents[f"{part}/{file}"]].append((part, f"{part}/{file}", label))
+    copies.pop(checksum(b""), None)
+    copies = [each for each in copies.values() if len(each) > 1]
+    for part in judged_by:
+        pairs = []
+        for each in copies:
+            trained_on = [file for p, file, _ in each if p not in judged_by]
+            if trained_on:
+                pairs += [f"{file} is {trained_on[0]}" for p, file, _ in each if p == part]
+        if pairs:
+            warnings.warn(
+                f"{name}: {part} holds {len(pairs)} of the images that are trained on "
+                f"({listing(pairs)}), so its error says less about new ones; remove one of each "
+                "pair",
+                stacklevel=2,
+            )
+    twice = [each for each in copies if len({label for *_, label in each if label >= 0}) > 1]
+    if twice:
+        pairs = [" is ".join(file for _, file, _ in each) for each in twice]
+        warnings.warn(
+            f"{name}: copies of {len(twice)} of the images have different labels "
+            f"({listing(pairs)}); remove the wrong ones",
+            stacklevel=2,
+        )
