@@ -14,17 +14,7 @@ _MODULES = ("data", "hypergradient", "losses", "methods", "mixing", "models", "p
 _CLASSES = {"Trainer": "training.trainer", "MixUpModel": "training.keras_model"}
 
 __version__ = "0.3.0"
-__all__ = [
-    "MixUpModel",
-    "Trainer",
-    "data",
-    "hypergradient",
-    "losses",
-    "methods",
-    "mixing",
-    "models",
-    "policies",
-]
+__all__ = [*_CLASSES, *_MODULES]
 
 # Commands (`-m` is while `python -m tf_metamixup.main` is located) report this without a traceback.
 if os.path.basename("".join(sys.argv[:1])) not in ("-m", "metamixup"):

@@ -17,11 +17,7 @@ from tf_metamixup.runs.summary import summary
 
 
 def parse(argv: list[str]) -> Config:
-    """Returns the Config of a command line; `--help` and `--version` print and exit.
-
-    Raises:
-        UserError: an unknown flag, or a value that is not allowed.
-    """
+    """Returns the Config of a command line; `--help` and `--version` print and exit."""
     values = flags.FlagValues()
     cli.define_flags(values)
     cli.read_flags(values, argv, __doc__)

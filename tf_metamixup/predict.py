@@ -71,19 +71,6 @@ class Model:
         return tuple(outputs[name].numpy() for name in OUTPUTS)
 
 
-def require_saved_model(folder: str) -> None:
-    """Refuses what is none, before TensorFlow is loaded for it.
-
-    Raises:
-        UserError: it has no `saved_model.pb`.
-    """
-    if not os.path.isfile(os.path.join(folder, "saved_model.pb")):
-        raise UserError(
-            f"{folder} is not a SavedModel: it holds no saved_model.pb; give the folder "
-            "saved_model of a finished run"
-        )
-
-
 def _image_shape(folder: str, image) -> tuple[int, int, int]:
     shape = image.shape[1:].as_list() if image.shape.rank == 4 else [None]
     if image.dtype.name != "uint8" or None in shape or shape[2] not in (1, 3):
@@ -158,11 +145,7 @@ def _read(path: pathlib.Path, shape: tuple[int, int, int]):
 
 
 def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
-    """Returns the SavedModel, the images and --top of a command line.
-
-    Raises:
-        UserError: an unknown flag, or too few arguments.
-    """
+    """Returns the SavedModel, the images and --top of a command line."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "predict"}
     flags.DEFINE_integer("top", None, "number of most likely classes to print", 1, **common)
@@ -178,7 +161,12 @@ def main(argv: list[str]) -> int:
 
     def run(order: tuple[str, list[str], int | None]) -> int:
         folder, names, top = order
-        require_saved_model(folder)
+        # Before TensorFlow is loaded for it.
+        if not os.path.isfile(os.path.join(folder, "saved_model.pb")):
+            raise UserError(
+                f"{folder} is not a SavedModel: it holds no saved_model.pb; give the folder "
+                "saved_model of a finished run"
+            )
         # Else a training on the same GPU would find no memory left.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         start_tensorflow()

@@ -2,6 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from tf_metamixup.mixing import Sample
 from tf_metamixup.runs import tensorboard_images as images
 
 NAMES = ["cat", "dog"]
@@ -75,9 +76,10 @@ def test_reliability_is_accuracy_by_confidence(figures):
 def test_a_mixed_row_tells_lambda_labels_and_what_the_network_says(figures):
     black, white = np.full((2, 4, 4, 1), -1.0), np.ones((2, 4, 4, 1))
     image = images.mixed_rows(
-        (black, white, 0.5 * white),
-        (np.eye(2), np.eye(2)[::-1]),
-        *(np.array([0.25, 0.5]), np.array([True, False]), np.array([False, True])),
+        Sample(
+            *(black, white, 0.5 * white, np.eye(2), np.eye(2)[::-1]),
+            *(np.array([0.25, 0.5]), np.array([True, False]), np.array([False, True])),
+        ),
         *(np.array([[0.1, 0.9], [0.6, 0.4]]), NAMES),
     )
     _, first, second = (text.get_text() for text in figures[0].texts)

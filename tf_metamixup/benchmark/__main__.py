@@ -58,11 +58,7 @@ FULL_RATE_BATCH = 128
 
 
 def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
-    """Parses a command line: the training, the measuring and where the JSON goes.
-
-    Raises:
-        UserError: an unknown flag, or a value that is not allowed.
-    """
+    """Parses a command line: the training, the measuring and where the JSON goes."""
     values = flags.FlagValues()
     cli.define_flags(values, FLAGS)
     common = {"flag_values": values, "module_name": "benchmark"}
@@ -152,9 +148,9 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
     fit = keras_fit.timed(copy, prepared.labelled, work.preprocess, classes, timing.FROZEN)
     return {
         "start": start,
-        "plain": measured["plain"] | {"feed": timing.feed(plain)},
+        "plain": measured["plain"] | {"feed": plain.feed()},
         "estimators": {name: estimators[name] | cosines[name] for name in ESTIMATORS},
-        "feed": timing.feed(metas[0]),
+        "feed": metas[0].feed(),
         "keras_fit": timing.beside_keras(plain, fit),
         "settings": {
             **{name: getattr(work.config, name) for name in FLAGS if name != "data_dir"},

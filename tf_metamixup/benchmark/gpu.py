@@ -170,11 +170,7 @@ def differing(result: dict[str, Any]) -> list[str]:
 
 
 def parse(argv: list[str]) -> tuple[list[Config], timing.Plan, str]:
-    """Parses a command line: the steps, the measuring and where the JSON goes.
-
-    Raises:
-        UserError: an unknown flag, or a value that is not allowed.
-    """
+    """Parses a command line: the steps, the measuring and where the JSON goes."""
     values = flags.FlagValues()
     cli.define_flags(values, FLAGS)
     values.set_default("num_meta", META_IMAGES)

@@ -86,11 +86,7 @@ def _timed_sums(strategy, weights):
 
 
 def parse(argv: list[str]) -> tuple[Config, int]:
-    """Parses a command line: the step, and how many rounds.
-
-    Raises:
-        UserError: an unknown flag, or a value that is not allowed.
-    """
+    """Parses a command line: the step, and how many rounds."""
     values = flags.FlagValues()
     cli.define_flags(values, FLAGS)
     flags.DEFINE_integer(

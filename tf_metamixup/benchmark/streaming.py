@@ -107,11 +107,7 @@ def run(plan: Plan) -> None:
 
 
 def parse(argv: list[str]) -> Plan:
-    """Parses a command line.
-
-    Raises:
-        UserError: an unknown flag, or a value that is not allowed.
-    """
+    """Parses a command line."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "benchmark"}
     flags.DEFINE_integer("images", 2000, "how many", lower_bound=2 * BATCH, **common)

@@ -64,15 +64,10 @@ class Subject:
         """Returns seconds per step, of one slice of a round."""
         return self._seconds(self._bare, self.count)
 
-    def feed_rounds(self) -> list[float]:
-        """Returns, per round, images/s with the pipeline over those of the step alone."""
-        fed_slice = self.fed()
-
-        def one() -> float:
-            bare = self._seconds(self._bare, self.slices * self.count)
-            return bare / fed_slice(self.slices * self.count)
-
-        return [one() for _ in range(FEED_ROUNDS)]
+    def feed(self) -> dict[str, Any]:
+        """Measures how well the pipeline feeds the step: images/s with it over those without."""
+        fed, count = self.fed(), self.slices * self.count
+        return _rounds(lambda: self._seconds(self._bare, count) / fed(count))
 
     def fed(self):
         """Returns a function (steps) -> seconds per step with the pipeline."""
@@ -149,18 +144,16 @@ def _with_range(what: str, values: list[float]) -> dict[str, Any]:
     return {what: statistics.median(values), f"{what}_range": [min(values), max(values)]}
 
 
-def feed(subject: Subject) -> dict[str, Any]:
-    """Measures how well the pipeline feeds a step."""
-    rounds = subject.feed_rounds()
-    return {"ratio": statistics.median(rounds), "rounds": rounds}
-
-
 def beside_keras(plain: Subject, fit) -> dict[str, Any]:
     """Compares images/s of our plain loop and of Keras's `fit`, both with their pipelines."""
     ours = plain.fed()
     fit(DRAIN)  # builds the graph
     steps = plain.slices * plain.count
-    rounds = [fit(steps) / ours(steps) for _ in range(FEED_ROUNDS)]
+    return _rounds(lambda: fit(steps) / ours(steps))
+
+
+def _rounds(ratio) -> dict[str, Any]:
+    rounds = [ratio() for _ in range(FEED_ROUNDS)]
     return {"ratio": statistics.median(rounds), "rounds": rounds}
 
 

@@ -5,36 +5,29 @@ import os
 from typing import Any
 
 from tf_metamixup.config.defaults import is_own
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 
 
 def check(config: Any) -> None:
-    """Refuses settings that do not go together.
-
-    Raises:
-        UserError: naming the settings, their values and what is allowed.
-    """
+    """Refuses settings that do not go together."""
     if config.litert != "none" and not config.export:
         raise UserError(
             f"--litert={config.litert} is made from the SavedModel, which --noexport leaves out; "
             "drop one of them"
         )
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"--seed={config.seed} must lie in [0, 2**32)")
+    require(0 <= config.seed < 2**32, f"--seed={config.seed}", "lie in [0, 2**32)")
     if not 0 < config.learning_rate < float("inf"):
         raise UserError(f"--learning_rate={config.learning_rate} must be a number above 0")
     if not 0 <= config.weight_decay < float("inf"):
         raise UserError(f"--weight_decay={config.weight_decay} must be a number from 0")
-    if not 0 <= config.momentum < 1:
-        raise UserError(f"--momentum={config.momentum} must lie in [0, 1)")
+    require(0 <= config.momentum < 1, f"--momentum={config.momentum}", "lie in [0, 1)")
     if config.optimizer == "adam" and config.momentum != type(config).momentum:
         raise UserError(
             f"--momentum={config.momentum} is of --optimizer=sgd, and adam has none; drop one"
         )
-    for name in ("val_fraction", "test_fraction"):
+    for name in ("val_fraction", "test_fraction", "trusted_share"):
         value = getattr(config, name)
-        if value is not None and not 0 < value < 1:
-            raise UserError(f"--{name}={value} must lie between 0 and 1")
+        require(value is None or 0 < value < 1, f"--{name}={value}", "lie between 0 and 1")
     if (config.val_fraction or 0) + (config.test_fraction or 0) >= 1:
         raise UserError(
             f"--val_fraction={config.val_fraction} and --test_fraction={config.test_fraction} "
@@ -45,8 +38,6 @@ def check(config: Any) -> None:
             "--augment=none leaves images as they are, and --flip and --shift change them; drop "
             "one or the other"
         )
-    if config.trusted_share is not None and not 0 < config.trusted_share < 1:
-        raise UserError(f"--trusted_share={config.trusted_share} must lie between 0 and 1")
     if config.trusted_share and config.meta_source == "train":
         raise UserError(
             f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
@@ -104,9 +95,6 @@ def check_data(config: Any, data: Any) -> None:
     Args:
         config: the settings.
         data: `DataInfo`.
-
-    Raises:
-        UserError: naming the setting and what is there.
     """
     for part, there in (("val", data.val), ("test", data.test)):
         share = getattr(config, f"{part}_fraction")
@@ -147,11 +135,7 @@ def with_initial_weights(config: Any) -> Any:
 
 
 def check_jit(replicas: int) -> None:
-    """Refuses to compile steps of more than one replica.
-
-    Raises:
-        UserError: there are more.
-    """
+    """Refuses to compile steps of more than one replica."""
     if replicas > 1:
         raise UserError(
             f"jit compiles a step for one device, since XLA takes no variables of several, and "

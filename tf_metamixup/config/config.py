@@ -4,21 +4,7 @@ import dataclasses
 import re
 from typing import Any, NamedTuple
 
-from tf_metamixup.config import checks, fields
-from tf_metamixup.config.defaults import (
-    BY_MODE,
-    NUM_LABELS,
-    OWN,
-    OWN_NETWORKS,
-    OWN_POLICY,
-    OWN_STEPS,
-    SMALL_IMAGES,
-    VAL_FRACTION,
-    dataset_name,
-    is_own,
-    own_batch,
-    up_to,
-)
+from tf_metamixup.config import checks, defaults, fields
 from tf_metamixup.config.setting import validate
 
 # Of a user's own images.
@@ -73,15 +59,15 @@ class Config(
         """
         metadata = {field.name: field.metadata for field in dataclasses.fields(self)}
         validate("mode", self.mode, metadata["mode"])
-        filled = dict(BY_MODE[self.mode])
+        filled = dict(defaults.BY_MODE[self.mode])
         del filled["num_meta"]  # it depends on the data too
-        if is_own(self.dataset):
-            filled |= {**OWN, "policy": OWN_POLICY[self.mode]}
+        if defaults.is_own(self.dataset):
+            filled |= {**defaults.OWN, "policy": defaults.OWN_POLICY[self.mode]}
             # Nothing is learned from the meta set by default: its labels are for training.
             filled["meta_source"] = "heldout" if self.trusted_share else "train"
             # They depend on the data and the devices.
             filled = {k: v for k, v in filled.items() if k not in OWN_LATER}
-        if dataset_name(self.dataset) in SMALL_IMAGES:
+        if defaults.dataset_name(self.dataset) in defaults.SMALL_IMAGES:
             filled["architecture"] = "cnn3"
         if data is not None:
             filled |= self._data_defaults(data, gpus=gpus)
@@ -108,23 +94,24 @@ class Config(
 
     def _data_defaults(self, data: DataInfo, *, gpus: bool) -> dict[str, Any]:
         checks.check_data(self, data)
-        name = dataset_name(self.dataset)
-        usual = 100 if name == "digits" else BY_MODE[self.mode]["num_meta"]
-        defaults: dict[str, Any] = {"flip": data.flip}
+        name = defaults.dataset_name(self.dataset)
+        usual = 100 if name == "digits" else defaults.BY_MODE[self.mode]["num_meta"]
+        given: dict[str, Any] = {"flip": data.flip}
         if not data.trusted:
-            defaults["num_meta"] = max(data.classes, min(usual, data.examples // 10))
-        if is_own(self.dataset):
+            given["num_meta"] = max(data.classes, min(usual, data.examples // 10))
+        if defaults.is_own(self.dataset):
             passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
-            batch = own_batch(data.examples, self.replicas or 1, gpus=gpus)
-            defaults["batch_size"] = batch
-            rows = up_to(OWN_STEPS, passed) * (self.batch_size or batch) * self.unlabelled_ratio
-            defaults["epochs"] = max(1, round(rows / max(passed, 1)))
-            defaults["architecture"] = up_to(OWN_NETWORKS, data.side)
+            batch = defaults.own_batch(data.examples, self.replicas or 1, gpus=gpus)
+            given["batch_size"] = batch
+            steps = defaults.up_to(defaults.OWN_STEPS, passed)
+            rows = steps * (self.batch_size or batch) * self.unlabelled_ratio
+            given["epochs"] = max(1, round(rows / max(passed, 1)))
+            given["architecture"] = defaults.up_to(defaults.OWN_NETWORKS, data.side)
         if self.mode == "ssl" and not data.unlabelled:
-            defaults["num_labels"] = NUM_LABELS.get(name, 100 * data.classes)
+            given["num_labels"] = defaults.NUM_LABELS.get(name, 100 * data.classes)
         if not (data.val or data.test or self.test_fraction):
-            defaults["val_fraction"] = VAL_FRACTION
-        return defaults
+            given["val_fraction"] = defaults.VAL_FRACTION
+        return given
 
     def _default_run_dir(self) -> str:
         row = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.method}-{self.policy}").strip("_")

@@ -35,11 +35,7 @@ def setting(
 
 
 def validate(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
-    """Refuses a value that the metadata of its field does not allow.
-
-    Raises:
-        UserError: naming the setting, its value and what is allowed.
-    """
+    """Refuses a value that the metadata of its field does not allow."""
     _require_utf8(name, value)
     choices, at_least = metadata["choices"], metadata["at_least"]
     if choices and value is not None and value not in choices:

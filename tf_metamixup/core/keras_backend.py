@@ -9,11 +9,7 @@ from tf_metamixup.core.errors import BackendError
 
 
 def require_tensorflow() -> None:
-    """Refuses any other backend, without importing Keras: one that is not installed breaks that.
-
-    Raises:
-        BackendError: Keras runs, or would run, on another backend.
-    """
+    """Refuses any other backend, without importing Keras: one that is not installed breaks that."""
     backend = _backend()
     if backend != "tensorflow":
         raise BackendError(

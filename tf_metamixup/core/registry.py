@@ -70,10 +70,6 @@ class Registry:
         """Reads `name`, `name(value)` (the first option) or `name(option=value, ...)`.
 
         Options that equal their default are left out, so that equal things have equal specs.
-
-        Raises:
-            UserError: for malformed text, an unknown name or option, or a value of another type;
-                the message lists what is known.
         """
         name, positional, options = self._syntax(text)
         for spelling in (name, *(f"{name}.{option}" for option in options)):

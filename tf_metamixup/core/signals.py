@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-import types
+import traceback
 from collections.abc import Iterator
 
 # Seconds until a signal that came in a destructor is sent again.
@@ -72,7 +72,7 @@ def listen() -> Iterator[Stop]:
             signal.signal(number, handler)
 
     def hear(signum, frame):
-        if _in_destructor(frame):
+        if any(each.f_code.co_name == "__del__" for each, _ in traceback.walk_stack(frame)):
             # Python would print what is raised here, with a traceback, and lose it.
             threading.Timer(AGAIN, os.kill, (os.getpid(), signum)).start()
             return
@@ -85,11 +85,3 @@ def listen() -> Iterator[Stop]:
         yield stop
     finally:
         restore()
-
-
-def _in_destructor(frame: types.FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False

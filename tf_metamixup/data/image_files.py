@@ -142,7 +142,6 @@ def decode(content: bytes, path: str | Path, shape: Sequence[int]) -> np.ndarray
 
 def check(content: bytes, path: str | Path, shape: Sequence[int]) -> None:
     """Decodes an image in whatever way is quickest, to see whether `decode` can."""
-    del shape
     with _readable(path), Image.open(io.BytesIO(content)) as image:
         # Of a JPEG an eighth of the rows and columns, which reads all of the file.
         image.draft(image.mode, (1, 1))

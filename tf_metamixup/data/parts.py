@@ -61,11 +61,7 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
 
 
 def require_batch(parts: splits.Splits, config: Config) -> None:
-    """Refuses a batch that is larger than one of the parts that are trained on.
-
-    Raises:
-        UserError: naming both sizes.
-    """
+    """Refuses a batch that is larger than one of the parts that are trained on."""
     needed = {"labelled": config.batch_size}
     if config.mode == "ssl":
         needed["unlabelled"] = config.batch_size * config.unlabelled_ratio

@@ -57,9 +57,6 @@ class _Sampled(Stream):
         self._shift = shift
         self._strong = strong
 
-    def _key(self, number) -> tf.Tensor:
-        return _key(self._seed, self._purpose, number)
-
     def _rows(self, num_shards: int) -> int:
         if self.batch_size % num_shards:
             raise UserError(
@@ -106,7 +103,7 @@ class ArrayStream(_Sampled):
         def order(number):
             # The pass in which a resumed run begins is cut short, which costs nothing.
             begun = tf.where(number == first_pass, tf.constant(offset, tf.int64), 0)
-            return permutation(self._count, self._key(number))[begun:]
+            return permutation(self._count, _key(self._seed, self._purpose, number))[begun:]
 
         def split(step, batch):
             kept = tf.gather(tf.reshape(batch, [num_shards, rows]), list(shard_ids))
@@ -172,7 +169,7 @@ class FileStream(_Sampled):
             # `shuffle` also reads the seed of the graph it is traced in, which a user may have set.
             tf.random.set_seed(1)
             # One number that depends on both of the key: its second is the bare pass number.
-            seed = fold(self._key(number), "shuffle")[0]
+            seed = fold(_key(self._seed, self._purpose, number), "shuffle")[0]
             return examples.shuffle(_SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
 
         def is_owned(position, _):

@@ -1,8 +1,8 @@
 """Image classification sets that TFDS knows by name, downloaded and prepared where needed."""
 
-import difflib
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -137,16 +137,12 @@ def _require_known(name: str, base: str, registered: Sequence[str]) -> None:
     listed = tfds.list_builders(with_community_datasets=False)
     if base in listed:
         return
-    near = [
-        match
-        for names in ([*registered, *KNOWN], listed)
-        for match in difflib.get_close_matches(base, names, 1)
-    ]
+    usual = [*registered, *KNOWN]
+    near = [match for names in (usual, listed) for match in get_close_matches(base, names, 1)]
     hint = _folder_hint(name) or (f" Did you mean {near[0]!r}?" if near else "")
-    known = ", ".join([*registered, *KNOWN])
     raise UnknownNameError(
-        f"unknown data set {name!r}.{hint} Known: {known}, folder:DIR, or any other TFDS "
-        "image-classification name"
+        f"unknown data set {name!r}.{hint} Known: {', '.join(usual)}, folder:DIR, or any other "
+        "TFDS image-classification name"
     )
 
 

@@ -107,11 +107,7 @@ class Workers:
             )
 
     def check_same(self, **what: Any) -> None:
-        """Refuses workers of which not all have the same JSON values, by name.
-
-        Raises:
-            UserError: on all workers, naming the first one that differs from the chief and in what.
-        """
+        """Refuses workers of which not all have the same JSON values, by name."""
         digests = [
             int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
             for text in (json.dumps(value, sort_keys=True) for value in what.values())

@@ -14,6 +14,7 @@ Seeds are taken together. `bash launch/figure2.sh` to `figure7.sh` and `proposit
 commands of the paper's runs. 4, 5 and proposition1 need the run's data and checkpoints.
 """
 
+import importlib
 from typing import NamedTuple
 
 from absl import flags
@@ -23,7 +24,11 @@ from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution.startup import start_tensorflow
 
-NAMES = ("2", "3", "4", "5", "6", "7", "proposition1")
+# The module of each figure.
+MAKERS = {
+    **{"2": "loss", "3": "meta_size", "4": "features", "5": "intrusion"},
+    **{"6": "histogram", "7": "class_pairs", "proposition1": "smoothness"},
+}
 REBUILDING = ("4", "5", "proposition1")
 FORMATS = ("png", "svg")
 
@@ -31,7 +36,7 @@ FORMATS = ("png", "svg")
 class Order(NamedTuple):
     """Holds what a command line asks for."""
 
-    figure: str  # one of NAMES
+    figure: str  # one of MAKERS
     out: str  # the folder that it goes to
     formats: list[str]  # some of FORMATS
     # Of figure 7, first and last of each panel; None for the quarters of the run.
@@ -41,14 +46,10 @@ class Order(NamedTuple):
 
 
 def parse(argv: list[str]) -> Order:
-    """Parses a command line; `--help` prints and exits.
-
-    Raises:
-        UserError: an unknown flag, a value that is not allowed, or a flag or run that is missing.
-    """
+    """Parses a command line; `--help` prints and exits."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "figures"}
-    flags.DEFINE_enum("figure", None, NAMES, "which", **common)
+    flags.DEFINE_enum("figure", None, list(MAKERS), "which", **common)
     flags.DEFINE_string("out", None, "folder for figureN.png and the like", **common)
     flags.DEFINE_list("format", "png,svg", "png, svg or both", **common)
     flags.DEFINE_list("epochs", None, "of figure 7, such as 3,30,90,120 or 1-20,41-60", **common)
@@ -97,20 +98,9 @@ def make(order: Order) -> list[str]:
         UserError: the runs do not have what it shows, or cannot be compared.
     """
     with extras.needed("figures"):
-        from tf_metamixup.figures import (
-            class_pairs,
-            features,
-            histogram,
-            intrusion,
-            loss,
-            meta_size,
-            runs,
-            smoothness,
-            style,
-        )
+        from tf_metamixup.figures import runs, style
 
-    makers = (loss, meta_size, features, intrusion, histogram, class_pairs, smoothness)
-    maker = dict(zip(NAMES, makers, strict=True))[order.figure]
+        maker = importlib.import_module(f"tf_metamixup.figures.{MAKERS[order.figure]}")
     given = runs.read(order.runs, order.data_dir)
     options = {"epochs": order.epochs} if order.figure == "7" else {}
     made = maker.figure(given, **options)

@@ -107,11 +107,7 @@ def _result(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
-    """Refuses runs that differ in more than the seed and the settings that a figure compares.
-
-    Raises:
-        UserError: naming the settings and two runs that differ in them, or two runs that are one.
-    """
+    """Refuses runs that differ in more than the seed and the settings that a figure compares."""
     first, seen = runs[0], {}
     for run in runs:
         ones, twos = ({**run.config, "data": run.result.get("data")} for run in (first, run))

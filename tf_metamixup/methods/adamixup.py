@@ -59,7 +59,6 @@ class AdaMixup(Method):
 
     def examples(self, forward, batch, clock, groups):
         """Takes the first half of each row group; the second has weight 0, and stays unseen."""
-        del forward, clock
         if batch.x.shape[0] is not None and batch.x.shape[0] < 2 * groups:
             raise UserError("adamixup halves each row group; a batch needs 2 images in each")
         made = labelled(batch, groups)
@@ -89,7 +88,6 @@ class AdaMixup(Method):
 
     def loss(self, forward, mixture, batch, clock):
         """Computes both cross-entropies in one pass over mixed, unseen and clean rows."""
-        del batch, clock
         examples, accepted = mixture.examples, mixture.examples.accepted
         fixed = mixture._replace(lam=tf.stop_gradient(mixture.lam))
         clean = [tf.boolean_mask(values, accepted) for values in (examples.x, examples.y)]

@@ -36,7 +36,6 @@ class Consistency(Method):
 
     def examples(self, forward, batch, clock, groups):
         """Takes the labelled rows and one view of each unlabelled image; the other is guessed."""
-        del clock
         student, other = tf.unstack(batch.u, 2, axis=1)
         guess = tf.nn.softmax(self.teacher(forward)(other))
         return with_guesses(batch, groups, [student], guess)
@@ -63,8 +62,3 @@ def check_weight(method: str, coefficient: float, ramp: float) -> None:
     """Raises UserError unless `coefficient` is at least 0 and `ramp` is a share."""
     require(coefficient >= 0, f"{method}: coefficient={coefficient}", "be at least 0")
     require(0 <= ramp <= 1, f"{method}: ramp={ramp}", "lie in [0, 1], a share of the run")
-
-
-def check_decay(method: str, decay: float) -> None:
-    """Raises UserError unless `decay` is that of an average."""
-    require(0 <= decay < 1, f"{method}: decay={decay}", "lie in [0, 1)")

@@ -1,7 +1,6 @@
 """FixMatch (Sohn et al. 2020), with the values of its code (google-research/fixmatch)."""
 
 import dataclasses
-from typing import ClassVar
 
 import tensorflow as tf
 
@@ -31,13 +30,10 @@ class FixMatch(Guessing):
     weight: float = 1.0
     align: bool = False
     pool: bool = False
-    views: ClassVar[int] = 2
-    strong_views: ClassVar[int] = 1
 
     def __post_init__(self):
         check_guessing("fixmatch", self.weight, threshold=self.threshold)
 
     def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability reaches the threshold."""
-        del forward, clock
         return tf.cast(tf.reduce_max(probs, axis=-1) >= self.threshold, probs.dtype), {}

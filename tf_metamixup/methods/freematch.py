@@ -1,7 +1,6 @@
 """FreeMatch (Wang et al. 2023), with the values of microsoft/Semi-supervised-learning."""
 
 import dataclasses
-from typing import ClassVar
 
 import tensorflow as tf
 
@@ -34,8 +33,6 @@ class FreeMatch(Guessing):
     fairness: float = 0.01
     decay: float = 0.999
     pool: bool = False
-    views: ClassVar[int] = 2
-    strong_views: ClassVar[int] = 1
 
     def __post_init__(self):
         check_guessing("freematch", self.weight, fairness=self.fairness, decay=self.decay)
@@ -66,7 +63,6 @@ class FreeMatch(Guessing):
 
     def loss(self, forward, mixture, batch, clock):
         """Computes cross-entropy over B and the fairness term, and metrics of both."""
-        del clock
         examples, logits = mixture.examples, self.logits(forward, mixture)
         each = losses.cross_entropy(mixture.y, logits)
         labelled_and_guessed = over_batch(examples.weight * each, batch)

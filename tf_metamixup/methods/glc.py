@@ -57,13 +57,11 @@ class GoldLossCorrection(LabelJudge):
 
     def examples(self, forward, batch, clock, groups):
         """Returns the labelled rows, without those whose labels say nothing yet."""
-        del forward, clock
         says = tf.reduce_any(batch.likelihood < 1, axis=-1)
         return labelled(batch, groups)._replace(weight=tf.cast(says, batch.y.dtype))
 
     def loss(self, forward, mixture, batch, clock):
         """Computes the corrected cross-entropy over B, mixed by label."""
-        del clock
         logits = forward(mixture.x)
         own = losses.forward_corrected(batch.likelihood, logits)
         other = losses.forward_corrected(tf.gather(batch.likelihood, mixture.partner), logits)

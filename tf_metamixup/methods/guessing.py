@@ -25,6 +25,8 @@ class Guessing(Method):
     """
 
     align: ClassVar[bool] = False
+    views: ClassVar[int] = 2
+    strong_views: ClassVar[int] = 1
 
     def weigh(self, probs, forward, clock) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Weighs the guesses: [n], 0 where rejected; returns the new memory too.
@@ -37,7 +39,8 @@ class Guessing(Method):
         raise NotImplementedError
 
     def memory(self, classes):
-        return alignment_memory(classes) if self.align else {}
+        names = ("predicted", "labelled") if self.align else ()
+        return {name: [1 / classes] * classes for name in names}
 
     def examples(self, forward, batch, clock, groups):
         """Returns the labelled rows and, with weight 0 where rejected, the unlabelled ones."""
@@ -57,7 +60,6 @@ class Guessing(Method):
 
     def loss(self, forward, mixture, batch, clock):
         """Computes cross-entropy over B, and metrics of the guesses."""
-        del clock
         each = losses.cross_entropy(mixture.y, self.logits(forward, mixture))
         loss = over_batch(mixture.examples.weight * each, batch)
         return loss, guess_metrics(mixture.examples)
@@ -84,7 +86,7 @@ def aligned(probs, forward, batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
 
     Args:
         probs: [n, C].
-        forward: the network; its memory is that of `alignment_memory`.
+        forward: the network; its memory is that of `Guessing` with `align`.
         batch: whose targets are the labelled ones.
 
     Returns:
@@ -97,11 +99,6 @@ def aligned(probs, forward, batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     }
     moved = probs * tf.cast(new["labelled"] / new["predicted"], probs.dtype)
     return moved / tf.reduce_sum(moved, axis=-1, keepdims=True), new
-
-
-def alignment_memory(classes: int) -> dict[str, list[float]]:
-    """Returns the initial memory of `aligned`."""
-    return {name: [1 / classes] * classes for name in ("predicted", "labelled")}
 
 
 def running_mean(old: tf.Tensor, new: tf.Tensor, decay: float | tf.Tensor) -> tf.Tensor:

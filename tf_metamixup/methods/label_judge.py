@@ -152,7 +152,6 @@ class LabelTrust(LabelJudge):
 
     def loss(self, forward, mixture, batch, clock):
         """Computes cross-entropy over B, weighed by trust, and the mean trust."""
-        del clock
         each = losses.cross_entropy(mixture.y, forward(mixture.x))
         watched = {"trust": Ratio.mean(mixture.examples.trust)}
         if not self.weights:
@@ -163,10 +162,6 @@ class LabelTrust(LabelJudge):
 
 
 def check_share(method: Method, name: str) -> None:
-    """Refuses an option of a method that does not lie in (0, 1].
-
-    Raises:
-        UserError: naming it.
-    """
+    """Refuses an option of a method that does not lie in (0, 1]."""
     value = getattr(method, name)
     require(0 < value <= 1, f"method {method}: {name}={value}", "lie in (0, 1]")

@@ -47,7 +47,6 @@ class ManifoldMixup(Method):
 
     def loss(self, forward, mixture, batch, clock):
         """Computes cross-entropy over B; the targets are mixed by the same lambda."""
-        del clock
         drawn = forward.draws.shared().integers("layer", 1, 0, self.layers)[0]
         hidden = mixture.examples.x
         for number in range(self.layers):

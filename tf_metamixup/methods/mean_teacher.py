@@ -3,7 +3,8 @@
 import dataclasses
 
 from tf_metamixup.core import schedules
-from tf_metamixup.methods.consistency import Consistency, check_decay, check_weight
+from tf_metamixup.core.errors import require
+from tf_metamixup.methods.consistency import Consistency, check_weight
 from tf_metamixup.methods.method import METHODS
 
 
@@ -27,7 +28,7 @@ class MeanTeacher(Consistency):
 
     def __post_init__(self):
         check_weight("mean_teacher", self.coefficient, self.ramp)
-        check_decay("mean_teacher", self.decay)
+        require(0 <= self.decay < 1, f"mean_teacher: decay={self.decay}", "lie in [0, 1)")
 
     @property
     def average(self):

@@ -99,7 +99,6 @@ class Method:
         Raises:
             UserError: `model` lacks a layer that they are made of.
         """
-        del model
         return {}
 
     def memory(self, classes: int) -> Mapping[str, float | Sequence[float]]:
@@ -108,7 +107,6 @@ class Method:
         A step reads it as `forward.memory[name]` and says in `Examples.memory` what is remembered
         from then on, which must be the same on all replicas.
         """
-        del classes
         return {}
 
     def examples(self, forward: Forward, batch: Batch, clock: Clock, groups: int) -> Examples:
@@ -122,7 +120,6 @@ class Method:
             clock: when the step happens.
             groups: the number of row groups among them.
         """
-        del forward, clock
         return labelled(batch, groups)
 
     def lambdas(
@@ -139,17 +136,12 @@ class Method:
         By default weighted cross-entropy over B (eq. 12). The first pass of `forward` through a
         layer is the one whose BatchNorm statistics are kept.
         """
-        del clock
         each = losses.cross_entropy(mixture.y, forward(mixture.x))
         return over_batch(mixture.examples.weight * each, batch), {}
 
 
 def check_precision(method: Method) -> None:
-    """Refuses a method that does not go with half precision.
-
-    Raises:
-        UserError: with the reason.
-    """
+    """Refuses a method that does not go with half precision."""
     reason = method.needs_exact
     if type(method).parts is not Method.parts:
         reason = "it calls parts of the network, and only the whole has a low-precision copy"
@@ -158,11 +150,7 @@ def check_precision(method: Method) -> None:
 
 
 def check_smoothing(method: Method, share: float) -> None:
-    """Refuses label smoothing that cannot be.
-
-    Raises:
-        UserError: naming the share, or the method that would do nothing with it.
-    """
+    """Refuses label smoothing that cannot be."""
     require(0 <= share < 1, f"label_smoothing={share}", "lie in [0, 1)")
     if share and not method.reads_targets:
         raise UserError(

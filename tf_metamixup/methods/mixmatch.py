@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_metamixup.core import schedules
 from tf_metamixup.core.errors import require
-from tf_metamixup.methods.consistency import Consistency, check_decay, check_weight
+from tf_metamixup.methods.consistency import Consistency, check_weight
 from tf_metamixup.methods.method import METHODS, with_guesses
 
 
@@ -42,7 +42,7 @@ class MixMatch(Consistency):
 
     def __post_init__(self):
         check_weight("mixmatch", self.coefficient, self.ramp)
-        check_decay("mixmatch", self.decay)
+        require(0 <= self.decay < 1, f"mixmatch: decay={self.decay}", "lie in [0, 1)")
         views, temperature = self.augmentations, self.temperature
         require(views >= 1, f"mixmatch: augmentations={views}", "be at least 1")
         require(temperature > 0, f"mixmatch: temperature={temperature}", "be above 0")
@@ -57,7 +57,6 @@ class MixMatch(Consistency):
 
     def examples(self, forward, batch, clock, groups):
         """Returns the labelled rows and all views, in one pool."""
-        del clock
         views = tf.unstack(batch.u, self.augmentations, axis=1)
         answers = [tf.nn.softmax(forward(view)) for view in views]
         guess = sharpen(tf.add_n(answers) / len(answers), self.temperature)

@@ -38,6 +38,7 @@ class PseudoLabel(Guessing):
     pool: bool = False
     align: bool = False
     views: ClassVar[int] = 1
+    strong_views: ClassVar[int] = 0
 
     def __post_init__(self):
         check_guessing("pseudo_label", self.weight, threshold=self.threshold, decay=self.decay)
@@ -49,7 +50,6 @@ class PseudoLabel(Guessing):
 
     def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability exceeds sigma."""
-        del forward
         confident = tf.reduce_max(probs, axis=-1) > tf.cast(self.sigma(clock), probs.dtype)
         return tf.cast(confident, probs.dtype), {}
 

@@ -1,7 +1,6 @@
 """SoftMatch (Chen et al. 2023), with the values of microsoft/Semi-supervised-learning."""
 
 import dataclasses
-from typing import ClassVar
 
 import tensorflow as tf
 
@@ -32,8 +31,6 @@ class SoftMatch(Guessing):
     sigmas: float = 2.0
     decay: float = 0.999
     pool: bool = False
-    views: ClassVar[int] = 2
-    strong_views: ClassVar[int] = 1
 
     def __post_init__(self):
         check_guessing("softmatch", self.weight, decay=self.decay)

@@ -54,7 +54,6 @@ class Vat(Method):
 
     def examples(self, forward, batch, clock, groups):
         """Returns the labelled rows, the unlabelled ones with weight 0, and beside them u + r."""
-        del clock
         u = batch.u[:, 0]
         logits = tf.stop_gradient(forward(u))
         noise = forward.draws.normal("vat", tf.shape(u)[0], tf.shape(u)[1:], u.dtype)

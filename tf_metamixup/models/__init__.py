@@ -30,6 +30,9 @@ MODELS = registry.Registry(
 
 registry.discover(__name__, __path__)
 
+names = MODELS.names
+parse = MODELS.parse
+
 
 def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Builds the model that `spec` describes, such as "cnn3(width=16, batch_norm=True)".
@@ -43,17 +46,3 @@ def make(spec: str, image_shape: tuple[int, int, int], classes: int) -> keras.Mo
     (None, 10)
     """
     return MODELS.make(spec, tuple(image_shape), classes)
-
-
-def names() -> list[str]:
-    """Returns the known architectures, sorted."""
-    return MODELS.names()
-
-
-def parse(spec: str) -> registry.Spec:
-    """Returns the canonical description of an architecture.
-
-    >>> str(parse("cnn3(32, batch_norm=False)"))
-    'cnn3'
-    """
-    return MODELS.parse(spec)

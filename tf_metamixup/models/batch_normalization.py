@@ -62,7 +62,6 @@ def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float):
     # Of one output: TensorFlow makes a tensor of zeros for each that no gradient comes through.
     @tf.custom_gradient
     def normalized(x, gamma, beta):
-        del beta
 
         def gradient(upstream):
             return _backward(x, gamma, upstream, mean, variance, reserved, epsilon)

@@ -15,13 +15,7 @@ _PASSING = {"Identity", "Dropout", "RowDropout", "Flatten", "Reshape", "Cast"}
 
 
 def check_model(model) -> None:
-    """Refuses a model that the step would train wrongly.
-
-    Raises:
-        UserError: the model is not built or no graph of layers, takes or returns more than one
-            tensor, returns no logits, computes in several precisions or in half precision, or has
-            losses of its own; Keras does not run on TensorFlow.
-    """
+    """Refuses a model that the step would train wrongly."""
     keras_backend.require_tensorflow()
     if not isinstance(model, keras.Model):
         raise UserError(

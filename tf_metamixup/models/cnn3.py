@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.models import MODELS, layers
 
 
@@ -38,7 +38,7 @@ def cnn3(
             f"cnn3 halves the image three times and needs at least 8x8 pixels, not "
             f"{height}x{breadth}; use larger images or another architecture"
         )
-    layers.at_least_one("cnn3", "width", width)
+    require(width >= 1, f"cnn3: width={width}", "be at least 1")
     image = x = layers.image_input(image_shape)
     for number in (1, 2, 3):
         name, filters = f"block{number}", width * 2 ** (number - 1)
@@ -56,6 +56,6 @@ def cnn3(
         x = keras.layers.Flatten(name="flatten")(x)
         x = keras.layers.Dense(4 * width, activation="relu", name=hidden)(x)
     if features is not None:
-        layers.at_least_one("cnn3", "features", features)
+        require(features >= 1, f"cnn3: features={features}", "be at least 1")
         x = keras.layers.Dense(features, name="features")(x)
     return layers.classifier(image, x, classes, "cnn3")

@@ -77,7 +77,6 @@ class Inference(keras.Model):
 
     def call(self, inputs, training=None, mask=None):
         """Applies the model with moving statistics and without dropout."""
-        del training
         return super().call(inputs, training=False, mask=mask)
 
 
@@ -149,8 +148,6 @@ def _body(function, shape: tuple[int, int, int], weights: str | None, options) -
     try:
         with _silent_at_most(PATIENCE):
             body = function(include_top=False, weights=given, input_shape=shape, **options)
-    except UserError:
-        raise
     except Exception as error:
         raise UserError(_problem(name, shape, error)) from error
     if path:

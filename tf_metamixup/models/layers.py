@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from tf_metamixup.core.errors import require
 from tf_metamixup.models.batch_normalization import BatchNormalization
 
 NORMALIZATIONS = (
@@ -130,8 +129,3 @@ def is_normalized(model: keras.Model) -> bool:
         or (isinstance(layer, keras.Model) and is_normalized(layer))
         for layer in model.layers
     )
-
-
-def at_least_one(architecture: str, option: str, value: int) -> None:
-    """Raises UserError if a size that a user chose is not positive."""
-    require(value >= 1, f"{architecture}: {option}={value}", "be at least 1")

@@ -112,7 +112,7 @@ class Network:
             for number, variable in enumerate(v for v in others if id(v) in seeds)
         }
         self.memory = {
-            name: _unlearned(tf.constant(value, model.variable_dtype), name)
+            name: unlearned(tf.constant(value, model.variable_dtype), name)
             for name, value in (memory or {}).items()
         }
         self._average = average
@@ -262,10 +262,10 @@ def _averaged(model: keras.Model) -> list[keras.Variable]:
 
 def copies(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
     """Makes variables of the same values, which are not trained."""
-    return [_unlearned(tf.convert_to_tensor(v), f"{v.name}_copy") for v in variables]
+    return [unlearned(tf.convert_to_tensor(v), f"{v.name}_copy") for v in variables]
 
 
-def _unlearned(value: tf.Tensor, name: str) -> keras.Variable:
+def unlearned(value: tf.Tensor, name: str) -> keras.Variable:
     """Makes a variable that is not trained."""
     # Every replica computes the same.
     how = {"trainable": False, "aggregation": "only_first_replica"}

@@ -7,7 +7,7 @@ kuangliu/pytorch-cifar, vikasverma1077/manifold_mixup and AdaMixUp's code (tenso
 
 import keras
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.models import MODELS, layers
 
 # Units of the four stages, by depth.
@@ -28,9 +28,8 @@ def preact_resnet(
         depth: 18 or 34.
         synchronized: whether BatchNorm pools the statistics of all replicas.
     """
-    if depth not in UNITS:
-        known = " or ".join(str(depth) for depth in UNITS)
-        raise UserError(f"preact_resnet: depth={depth} must be {known}")
+    known = " or ".join(map(str, UNITS))
+    require(depth in UNITS, f"preact_resnet: depth={depth}", f"be {known}")
     image = layers.image_input(image_shape)
 
     def unit(x, stage, stride, name):

@@ -12,7 +12,7 @@ Neither has dropout here: no row of the paper uses it.
 
 import keras
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import require
 from tf_metamixup.models import MODELS, layers
 
 
@@ -56,9 +56,8 @@ def wrn(
         width: factor of the stages' 16, 32 and 64 channels.
         synchronized: whether BatchNorm pools the statistics of all replicas.
     """
-    if depth < 10 or depth % 6 != 4:
-        raise UserError(f"wrn: depth={depth} must be 6n + 4: 10, 16, 22, 28, ...")
-    layers.at_least_one("wrn", "width", width)
+    require(depth >= 10 and depth % 6 == 4, f"wrn: depth={depth}", "be 6n + 4: 10, 16, 22, 28, ...")
+    require(width >= 1, f"wrn: width={width}", "be at least 1")
     return _wide_resnet(image_shape, classes, depth, width, synchronized)
 
 

@@ -20,7 +20,6 @@ class Unmixed(Policy):
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Returns ones, [N]."""
-        del draws
         return task.given(tf.ones([task.rows], task.dtype))
 
 
@@ -36,7 +35,6 @@ class Fixed(Policy):
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Returns the same value for all rows, [N]."""
-        del draws
         return task.given(tf.fill([task.rows], tf.cast(self.value, task.dtype)))
 
 

@@ -7,18 +7,11 @@ from typing import ClassVar, NamedTuple
 import tensorflow as tf
 
 from tf_metamixup import hypergradient, mixing
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.distribution import replicas
 from tf_metamixup.mixing import Lambdas
-from tf_metamixup.policies.policy import (
-    POLICIES,
-    Policy,
-    Task,
-    check_alpha,
-    check_choice,
-    check_count,
-)
+from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
 
 # Initial logits lie in [logit(1e-4), logit(1 - 1e-4)], about +-9.2.
 EDGE = 1e-4
@@ -47,6 +40,11 @@ ESTIMATORS = {
 REMOVED_ESTIMATORS = {
     "top_block_cached": "it is called 'cached', and is the default",
     "top_block": "use 'nested' (exact) or 'cached' (cheaper)",
+}
+CHOICES = {
+    "gradient_scale": ("rms", "mean", "sum"),
+    "parametrisation": ("logit", "raw"),
+    "estimator": tuple(ESTIMATORS),
 }
 
 
@@ -88,15 +86,15 @@ class Meta(Policy):
     reads_meta: ClassVar[bool] = True
 
     def __post_init__(self):
-        check_choice("meta", "gradient_scale", self.gradient_scale, ("rms", "mean", "sum"))
-        check_choice("meta", "parametrisation", self.parametrisation, ("logit", "raw"))
         if self.estimator in REMOVED_ESTIMATORS:
             raise UserError(
                 f"policy meta: estimator={self.estimator!r} was removed in version 0.3 "
                 f"(docs/results.md); {REMOVED_ESTIMATORS[self.estimator]}"
             )
-        check_choice("meta", "estimator", self.estimator, tuple(ESTIMATORS))
-        check_count("meta", "refresh", self.refresh)
+        for option, allowed in CHOICES.items():
+            value, names = getattr(self, option), ", ".join(allowed)
+            require(value in allowed, f"policy meta: {option}={value!r}", f"be one of {names}")
+        require(self.refresh >= 1, f"policy meta: refresh={self.refresh}", "be at least 1")
         check_alpha("meta", self.alpha)
 
     @property

@@ -129,9 +129,6 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
         method: a `methods.Method`.
         mix_until: the share of the run that is mixed.
         rank: number of axes of a batch of images.
-
-    Raises:
-        UserError: the policy would have no effect, or lacks what it reads; the share is invalid.
     """
     if not 0 < mix_until <= 1:
         raise UserError(f"mix_until={mix_until} must lie in (0, 1]; policy none never mixes")
@@ -163,14 +160,3 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
 def check_alpha(policy: str, alpha: float) -> None:
     """Refuses a parameter of Beta(alpha, alpha) that float64 cannot draw with."""
     require(0.01 <= alpha <= 100, f"policy {policy}: alpha={alpha}", "lie in [0.01, 100]")
-
-
-def check_choice(policy: str, option: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuses a value that is not allowed."""
-    what = f"policy {policy}: {option}={value!r}"
-    require(value in allowed, what, f"be one of {', '.join(allowed)}")
-
-
-def check_count(policy: str, option: str, value: int) -> None:
-    """Refuses a number below 1."""
-    require(value >= 1, f"policy {policy}: {option}={value}", "be at least 1")

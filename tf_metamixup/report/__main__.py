@@ -7,7 +7,6 @@ policy or name. Errors are those of the last epoch, mean ± sample standard devi
 --keep=DIR also writes what was read to DIR/results.jsonl, which is read like the runs it came from.
 """
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.config import BY_MODE, FREE, Config
+from tf_metamixup.config import BY_MODE, FREE
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution.startup import start_tensorflow
@@ -116,8 +115,7 @@ def departures(config: dict[str, Any]) -> dict[str, Any]:
     """Returns settings of a run that are not those of the paper's protocol (section IV.B)."""
     if config.get("mode") not in BY_MODE:
         return {"mode": None}
-    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-    protocol = defaults | BY_MODE[config["mode"]]
+    protocol = results.DEFAULTS | BY_MODE[config["mode"]]
     chosen = {"dataset", "mode", "method", "policy", "architecture", "num_labels", "flip"}
     chosen.add("warmup_steps")  # IV.B is silent, and its default depends on the architecture
     if config.get("dataset") == "imagenet2012" and config.get("image_size") is not None:
@@ -189,11 +187,7 @@ def _report(runs: list[dict[str, Any]], number: int | None, policy: str | None) 
 
 
 def parse(argv: list[str]) -> Order:
-    """Parses a command line; `--help` and `--version` print and exit.
-
-    Raises:
-        UserError: an unknown flag, a value that is not allowed, no folder.
-    """
+    """Parses a command line; `--help` and `--version` print and exit."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "report"}
     flags.DEFINE_integer("table", None, "one of the paper's tables", 1, 5, **common)

@@ -160,11 +160,7 @@ def describe(scores: dict[str, Any], run_dir: str) -> list[str]:
 
 
 def parse(argv: list[str]) -> tuple[list[str], str | None]:
-    """Returns the runs and --data_dir of a command line; `--help` and `--version` exit.
-
-    Raises:
-        UserError: an unknown flag, or no run.
-    """
+    """Returns the runs and --data_dir of a command line; `--help` and `--version` exit."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "audit"}
     flags.DEFINE_string("data_dir", None, "where the TFDS data is now, if it has moved", **common)

@@ -1,7 +1,6 @@
 """A run's folder: whose it is, and its small files, each written whole or not at all."""
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
+from tf_metamixup.runs.results import DEFAULTS
 
 
 class RunDirectory:
@@ -70,9 +69,8 @@ class RunDirectory:
             self.write_json("config.json", {"settings": settings, **facts})
             return
         # What an older version did not record, it did not have: the default is what it did.
-        defaults = {field.name: field.default for field in dataclasses.fields(Config)}
         theirs = theirs.get("settings", {})
-        theirs = {name: defaults.get(name) for name in settings} | theirs
+        theirs = {name: DEFAULTS.get(name) for name in settings} | theirs
         differing = [
             f"{name}: {theirs.get(name)!r} there, {settings.get(name)!r} here"
             for name in sorted(theirs.keys() | settings.keys())
@@ -105,23 +103,17 @@ class RunDirectory:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Replaces the JSON file `name`."""
-        with self._replacing(name) as file:
-            file.write(json.dumps(content, indent=1).encode())
+        self.write_text(name, json.dumps(content, indent=1))
 
     def write_text(self, name: str, content: str) -> None:
         """Replaces the text file `name`."""
-        with self._replacing(name) as file:
+        with self._writing(), replacing(self.path / name) as file:
             file.write(content.encode())
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Replaces the `.npz` file `name`."""
-        with self._replacing(name) as file:
-            np.savez_compressed(file, **arrays)
-
-    @contextlib.contextmanager
-    def _replacing(self, name: str):
         with self._writing(), replacing(self.path / name) as file:
-            yield file
+            np.savez_compressed(file, **arrays)
 
     @contextlib.contextmanager
     def _writing(self):

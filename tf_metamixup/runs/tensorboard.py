@@ -149,12 +149,7 @@ class Summaries:
 
         drawn = {"lambda/by_class_pair": images.class_pairs(*pairs, self._names)}
         if sample is not None:
-            rows, probabilities = sample
-            drawn["lambda/mixed_rows"] = images.mixed_rows(
-                (rows.x_i, rows.x_j, rows.x),
-                (rows.y_i, rows.y_j),
-                *(rows.lam, rows.accepted, rows.guessed, probabilities, self._names),
-            )
+            drawn["lambda/mixed_rows"] = images.mixed_rows(*sample, self._names)
         if evaluation is not None:
             drawn["evaluation/confusion"] = images.confusion(evaluation.confusion, self._names)
             drawn["evaluation/reliability"] = images.reliability(evaluation.bins, evaluation.ece)
@@ -172,10 +167,10 @@ class Summaries:
 
 def _experiment(settings: Iterable[str]):
     """Says by which settings and scores runs are compared, for all runs."""
-    known = (hparams_pb2.HParamInfo(name=name, differs=name in COMPARED) for name in settings)
+    known = [hparams_pb2.HParamInfo(name=name, differs=name in COMPARED) for name in settings]
     scores = {"test_error": "test error, %", "test_ece": "calibration error, %"}
     return hparams_summary.experiment_pb(
-        list(known),
+        known,
         [
             hparams_pb2.MetricInfo(name=hparams_pb2.MetricName(tag=TAGS[name]), display_name=shown)
             for name, shown in scores.items()
@@ -186,17 +181,14 @@ def _experiment(settings: Iterable[str]):
 def _layout() -> layout_pb2.Layout:
     return layout_pb2.Layout(
         category=[
-            layout_pb2.Category(
-                title=heading,
-                chart=[
-                    layout_pb2.Chart(
-                        title=title,
-                        # TensorBoard takes them for regular expressions to begin with.
-                        multiline={"tag": [f"{tag}$" for tag in tags]},
-                    )
+            {
+                "title": heading,
+                # TensorBoard takes tags for regular expressions to begin with.
+                "chart": [
+                    {"title": title, "multiline": {"tag": [f"{tag}$" for tag in tags]}}
                     for title, tags in charts.items()
                 ],
-            )
+            }
             for heading, charts in LAYOUT.items()
         ]
     )

@@ -107,28 +107,13 @@ def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
         return _pixels(figure)
 
 
-def mixed_rows(
-    images: Sequence[np.ndarray],
-    labels: Sequence[np.ndarray],
-    lam: np.ndarray,
-    accepted: np.ndarray,
-    guessed: np.ndarray,
-    probabilities: np.ndarray,
-    names: Sequence[str],
-) -> np.ndarray:
+def mixed_rows(sample, probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Draws a grid: x_i, x_j, their mixture, lambda, both labels and the prediction.
 
-    Args:
-        images: x_i, x_j and their mixture, [n, H, W, 1 or 3] each, on one scale, whose lowest
-            value is drawn black.
-        labels: targets of x_i and of x_j, [n, C] each.
-        lam: x_i's share, [n].
-        accepted: whether the row is trained on, [n].
-        guessed: whether the method guessed its target, [n].
-        probabilities: of the classes, for the mixed images, [n, C].
-        names: of the classes.
+    The sample is a `mixing.Sample` of arrays, whose lowest pixel is drawn black; the probabilities
+    are those of the classes for the mixed images, [n, C].
     """
-    triples = _triples(images)
+    triples = _triples((sample.x_i, sample.x_j, sample.x))
     count, height, width, _ = triples.shape
     columns = min(COLUMNS, count)
     rows = -(-count // columns)
@@ -148,11 +133,12 @@ def mixed_rows(
             row, column = divmod(number, columns)
             top, left = CAPTION + row * cell + CAPTION, column * wide + 2 * GAP
             grid[top : top + height, left : left + width] = triple
-            mark = "~" if guessed[number] else ""
-            i, j = (mark + _short(names[y[number].argmax()]) for y in labels)
-            share = lam[number]
+            mark = "~" if sample.guessed[number] else ""
+            targets = sample.y_i[number], sample.y_j[number]
+            i, j = (mark + _short(names[y.argmax()]) for y in targets)
+            share = sample.lam[number]
             caption = f"{share:.2f} of {i} + {1 - share:.2f} of {j}"
-            if not accepted[number]:
+            if not sample.accepted[number]:
                 caption = f"rejected {i}"
             likely = np.argsort(-probabilities[number], kind="stable")[:2]
             says = (f"{_short(names[c])}: {100 * probabilities[number, c]:.0f} %" for c in likely)

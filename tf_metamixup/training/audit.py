@@ -5,7 +5,6 @@ predictions, from which the method judges the labels (`methods.label_judge`). Wh
 until the next audit, what each row is trained on.
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +13,7 @@ from tf_metamixup.core.rng import fold, root
 from tf_metamixup.data.images import Audited
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.methods.label_judge import Checked, Evidence
+from tf_metamixup.models.network import unlearned
 
 
 class Audit:
@@ -52,7 +52,9 @@ class Audit:
         believed = self._method.unjudged(len(self._given), trainer.classes)
         with trainer.strategy.scope():
             dtype = trainer.model.variable_dtype
-            self._believed = {n: _variable(n, v, dtype) for n, v in believed.items()}
+            self._believed = {
+                n: unlearned(tf.constant(v, dtype), f"audit_{n}") for n, v in believed.items()
+            }
         self.variables = list(self._believed.values())
 
     def update(self, step: int) -> None:
@@ -93,14 +95,3 @@ def evidence(trainer, images, given, doubted, audited: Audited | None, step: int
     seed = fold(fold(root(trainer.seed), "audit"), step).numpy().tolist()
     generator = np.random.default_rng([word % 2**64 for word in seed])
     return Evidence(predict(images), given, doubted, checked, generator)
-
-
-def _variable(name: str, value: np.ndarray, dtype: str) -> keras.Variable:
-    return keras.Variable(
-        value,
-        dtype=dtype,
-        trainable=False,
-        # Every replica holds all of them.
-        aggregation="only_first_replica",
-        name=f"audit_{name}",
-    )

@@ -37,7 +37,8 @@ def labelled_dataset(
     """
     _check_dataset(name, data, "(images, labels)", finite)
     spec = data.element_spec
-    if not _is_pair(spec):
+    is_pair = isinstance(spec, tuple) and len(spec) == 2
+    if not (is_pair and all(isinstance(each, tf.TensorSpec) for each in spec)):
         hint = '; use .map(lambda e: (e["image"], e["label"]))' if isinstance(spec, dict) else ""
         raise UserError(
             f"the `{name}` data must give pairs (images, labels) of one tensor each, and gives "
@@ -114,9 +115,6 @@ def check_images(name: str, images: tf.TensorSpec, shape: Shape, *, views: int =
 
     Returns:
         The shape that they must have: `shape`, or with an axis of V `views` if that is not 0.
-
-    Raises:
-        UserError: they have another shape, are single images, or are no numbers.
     """
     if not (images.dtype.is_integer or images.dtype.is_floating):
         raise UserError(
@@ -137,10 +135,6 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> Shape:
 
     Returns:
         The shape that they must have. Where it is open, integers must be [rows].
-
-    Raises:
-        UserError: they are neither integers [n] or [n, 1], nor one-hot integers or probabilities
-            [n, classes].
     """
     by_class, allowed = (None, classes), []
     if labels.dtype.is_integer:
@@ -231,11 +225,6 @@ def _check_views(name: str, given: tf.TensorShape, shape: Shape, views: int) -> 
             f"`{name}` data, {_text((None, views, *shape[1:]))}, and the data has {count}: "
             f"{list(given)}; stack copies, each augmented by itself, with tf.stack(..., axis=1)"
         )
-
-
-def _is_pair(spec: Any) -> bool:
-    is_tuple = isinstance(spec, tuple) and len(spec) == 2
-    return is_tuple and all(isinstance(each, tf.TensorSpec) for each in spec)
 
 
 def _is_known(given: tf.TensorShape, expected: Shape) -> bool:

@@ -19,9 +19,9 @@ class Diagnostics:
     def __init__(self, graphs: Graphs):
         self._graphs = graphs
         self._probe = None
-        self._agreement = function(self._replicated_agreement)
+        self._agreement = function(lambda *at: self._replicated(agreement, *at))
         self._lambda_gradient = function(self._replicated_lambda_gradient)
-        self._mixture = function(self._single_mixture)
+        self._mixture = function(lambda *at: mixture(*self._given(*at)))
 
     def agreement(self, step: int) -> float | None:
         """Returns the cosine of the lambda gradients that two halves of the meta images give.
@@ -57,17 +57,12 @@ class Diagnostics:
         graphs = self._graphs
         return graphs.recipe, graphs.prepare(raw), graphs.clock(step), graphs.draws(step)
 
-    def _replicated_agreement(self, raw, step):
-        return self._graphs.on_first_replica(lambda *at: agreement(*self._given(*at)), raw, step)
+    def _replicated(self, look, raw, step):
+        return self._graphs.on_first_replica(lambda *at: look(*self._given(*at)), raw, step)
 
     def _replicated_lambda_gradient(self, raw, step):
         self._graphs.refresh_features(step)
-        return self._graphs.on_first_replica(
-            lambda *at: lambda_gradient(*self._given(*at)), raw, step
-        )
-
-    def _single_mixture(self, raw, step):
-        return mixture(*self._given(raw, step))
+        return self._replicated(lambda_gradient, raw, step)
 
 
 def mixture(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Mixture:

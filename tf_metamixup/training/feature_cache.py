@@ -16,7 +16,7 @@ from tf_metamixup.core.rng import Draws
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.batch import pixels, targets
 from tf_metamixup.models import head
-from tf_metamixup.models.network import Network
+from tf_metamixup.models.network import Network, unlearned
 
 # About so many pixels go through the body at once: 4,096 images of 32 by 32, 84 of 224 by 224. The
 # graph holds a copy of the body for each pass.
@@ -50,10 +50,11 @@ class FeatureCache:
         self._rows_per_pass = -(-self._share // passes)
         count, features = self._share * replicas.count(), self._body.outputs[0]
         dtype = network.model.variable_dtype
-        self._features = _variable("features", [count, *features.shape[1:]], features.dtype)
+        zeros = tf.zeros([count, *features.shape[1:]], features.dtype)
+        self._features = unlearned(zeros, "cached_features")
         # Kept with the features, since a data set that is read again may come in another order.
-        self._labels = _variable("labels", [count, classes], dtype)
-        self._initialized = _variable("initialized", [], "bool")
+        self._labels = unlearned(tf.zeros([count, classes], dtype), "cached_labels")
+        self._initialized = unlearned(tf.constant(False), "cached_initialized")
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -110,14 +111,3 @@ class FeatureCache:
     def _share_of(self, values: tf.Tensor) -> tf.Tensor:
         first = tf.cast(replicas.index(), tf.int32) * self._share
         return values[first : first + self._share]
-
-
-def _variable(name: str, shape: Sequence[int], dtype) -> keras.Variable:
-    return keras.Variable(
-        tf.zeros(shape, dtype),
-        dtype=dtype,
-        trainable=False,
-        # Every replica computes the same.
-        aggregation="only_first_replica",
-        name=f"cached_{name}",
-    )

@@ -66,11 +66,7 @@ def first_batch(name: str, batches: Iterable) -> Any:
 
 @unconverted
 def check_values(name: str, images: tf.Tensor, labels: tf.Tensor, classes: int) -> None:
-    """Refuses pixels that are not numbers and labels that are not classes or probabilities.
-
-    Raises:
-        UserError: as said, with the stream's name.
-    """
+    """Refuses pixels that are not numbers and labels that are not classes or probabilities."""
 
     def checked(images, labels):
         check_rows(images, labels, name)
@@ -90,16 +86,6 @@ class Scale(NamedTuple):
     seen_low: float
     seen_high: float
     dtype: str
-
-    @property
-    def span(self) -> float:
-        """Returns the span of the values that the model sees."""
-        return self.seen_high - self.seen_low
-
-    @property
-    def signed(self) -> bool:
-        """Returns whether the stored values are clearly negative."""
-        return self.low < -0.05 * (self.high - self.low)
 
     def __str__(self):
         return f"{self.low:.4g} to {self.high:.4g} ({self.dtype})"
@@ -130,9 +116,11 @@ def warn_of_scales(scales: Mapping[str, Scale]) -> None:
 
 
 def _differ(one: Scale, other: Scale) -> bool:
-    least, most = sorted((one.span, other.span))
+    least, most = sorted(each.seen_high - each.seen_low for each in (one, other))
     if least == 0:  # of one colour
         return False
     # Such as [-1, 1] and [0, 1], which span nearly the same.
-    another_sign = one.signed != other.signed and max(one.low, other.low) >= 0
+    # Whether the stored values are clearly negative.
+    signed = [each.low < -0.05 * (each.high - each.low) for each in (one, other)]
+    another_sign = signed[0] != signed[1] and max(one.low, other.low) >= 0
     return most > _ANOTHER_SCALE * least or another_sign

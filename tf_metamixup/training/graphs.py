@@ -122,8 +122,8 @@ class Graphs:
 
     def image_range(self) -> tuple[float, float]:
         """Returns the smallest and largest value of the first images, as the model takes them."""
-        images = inputs.first_images(self._streams["labelled"])
-        images = self._trainer.network.preprocess(images)
+        batches = self._streams["labelled"].shards(0, range(1), 1)
+        images = self._trainer.network.preprocess(first_batch.first_batch("labelled", batches)[0])
         return float(tf.reduce_min(images)), float(tf.reduce_max(images))
 
     def clock(self, step) -> Clock:

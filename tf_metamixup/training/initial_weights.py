@@ -25,9 +25,6 @@ def check(trainer, run_dir: str | os.PathLike) -> None:
 
     A run directory that holds a checkpoint or a result has weights of its own. A model that another
     `Trainer` left as it is is allowed, with a warning.
-
-    Raises:
-        UserError: `trainer` has taken steps, or the weights are not finite.
     """
     with trainer.workers.together():
         if not trainer.workers.chief or has_begun(run_dir):

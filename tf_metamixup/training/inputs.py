@@ -59,11 +59,6 @@ def image_spec(stream: Stream) -> tf.TensorSpec:
     return tf.TensorSpec([None, *spec.shape[1:]], stored)
 
 
-def first_images(stream: Stream) -> tf.Tensor:
-    """Returns the images of the first global batch of a stream, as they are stored."""
-    return first_batch("labelled", stream.shards(0, range(1), 1))[0]
-
-
 def whole_meta_set(stream: Stream, groups: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns all (images, labels) of the meta set that can be sharded evenly to `groups`."""
     with reading("meta"):

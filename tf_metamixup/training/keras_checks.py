@@ -35,11 +35,7 @@ def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.
 def check_served(
     method: Method, policy: Policy, strategy: tf.distribute.Strategy, rank: int
 ) -> None:
-    """Refuses what Keras's `fit` has no place for.
-
-    Raises:
-        UserError: unlabelled images, averaged weights, judged labels, several workers.
-    """
+    """Refuses what Keras's `fit` has no place for."""
     check_policy(policy, method, rank=rank)
     otherwise = "; train it with tmm.Trainer"
     if method.views or method.average is not None:
@@ -56,11 +52,7 @@ def check_served(
 
 
 def check_loss(loss) -> None:
-    """Refuses all losses but the mean cross-entropy of logits, which the step trains on.
-
-    Raises:
-        UserError: it is another one, or has further options.
-    """
+    """Refuses all losses but the mean cross-entropy of logits, which the step trains on."""
     if type(loss) in LOSSES:
         plain = type(loss)(from_logits=True, name=loss.name)
         if loss.get_config() == plain.get_config():

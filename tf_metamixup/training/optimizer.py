@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from tf_metamixup.config import OPTIMIZERS
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
@@ -75,8 +75,7 @@ def make_optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer
     Raises:
         UserError: no such name, or a rate below 0.
     """
-    if name not in OPTIMIZERS:
-        raise UserError(f"optimizer={name!r} must be one of {', '.join(OPTIMIZERS)}")
+    require(name in OPTIMIZERS, f"optimizer={name!r}", f"be one of {', '.join(OPTIMIZERS)}")
     if not callable(learning_rate) and learning_rate < 0:
         raise UserError(f"learning_rate={learning_rate} must not be below 0")
     if name == "adam":

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_metamixup.models.network import unlearned
 from tf_metamixup.training.first_batch import (
     Scale,
     first_batch,
@@ -27,9 +28,7 @@ class ScaleCallback(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         # Every replica has images of the same scale.
-        self._range = keras.Variable(
-            tf.zeros([4]), trainable=False, aggregation="only_first_replica", name="pixel_range"
-        )
+        self._range = unlearned(tf.zeros([4]), "pixel_range")
         self._dtype = ""
         self._others: dict[str, Scale] = {}
 
@@ -53,7 +52,6 @@ class ScaleCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Warns once; Keras calls it."""
-        del batch, logs
         if self._others:
             ends = tf.convert_to_tensor(self._range).numpy().tolist()
             warn_of_scales({"labelled": Scale(*ends, self._dtype), **self._others})

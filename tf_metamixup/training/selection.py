@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.models.network import copies
 from tf_metamixup.training.plan import Plan
 
@@ -82,17 +82,11 @@ def best_epoch(entries: Sequence[dict[str, Any]]) -> int:
 
 
 def check(plan: Plan, *, validated: bool) -> None:
-    """Refuses a plan with counts below 1, and a selection that cannot be made.
-
-    Raises:
-        UserError: naming the argument; an unknown selection, or one without validation images.
-    """
+    """Refuses a plan with counts below 1, and a selection that cannot be made."""
     for name in _COUNTS:
         value = getattr(plan, name)
-        if value is not None and value < 1:
-            raise UserError(f"{name}={value} must be at least 1")
-    if plan.select not in ("last", "best"):
-        raise UserError(f"select={plan.select!r} must be last or best")
+        require(value is None or value >= 1, f"{name}={value}", "be at least 1")
+    require(plan.select in ("last", "best"), f"select={plan.select!r}", "be last or best")
     if validated or (plan.select == "last" and plan.patience is None):
         return
     chosen = "select=best" if plan.select == "best" else f"patience={plan.patience}"

@@ -58,25 +58,21 @@ class Report(NamedTuple):
     partner: tf.Tensor
     lambdas: Lambdas
 
-    @property
-    def mixture(self) -> Mixture:
-        """Returns the mixture that was trained on."""
-        return Mixture(self.examples, self.partner, self.lambdas.value, self.lambdas.pixels)
-
     def sample(self) -> Sample:
         """Returns rows from all over this replica's: labelled and guessed ones are among them."""
         rows = tf.shape(self.partner)[0]
         some = tf.minimum(rows, SAMPLE)
         i = tf.range(some) * rows // some
         j = tf.gather(self.partner, i)
-        examples = self.examples
+        examples, lambdas = self.examples, self.lambdas
+        mixed = Mixture(examples, self.partner, lambdas.value, lambdas.pixels).x
         images, mixed, targets = (
-            tf.cast(each, tf.float32) for each in (examples.x, self.mixture.x, examples.y)
+            tf.cast(each, tf.float32) for each in (examples.x, mixed, examples.y)
         )
         return Sample(
             *(tf.gather(images, i), tf.gather(images, j), tf.gather(mixed, i)),
             *(tf.gather(targets, i), tf.gather(targets, j)),
-            lam=tf.cast(tf.gather(self.lambdas.value, i), tf.float32),
+            lam=tf.cast(tf.gather(lambdas.value, i), tf.float32),
             accepted=tf.gather(examples.accepted, i),
             guessed=tf.gather(examples.guessed, i),
         )
