@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontEntry, fontManager
 
 from tf_metamixup.figures import features, style
+from tf_metamixup.mixing import Sample
 from tf_metamixup.runs import fonts, tensorboard_images
 
 NAMES = ["猫", "犬です", "고양이", "größer", "$x", "bell\x07"]
@@ -50,7 +51,8 @@ def test_every_picture_with_class_names_draws_any_script():
     tensorboard_images.confusion(eye.astype(int), NAMES)
     tensorboard_images.class_pairs(eye / 2, eye, NAMES)
     white, rows = np.ones((len(NAMES), 4, 4, 1)), np.ones(len(NAMES), bool)
-    tensorboard_images.mixed_rows((white,) * 3, (eye, eye), rows / 2, rows, rows, eye, NAMES)
+    sample = Sample(*(white,) * 3, *(eye,) * 2, rows / 2, rows, rows)
+    tensorboard_images.mixed_rows(sample, eye, NAMES)
     values = np.random.default_rng(0).normal(size=(len(NAMES), 2))
     panels = {"a": (values, np.arange(len(NAMES)))}
     FigureCanvasAgg(features.draw(panels, NAMES, "folder:写真")).draw()
