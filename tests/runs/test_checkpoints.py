@@ -102,6 +102,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, damage, name):
         assert restored(run) == 1
 
 
+def test_a_list_of_checksums_that_is_cut_short_is_called_so(run):
+    save(run, 1)
+    save(run, 2)
+    (run[0]._folder / "step-0000000002" / "SHA256SUMS").write_text("0123\n")
+    with pytest.warns(UserWarning, match=r"is damaged \(SHA256SUMS is no list of checksums\)"):
+        assert restored(run) == 1
+
+
 def test_a_file_without_a_checksum_is_damage(run):
     save(run, 1)
     save(run, 2)

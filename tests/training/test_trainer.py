@@ -194,7 +194,7 @@ GOOD = np.zeros([16, *tiny.SHAPE], np.float32), np.zeros(16, np.int64)
         (lambda x, y: x.__setitem__((3, 2, 2, 0), np.nan), "a pixel is NaN or infinite"),
         (
             lambda x, y: y.__setitem__(3, 3),
-            r"a label is not one of the 3 classes, 0 to 2; labels: 0",
+            r"a label is not one of the 3 classes, 0 to 2; they go from, to: 0 3",
         ),
         (lambda x, y: y.__setitem__(3, -1), "a label is not one of the 3 classes"),
     ],

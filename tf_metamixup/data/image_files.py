@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -106,7 +106,7 @@ def load(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise UnreadableError(f"cannot read the image {path}: {error}") from error
+        raise UnreadableError(f"cannot read the image {path}: {reason(error)}") from error
 
 
 def read(path: Path, shape: Sequence[int]) -> np.ndarray:
@@ -184,7 +184,7 @@ def _readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow's decoders raise what they like
-        problem = str(error) or type(error).__name__
+        problem = reason(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # which shows the buffer, not the file
             problem = "it is not an image, or not in a supported format"
         raise UnreadableError(f"cannot read the image {path}: {problem}") from error

@@ -58,17 +58,21 @@ def targets(labels: tf.Tensor, classes: int, dtype, stream: str = "labelled") ->
     if labels.shape.rank == 1 or labels.shape[1] == 1:
         labels = tf.cast(tf.reshape(labels, [-1]), tf.int64)
         inside = tf.reduce_all((labels >= 0) & (labels < classes))
-        what = f"a label is not one of the {classes} classes, 0 to {classes - 1}; labels:"
-        with required(inside, stream, what, labels):
+        what = f"a label is not one of the {classes} classes, 0 to {classes - 1}; they go from, to:"
+        with required(inside, stream, what, *_range(labels)):
             return tf.one_hot(labels, classes, dtype=dtype)
     # Probabilities that were rounded to half precision sum to 1 only so far.
     tolerance = 2e-2 if labels.dtype.size == 2 else 1e-3
     probabilities = finite(tf.cast(labels, dtype), "a label", stream)
     totals = tf.reduce_sum(probabilities, axis=1)
     inside = tf.reduce_all(probabilities >= 0) & tf.reduce_all(abs(totals - 1) <= tolerance)
-    what = "the probabilities of a label are negative or do not sum to 1; sums:"
-    with required(inside, stream, what, totals):
+    what = "the probabilities of a label are negative or do not sum to 1; sums go from, to:"
+    with required(inside, stream, what, *_range(totals)):
         return tf.identity(probabilities)
+
+
+def _range(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.reduce_min(values), tf.reduce_max(values)
 
 
 def pixels(images: tf.Tensor, network: Network, stream: str = "labelled") -> tf.Tensor:

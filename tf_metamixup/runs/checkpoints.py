@@ -159,8 +159,10 @@ def _damage(folder: pathlib.Path) -> str | None:
         for name, digest in expected.items():
             if _sha256(folder / name) != digest:
                 return f"{name} has changed"
-    except (OSError, ValueError) as error:
+    except OSError as error:
         return str(error)
+    except ValueError:  # a line that is cut short, or no text
+        return f"{SUMS} is no list of checksums"
     return None
 
 
