@@ -185,14 +185,20 @@ def test_batches_that_the_model_does_not_take_are_refused(fit, stream, build, me
 
 
 VALUES = {
-    "no class": (lambda: LABELS + 1, "a label is not one of the 3 classes, 0 to 2; they go from, to: 1 3"),
+    "no class": (
+        lambda: LABELS + 1,
+        "a label is not one of the 3 classes, 0 to 2; they go from, to: 1 3",
+    ),
     "negative class": (lambda: LABELS - 1, "a label is not one of the 3 classes"),
     "column without a class": (lambda: LABELS[:, None] + 1, "a label is not one of the 3 classes"),
     "negative": (lambda: 3 * PROBABILITIES - 1, "probabilities of a label are negative or do not"),
     "negative, sum 1": (lambda: 2 * PROBABILITIES - 1 / 3, "probabilities of a label are negative"),
     "percent": (lambda: 100 * PROBABILITIES, "do not sum to 1; sums go from, to: 100 100"),
     "logits": (lambda: 4 * PROBABILITIES - 2, "probabilities of a label are negative"),
-    "several classes": (lambda: np.ones([24, 3], np.int64), "do not sum to 1; sums go from, to: 3 3"),
+    "several classes": (
+        lambda: np.ones([24, 3], np.int64),
+        "do not sum to 1; sums go from, to: 3 3",
+    ),
     "no class of a one-hot label": (lambda: 0 * ONE_HOT, "do not sum to 1; sums go from, to: 0 0"),
     "no number": (lambda: PROBABILITIES * np.nan, "a label is NaN or infinite"),
     "rounded in half precision, and then some": (

@@ -44,9 +44,10 @@ class Judged:
         classes: names.
         given: the labels, int [N].
         right: the probability that they are right, [N].
-        suggested: the label, or what it more likely is instead, int [N].
+        suggested: the label, or the likeliest other one where `right` is below 1/2, int [N].
         how: by what they were judged.
         truth: the right labels, int [N], where noise made some wrong; else None.
+        countable: whether `right` is more than an order.
     """
 
     names: list[str]
@@ -57,6 +58,7 @@ class Judged:
     suggested: np.ndarray
     how: str
     truth: np.ndarray | None = None
+    countable: bool = True
 
     @property
     def order(self) -> np.ndarray:
@@ -68,7 +70,9 @@ class Judged:
 
         `precision` is that at 10, at 100 and at k, k being the number of wrong labels.
         """
-        found = {"labels": len(self.given), "suspicious": int((self.right < 0.5).sum())}
+        found = {"labels": len(self.given)}
+        if self.countable:
+            found["suspicious"] = int((self.right < 0.5).sum())
         if self.truth is None:
             return found
         wrong = self.given != self.truth
@@ -115,6 +119,7 @@ def judge(assembly) -> Judged:
     right, classes = method.assess(
         evidence(trainer, images, given, doubted, audited, assembly.steps)
     )
+    others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
     positions = prepared.splits.labelled
     noisy = assembly.config.label_noise is not None
     shown = np.flatnonzero(~np.isin(positions, prepared.splits.meta if noisy else source.trusted))
@@ -126,9 +131,10 @@ def judge(assembly) -> Judged:
         classes=source.classes,
         given=given[shown],
         right=right[shown],
-        suggested=np.where(right < 0.5, classes.argmax(axis=1), given)[shown],
+        suggested=np.where(right < 0.5, others, given)[shown],
         how=how,
         truth=source.train.labels[positions] if noisy else None,
+        countable=method is trainer.method,
     )
 
 
@@ -147,8 +153,7 @@ def write(judged: Judged, run_dir: str) -> dict[str, Any]:
 def describe(scores: dict[str, Any], run_dir: str) -> list[str]:
     """Returns the lines that are printed of an audit."""
     lines = [
-        f"  labels       {scores['suspicious']:,} of {scores['labels']:,} are more likely wrong "
-        f"than right: {run_dir}/{PAGE}, {run_dir}/{LABELS}"
+        f"  labels       {audit_page.counted(scores)}: {run_dir}/{PAGE}, {run_dir}/{LABELS}"
     ]
     if scores.get("auc") is not None:
         precision = ", ".join(f"{value:.2f} at {k}" for k, value in scores["precision"].items())

@@ -48,13 +48,19 @@ def page(judged: Any, scores: dict[str, Any]) -> str:
 </head>
 <body>
 <h1>Suspicious labels</h1>
-<p>{scores["suspicious"]:,} of {scores["labels"]:,} labels are more likely wrong than right.
-{_found(scores)}</p>
+<p>{counted(scores)}. {_found(scores)}</p>
 <p class="how">Judged {html.escape(judged.how)}.</p>
 {"".join(sections)}
 </body>
 </html>
 """
+
+
+def counted(scores: dict[str, Any]) -> str:
+    """Returns how many labels there are, and how many are suspicious where that can be said."""
+    if "suspicious" not in scores:
+        return f"{scores['labels']:,} labels, the most suspicious first"
+    return f"{scores['suspicious']:,} of {scores['labels']:,} are more likely wrong than right"
 
 
 def _found(scores: dict[str, Any]) -> str:
@@ -67,11 +73,13 @@ def _found(scores: dict[str, Any]) -> str:
 
 
 def _section(judged: Any, label: int, positions: np.ndarray, count: int) -> str:
-    suspicious = np.sum(judged.right[judged.given == label] < 0.5)
+    told = f"{count:,} images"
+    if judged.countable:
+        told = f"{np.sum(judged.right[judged.given == label] < 0.5):,} of {count:,} suspicious"
     figures = "".join(_figure(judged, i) for i in positions)
     return (
         f"<section><h2>Labelled {html.escape(judged.classes[label])} "
-        f"<small>{suspicious:,} of {count:,} suspicious</small></h2>"
+        f"<small>{told}</small></h2>"
         f'<div class="images">{figures}</div></section>\n'
     )
 
@@ -82,10 +90,11 @@ def _figure(judged: Any, i: int) -> str:
     )
     pixels = judged.images[i]
     tiny = ' class="tiny"' if max(pixels.shape[:2]) < LARGEST // 2 else ""
+    right = f"{judged.right[i]:.0%} right<br>" if judged.countable else ""
+    text = f"{suggested}?<br><small>{right}{name}</small>"
     return (
         f'<figure><img{tiny} src="data:image/png;base64,{_png(pixels)}" alt="{name}">'
-        f"<figcaption>{suggested}?<br><small>{judged.right[i]:.0%} right<br>{name}</small>"
-        "</figcaption></figure>"
+        f"<figcaption>{text}</figcaption></figure>"
     )
 
 
