@@ -14,7 +14,7 @@ from absl import flags
 from tf_metamixup import __version__
 from tf_metamixup.config import GROUPS, Config
 from tf_metamixup.core import flagfiles
-from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError
+from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError, reason
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
 from tf_metamixup.distribution.startup import start_tensorflow
 
@@ -165,15 +165,17 @@ def read_flags(
         raise UserError(_illegal(values, error)) from None
     except ValueError as error:  # of --noflip=false, or of a flagfile that is no text
         raise UserError(f"{error}; a switch is written --NAME or --noNAME") from None
+    except flags.CantOpenFlagFileError as error:
+        found = error.__context__  # the OSError
+        raise UserError(f"cannot read the flagfile {found.filename}: {reason(found)}") from None
     except flags.Error as error:
         raise UserError(str(error)) from None
-    except OSError as error:
-        raise UserError(f"cannot read the flagfile: {error}") from None
     if values["version"].value:
         print(f"tf_metamixup {__version__}")
         sys.exit(FINISHED)
     if values["help"].value:
-        print(f"{as_typed(about, argv)}\n{values.get_help()}")
+        # absl describes its own two once more.
+        print(f"{as_typed(about, argv)}\n{values.get_help().partition('absl.flags:')[0]}")
         sys.exit(FINISHED)
     if rest and not operands:
         raise UserError(f"unexpected argument {rest[0]!r}; flags are written --name=value")

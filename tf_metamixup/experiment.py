@@ -114,6 +114,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
             strong_views=method.strong_views,
             audits=method.audits,
         )
+    steps = config.epochs * prepared.epoch_steps
     if config.evaluate_every is None:
         config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
     if config.checkpoint_every is None:
@@ -127,7 +128,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         model,
         method,
         config.policy,
-        make_schedule(config, config.epochs * prepared.epoch_steps),
+        make_schedule(config, steps),
         optimizer=config.optimizer,
         momentum=config.momentum,
         weight_decay=config.weight_decay,

@@ -9,6 +9,7 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
+from tf_metamixup.core.plurals import counted
 from tf_metamixup.core.signals import Interrupted, listen
 from tf_metamixup.distribution.startup import quiet
 from tf_metamixup.report import audit
@@ -53,6 +54,12 @@ def train(config: Config) -> dict | None:
     labels_used = prepared.labels_used(trainer.policy.reads_meta)
     if workers.chief:
         print(announce(assembly, labels_used), file=sys.stderr)
+        if config.warmup_steps > assembly.steps:
+            warnings.warn(
+                f"the learning rate does not come to --learning_rate={config.learning_rate}: "
+                f"--warmup_steps={config.warmup_steps} is longer than the run",
+                stacklevel=2,
+            )
     identity = config.identity()
     result = trainer.fit(
         **assembly.training,
@@ -101,8 +108,9 @@ def announce(assembly, labels_used: int) -> str:
         parts["meta"] = splits.meta
     images = ", ".join(f"{len(indices):,} {name}" for name, indices in parts.items())
     return (
-        f"{config.dataset}: {images} images with {labels_used:,} labels; {assembly.steps:,} steps "
-        f"of {config.batch_size} ({config.epochs} epochs)"
+        f"{config.dataset}: {images} images with {counted(labels_used, 'label')}; "
+        f"{counted(assembly.steps, 'step')} of {config.batch_size} "
+        f"({counted(config.epochs, 'epoch')})"
     )
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 import tf_metamixup as tmm
 from tf_metamixup import data
 from tf_metamixup.config import Config
+from tf_metamixup.config.defaults import own_batch
 from tf_metamixup.core.errors import UserError
 
 
@@ -368,3 +369,26 @@ def test_images_that_were_relabelled_are_named_with_their_label(digits):
         place = int(name.removeprefix("image_"))
         assert given[place] == label != digits.train.labels[place]
     assert "relabelled" not in prepared(digits, num_meta=100, batch_size=20).named(None)
+
+
+def test_a_setting_that_streams_do_not_take_is_refused(digits):
+    with pytest.raises(UserError, match=r"no setting 'num_mta' \(did you mean 'num_meta'\?\)"):
+        data.streams(digits, 50, num_mta=3)
+
+
+@pytest.mark.parametrize(
+    ("images", "replicas", "rows"), [(2, 1, 2), (3, 1, 2), (7, 1, 3), (9, 2, 4)]
+)
+def test_a_default_batch_has_two_rows_to_mix_on_each_device(images, replicas, rows):
+    assert own_batch(images, replicas, gpus=False) == rows
+
+
+def test_where_no_class_has_an_image_to_spare_no_error_is_measured(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+        image = Image.new("RGB", (8, 8), "red" if label == "a" else "blue")
+        image.save(tmp_path / "train" / label / "0.png")
+    source = data.folder(tmp_path)
+    with pytest.warns(UserWarning, match="finds no class with two images to take one of, so no"):
+        made = prepared(source, dataset=source.name)
+    assert made.labelled.batch_size == 2

@@ -91,7 +91,9 @@ def test_a_row_that_cannot_be_is_told_with_its_line(write, rows, told):
     [
         ("file,lable", r"a column 'lable' \(did you mean 'label'\?\)"),
         ("file", "has no column 'label'"),
-        ("file;label", "a column 'file;label'"),
+        ("file;label", "separates cells by ';'; save it with commas"),
+        ("file\tlabel", "separates cells by '\\\\t'; save it with commas"),
+        ("file;lable,label", "a column 'file;lable'"),
     ],
 )
 def test_columns_are_checked(write, head, told):

@@ -74,6 +74,13 @@ def test_copies_of_a_run_count_once_and_are_named(tmp_path, capsys):
         assert f"{copy} of {tmp_path}/a/result.json" in reported
 
 
+def test_a_run_that_was_repeated_is_a_copy_whatever_time_it_took(tmp_path, capsys):
+    for name, seconds in (("a", 3.0), ("b", 4.0)):
+        run(tmp_path / name, result(4.0) | {"seconds": seconds, "images_per_second": 12 / seconds})
+    assert len(results.read([str(tmp_path)])) == 1
+    assert capsys.readouterr().err.startswith("note: copies of a run count once: ")
+
+
 def test_a_folder_that_is_named_twice_holds_no_copies(tmp_path, capsys):
     run(tmp_path / "a", result(4.0))
     assert len(results.read([str(tmp_path), str(tmp_path / "a")])) == 1

@@ -32,3 +32,8 @@ def test_it_says_how_to_predict_with_what_there_is(tmp_path):
     assert "  predict  " not in summary(RESULT | {"status": "stopped"}, tmp_path)
     model.mkdir()
     assert f"  predict      {command}" in summary(RESULT, tmp_path).splitlines()
+
+
+def test_the_call_that_exports_is_the_callers(tmp_path):
+    told = summary(RESULT, tmp_path, export="trainer.export({!r}, from_pixels=FUNCTION)")
+    assert f"  predict      trainer.export('{tmp_path}/saved_model', from_pixels=FUNCTION)" in told

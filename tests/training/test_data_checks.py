@@ -10,7 +10,7 @@ from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.methods.batch import targets
 from tf_metamixup.mixing import Sample
-from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
+from tf_metamixup.training.data_checks import check_images, labelled_dataset, unlabelled_dataset
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.keras_checks import check_tensors
 
@@ -380,6 +380,15 @@ def test_class_names_of_another_number_are_refused(names):
     assert tiny.trainer("supervised", "none", class_names=array).class_names == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(["a", "b", "a"], "'a' for several classes"), (["a", "b", "c\nd"], "with a line break")],
+)
+def test_class_names_that_are_not_apart_are_refused(names, told):
+    with pytest.raises(UserError, match=told):
+        tiny.trainer("supervised", "none", class_names=names)
+
+
 META = {
     **{name: NO_DATASETS[name] for name in ("array", "PyDataset", "loader", "dictionary", "path")},
     **{
@@ -420,7 +429,40 @@ def test_a_meta_set_that_keras_cannot_be_given_is_refused_in_one_line(build, mes
 )
 def test_what_keras_fit_is_given_is_refused_in_one_line(arguments, message):
     model = tmm.MixUpModel(tiny.network(), "none")
-    model.compile("sgd", SPARSE)
+    by_class = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", by_class if "sum to 1" in message else SPARSE)
     with pytest.raises(UserError, match=message) as raised:
         model.fit(*arguments, verbose=0)
     assert "\n" not in str(raised.value)
+
+
+def test_images_without_an_axis_of_channels_are_told_to_add_one():
+    images = tf.TensorSpec([None, *tiny.SHAPE[:-1]], tf.float32)
+    with pytest.raises(UserError, match=r"add an axis with \[\.\.\., None\]"):
+        check_images("labelled", images, (None, *tiny.SHAPE))
+    with pytest.raises(UserError, match=r"make batches with \.batch\(64\)"):
+        check_images("labelled", tf.TensorSpec(tiny.SHAPE, tf.float32), (None, *tiny.SHAPE))
+
+
+def test_data_that_nothing_reads_are_named():
+    trainer, data = tiny.trainer("supervised", "none"), batches()
+    with pytest.warns(UserWarning) as caught:
+        trainer.graphs(labelled=data, unlabelled=data, meta=data, epoch_steps=1, steps=1)
+    assert [str(each.message) for each in caught] == [
+        "method Supervised() reads no `unlabelled` data",
+        "policy Unmixed() reads no `meta` data",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "told"),
+    [
+        (keras.losses.SparseCategoricalCrossentropy, ONE_HOT, "are one-hot, .*: give .*[.]Categor"),
+        (keras.losses.CategoricalCrossentropy, LABELS, "are integers, .*[.]SparseCategorical"),
+    ],
+)
+def test_labels_that_the_loss_does_not_take_are_refused_before_the_first_step(loss, labels, told):
+    mixed = tmm.MixUpModel(tiny.network(), "none")
+    mixed.compile("sgd", loss(from_logits=True))
+    with pytest.raises(UserError, match=told):
+        mixed.fit(PIXELS, labels, verbose=0)

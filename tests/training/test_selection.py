@@ -172,3 +172,18 @@ def test_two_replicas_keep_what_one_device_keeps(tmp_path):
     assert kept[0][0] == kept[1][0]
     for one, other in zip(kept[0][1], kept[1][1], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        ({"steps": None}, "steps=None must be a whole number"),
+        ({"epoch_steps": 2.5}, r"epoch_steps=2\.5 must be a whole number"),
+        ({"patience": "a"}, "patience='a' must be a whole number"),
+        ({"patience": 0}, "patience=0 must be at least 1"),
+        ({"patince": 3}, r"no argument 'patince' \(did you mean 'patience'\?\)"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(tmp_path, plan, told):
+    with pytest.raises(UserError, match=told):
+        fit(tmp_path, **plan)

@@ -70,7 +70,7 @@ def up_to(table: Sequence[tuple[float, T]], size: int) -> T:
 def own_batch(images: int, replicas: int, *, gpus: bool) -> int:
     """Returns the batch size for labelled `images` of a user's own, which `replicas` divide."""
     most = min(OWN_BATCH_PER_GPU * replicas if gpus else OWN_BATCH, images // 2)
-    return max(1, most // replicas) * replicas
+    return max(2, most // replicas) * replicas  # two to mix
 
 
 def is_own(dataset: str) -> bool:

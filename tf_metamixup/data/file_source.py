@@ -22,6 +22,7 @@ from tf_metamixup.data.images import (
     InMemory,
     Source,
     fits,
+    too_large,
 )
 from tf_metamixup.data.stored_files import StoredFiles
 
@@ -217,10 +218,8 @@ def _held(name: str, count: int, shape: tuple[int, int, int], in_memory: str) ->
         return count * math.prod(shape) <= min(MAX_BYTES, machine // 4)
     if in_memory == "yes" and not fits(count, shape):
         raise UserError(
-            f"{name}: --in_memory=yes: {count} images of {shape[1]} x {shape[0]} pixels take "
-            f"{count * math.prod(shape) / 2**30:.3g} GiB, and at most {MAX_BYTES / 2**30:.3g} are "
-            "held in memory; --in_memory=no reads them as they are needed, and a smaller "
-            "--image_size takes less"
+            f"{name}: --in_memory=yes: {too_large(count, shape)}; --in_memory=no reads them as "
+            "they are needed, and a smaller --image_size takes less"
         )
     return in_memory == "yes"
 

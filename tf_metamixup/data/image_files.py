@@ -11,6 +11,7 @@ import tensorflow as tf
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.plurals import counted
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -86,7 +87,7 @@ def describe_left_out(left_out: Sequence[tuple[str, Path]]) -> str:
         f"{len(paths)} {why} ({paths[0]}{', ...' * (len(paths) > 1)})"
         for why, paths in kinds.items()
     ]
-    return f"left out {len(left_out)} item{'s' * (len(left_out) != 1)}: {', '.join(counts)}"
+    return f"left out {counted(len(left_out), 'item')}: {', '.join(counts)}"
 
 
 def header(path: Path) -> tuple[tuple[int, int], int]:

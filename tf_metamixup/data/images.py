@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,15 @@ UNLABELLED = -1  # in place of a label
 def fits(count: int, shape: tuple[int, int, int]) -> bool:
     """Returns whether `count` decoded images of `shape`, (H, W, C), may be held in memory."""
     return count * int(np.prod(shape, dtype=np.int64)) <= MAX_BYTES
+
+
+def too_large(count: int, shape: tuple[int, int, int]) -> str:
+    """Says how much memory `count` decoded images of `shape` take, and how much they may."""
+    return (
+        f"{count:,} images of {shape[1]} x {shape[0]} pixels take "
+        f"{count * math.prod(shape) / 2**30:.3g} GiB, and at most {MAX_BYTES / 2**30:.3g} are held "
+        "in memory"
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

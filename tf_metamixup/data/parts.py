@@ -30,11 +30,12 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
             )
             labels[found[part]] = splits.TAKEN
     if source.test is None and "test" not in found and source.val is None:
+        told = f"takes {len(found['val']):,} images out of the training images, and their error is "
+        told += "a validation error"
+        if not len(found["val"]):
+            told = "finds no class with two images to take one of, so no error is measured"
         warnings.warn(
-            f"there are no test images: --val_fraction={config.val_fraction} takes "
-            f"{len(found['val']):,} images out of the training images, and their error is a "
-            "validation error",
-            stacklevel=3,
+            f"there are no test images: --val_fraction={config.val_fraction} {told}", stacklevel=3
         )
     parts = splits.make(
         labels,
@@ -74,7 +75,7 @@ def require_batch(parts: splits.Splits, config: Config) -> None:
             raise UserError(
                 f"--batch_size={config.batch_size}{ratio if rows != config.batch_size else ''} is "
                 f"larger than the {count} {name} images"
-                f"{f' (--{flag}={asked})' if asked else ''}; lower it"
+                f"{f' (--{flag}={asked})' if asked else ''}; lower one of them"
             )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tf_metamixup.config import Config
 from tf_metamixup.config.defaults import OWN_EVALUATION_STEPS, is_own
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import UNLABELLED, Audited, InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
@@ -157,6 +158,9 @@ def streams(
     Raises:
         UserError: the data cannot be split as the settings say.
     """
+    known = [field.name for field in dataclasses.fields(Config)]
+    for name in settings.keys() - set(known):
+        raise UserError(f"streams() takes no setting {name!r}{did_you_mean(name, known)}")
     semi = len(source.unlabelled) or "num_labels" in settings
     config = Config(
         dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings

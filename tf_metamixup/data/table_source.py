@@ -109,6 +109,11 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _check_columns(path: Path, columns: Iterable[str]) -> None:
     columns = list(columns)
+    for separator in (";", "\t"):
+        if len(columns) == 1 and separator in columns[0]:
+            raise UserError(
+                f"{path} separates cells by {separator!r}; save it with commas between them"
+            )
     for column in columns:
         if column not in COLUMNS:
             raise UserError(

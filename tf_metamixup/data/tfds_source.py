@@ -141,8 +141,8 @@ def _require_known(name: str, base: str, registered: Sequence[str]) -> None:
     near = [match for names in (usual, listed) for match in get_close_matches(base, names, 1)]
     hint = _folder_hint(name) or (f" Did you mean {near[0]!r}?" if near else "")
     raise UnknownNameError(
-        f"unknown data set {name!r}.{hint} Known: {', '.join(usual)}, folder:DIR, or any other "
-        "TFDS image-classification name"
+        f"unknown data set {name!r}.{hint} Known: {', '.join(usual)}, folder:DIR, table:FILE, or "
+        "any other TFDS image-classification name"
     )
 
 

@@ -1,5 +1,6 @@
 """Rows of a study against one of them, paired by seed: differences with 95 % intervals."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from scipy import stats
 from tf_metamixup import policies
 from tf_metamixup.config import FREE
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.contents import listing
 from tf_metamixup.runs.results import Row, rows
 
 LEVEL = 0.95
@@ -38,11 +40,12 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     # A row's name need not be spelt like a policy, and need not be one in every data set.
     named = {_plain_name(row, among) for among in by_dataset.values() for row in among}
     policy = reference if reference in named else str(policies.parse(reference))
-    tables, drawn = [], 0
+    tables, without, drawn = [], [], 0
     for dataset, among in by_dataset.items():
         own = [row for row in among if _plain_name(row, among) == reference]
         own = own or [row for row in among if row.first["policy"] == policy]
         if not own:
+            without.append(dataset)
             continue
         chosen = min(own, key=lambda row: (row.first["labels_used"] or 0, row.first["steps"]))
         base = dict(zip(chosen.seeds, chosen.errors, strict=True))
@@ -73,6 +76,9 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
         )
     if not tables:
         raise UserError(f"no finished run has the policy {reference}")
+    if without:
+        told = f"left out, since no row there is {reference}: {listing(without)}"
+        warnings.warn(told, stacklevel=2)
     note = f"Comparisons: {drawn}, each at {100 * LEVEL:.0f} %, uncorrected."
     return "\n\n".join([*tables, note])
 

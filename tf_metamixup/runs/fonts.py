@@ -1,10 +1,14 @@
 """Text in matplotlib's pictures: fonts that have its characters, or what stands in for it."""
 
 import functools
+import logging
 from collections.abc import Iterable, Sequence
 
 import matplotlib
 from matplotlib import font_manager
+
+# It tells of each face without the usual weight, which is then drawn in another.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 # It has a box with its code point for every character.
 _LAST_RESORT = "Last Resort"

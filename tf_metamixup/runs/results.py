@@ -124,6 +124,12 @@ def line(result: dict[str, Any]) -> str:
     )
 
 
+def _untimed(result: dict[str, Any]) -> str:
+    """Returns the JSON of a result without how long it took."""
+    timed = ("seconds", "images_per_second")
+    return line({name: value for name, value in result.items() if name not in timed})
+
+
 def _data_set(result: dict[str, Any]) -> str:
     return result["config"].get("dataset") or "own data"
 
@@ -137,7 +143,7 @@ def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None
     copies, others = [], []
     for (kept, result), *more in duplicates:
         for place, other in more:
-            if line(other) == line(result):
+            if _untimed(other) == _untimed(result):
                 copies.append(f"{place} of {kept}")
                 continue
             errors = [judged(each)[1] for each in (result, other)]

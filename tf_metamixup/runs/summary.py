@@ -6,20 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_metamixup.core.intervals import wilson
+from tf_metamixup.core.plurals import counted
 from tf_metamixup.runs.results import judged
 
 WORST = 3  # classes that are named
 
 
-def summary(result: Mapping[str, Any], run_dir: str | os.PathLike, more: Sequence[str] = ()) -> str:
+def summary(
+    result: Mapping[str, Any],
+    run_dir: str | os.PathLike,
+    more: Sequence[str] = (),
+    *,
+    export: str = "trainer.export({!r})",
+) -> str:
     """Returns some lines about a run.
 
     Args:
         result: the content of its `result.json`.
         run_dir: where it lies.
         more: lines that follow what was measured.
+        export: the call that exports a run of `Trainer.fit`, given the folder.
     """
-    lines = [_first(result), *_measured(result), *more, *_places(result, os.fspath(run_dir))]
+    places = _places(result, os.fspath(run_dir), export)
+    lines = [_first(result), *_measured(result), *more, *places]
     if result["status"] == "stopped":
         lines.append("  to resume, run the same command with a larger --max_steps, or without it")
     return "\n".join(lines)
@@ -33,7 +42,7 @@ def _first(result: Mapping[str, Any]) -> str:
     if (decay := result.get("averaged")) is not None:
         which += f", weights averaged with decay {decay}"
     said = "not evaluated" if error is None else f"{error:.2f} % ({which})"
-    return f"{result['status']}: {result['steps']} steps, {part} error {said}"
+    return f"{result['status']}: {counted(result['steps'], 'step')}, {part} error {said}"
 
 
 def _measured(result: Mapping[str, Any]) -> list[str]:
@@ -59,7 +68,7 @@ def _worst(errors: Mapping[str, float | None]) -> str:
     return f"worst: {worst}; mean of all {sum(error for error, _ in known) / len(known):.2f} %"
 
 
-def _places(result: Mapping[str, Any], run_dir: str) -> list[str]:
+def _places(result: Mapping[str, Any], run_dir: str, export: str) -> list[str]:
     lines = [f"  result       {run_dir}/result.json"]
     finished, model = result["status"] == "finished", f"{run_dir}/saved_model"
     predict = f"python -m tf_metamixup.predict {shlex.quote(model)} IMAGES"
@@ -68,7 +77,7 @@ def _places(result: Mapping[str, Any], run_dir: str) -> list[str]:
     if os.path.isdir(model):
         lines += [f"  SavedModel   {model}", f"  predict      {predict}"]
     elif finished and "export" not in result["config"]:  # it is of `Trainer.fit`
-        lines.append(f"  predict      trainer.export({model!r}), then {predict}")
+        lines.append(f"  predict      {export.format(model)}, then {predict}")
     for precision, check in result.get("litert", {}).items():
         lines.append(
             f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "

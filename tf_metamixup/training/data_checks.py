@@ -121,11 +121,14 @@ def check_images(name: str, images: tf.TensorSpec, shape: Shape, *, views: int =
             f"the images of the `{name}` data must be numbers, and they are {images.dtype.name}"
         )
     expected = (None, views, *shape[1:]) if views else tuple(shape)
-    batched = "" if images.shape.rank != len(shape) - 1 else ": make batches with .batch(64)"
+    hint = ""
+    if images.shape.rank == len(shape) - 1:
+        is_one = images.shape.is_compatible_with(shape[1:])
+        hint = ": make batches with .batch(64)" if is_one else ": add an axis with [..., None]"
     if not images.shape.is_compatible_with(expected):
         raise UserError(
             f"the images of the `{name}` data must have the model's input shape {_text(expected)}, "
-            f"and they are {list(images.shape)}{batched}"
+            f"and they are {list(images.shape)}{hint}"
         )
     return expected
 

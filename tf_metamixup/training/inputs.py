@@ -2,11 +2,13 @@
 
 import functools
 import re
+import warnings
 
 import tensorflow as tf
 
 from tf_metamixup.core.autotuning import untuned
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.plurals import counted
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.training.data_checks import labelled_dataset, unlabelled_dataset
@@ -29,6 +31,11 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
             "an audit has to know which image is which, and a tf.data.Dataset does not say: give "
             "`labelled` as a stream of tf_metamixup.data"
         )
+    # Streams of one data set come with all of its parts.
+    if unlabelled is not None and "unlabelled" not in given:
+        warnings.warn(f"method {trainer.method} reads no `unlabelled` data", stacklevel=2)
+    if meta is not None and "meta" not in given and not isinstance(meta, Stream):
+        warnings.warn(f"policy {trainer.policy} reads no `meta` data", stacklevel=2)
     for name, data in given.items():
         if data is None:
             by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"
@@ -37,8 +44,8 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
     rows, groups = streams["labelled"].batch_size, trainer.row_groups
     if (trainer.policy.mixes or trainer.method.learns_lambda) and rows and rows < 2 * groups:
         raise UserError(
-            f"a batch of {rows} in {groups} row groups has no pairs to mix: take batches of at "
-            f"least {2 * groups}, or policy none"
+            f"a batch of {rows} in {counted(groups, 'row group')} has no pairs to mix: "
+            f"take batches of at least {2 * groups}, or policy none"
         )
     return streams
 

@@ -12,13 +12,15 @@ from tf_metamixup.training.data_checks import check_pair, ensure_shape
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
 
 
-def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.Tensor, tf.Tensor]:
+def check_tensors(
+    name: str, model: keras.Model, x, y, weight=None, *, loss=None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns images and labels as the step takes them.
 
-    `name` is what messages call the data.
+    `name` is what messages call the data, `loss` what `compile` was given.
 
     Raises:
-        UserError: they are not such as the model takes, or have weights.
+        UserError: they are not such as the model or the loss takes, or have weights.
     """
     if weight is not None:
         raise UserError(
@@ -27,7 +29,16 @@ def check_tensors(name: str, model: keras.Model, x, y, weight=None) -> tuple[tf.
     if not tf.is_tensor(x) or not tf.is_tensor(y):
         raise UserError(f"the `{name}` data must give pairs (images, labels) of one tensor each")
     specs = [tf.TensorSpec(each.shape, each.dtype) for each in (x, y)]
-    shapes = check_pair(name, *specs, model.input_shape, model.output_shape[-1])
+    classes = model.output_shape[-1]
+    shapes = check_pair(name, *specs, model.input_shape, classes)
+    kinds = ("integers", "one-hot")
+    is_by_class = tuple(shapes[1]) == (None, classes)
+    if loss is not None and is_by_class != (type(loss) is LOSSES[1]):
+        raise UserError(
+            f"the labels of the `{name}` data are {kinds[is_by_class]}, and compile() was given "
+            f"the loss of labels that are {kinds[not is_by_class]}: give keras.losses."
+            f"{LOSSES[is_by_class].__name__}(from_logits=True)"
+        )
     x = ensure_shape(name, "images", x, shapes[0])
     return x, ensure_shape(name, "labels", y, shapes[1])
 

@@ -165,7 +165,8 @@ class MixUpModel(keras.Model):
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """Takes `step.train_step` on this replica's rows; Keras calls it."""
-        x, y = check_tensors("labelled", self.model, *keras.utils.unpack_x_y_sample_weight(data))
+        given = keras.utils.unpack_x_y_sample_weight(data)
+        x, y = check_tensors("labelled", self.model, *given, loss=self.loss)
         self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())

@@ -208,6 +208,14 @@ def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:
             f"class_names has {len(names)} names, and the model returns {classes} logits: give one "
             "name per class, in the order of the labels"
         )
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"class_names has {name!r} for several classes, which results and exports tell "
+                "apart by their names"
+            )
+        if "\n" in name or "\r" in name:
+            raise UserError(f"class_names has {name!r}: labels.txt takes no name with a line break")
     return names
 
 

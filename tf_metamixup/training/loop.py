@@ -65,7 +65,7 @@ def fit(
         shown: whether the progress is shown.
         **plan: the rest of `Plan`.
     """
-    plan = Plan(steps, epoch_steps, **plan)
+    plan = Plan.of(steps, epoch_steps, plan)
     check(plan, validated="val" in evaluated)
     callbacks = Callbacks(callbacks, trainer.model, validated="val" in evaluated)
     if settings is None:
@@ -188,7 +188,7 @@ class _Run:
             if self.epoch_end.is_due():
                 entry = self.epoch_end.close(stop, lambda: self._agree(stop))
                 self.callbacks.epoch_end(entry)
-                self.bar.close_epoch(evaluated=judged(entry)[1] is not None)
+                self.bar.close_epoch(log.history.entries, evaluated=judged(entry)[1] is not None)
             if log.step >= plan.last_step or self._ends_early():
                 return
             if log.step == self.graphs.stages.switch:
@@ -208,7 +208,8 @@ class _Run:
                 if self._agree(stop, log.is_due):
                     log.save()
                 interval.add(metrics, rows, seconds)
-                self.bar.advance(count, seconds, interval.line(log.history))
+                line = interval.line(len(log.history.entries) + 1)
+                self.bar.advance(count, seconds, line, log.history.entries)
                 if log.step % plan.log_every == 0:
                     scalars = interval.scalars(log.learning_rate())
                     self.recorder.interval(log.step, scalars, interval.rows())

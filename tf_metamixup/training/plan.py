@@ -1,6 +1,11 @@
 """Says how long a run is, and how often it is logged, evaluated and saved."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.suggestions import did_you_mean
 
 # Pictures cost about a second and 200 kB: a short run has fewer, so that they stay far below the
 # time of its steps.
@@ -35,6 +40,18 @@ class Plan:
     pictures: int | None = None
     select: str = "last"
     patience: int | None = None
+
+    @classmethod
+    def of(cls, steps: int, epoch_steps: int, options: Mapping[str, Any]) -> "Plan":
+        """Makes a plan of options by name.
+
+        Raises:
+            UserError: there is no such option.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in options.keys() - set(names):
+            raise UserError(f"fit() takes no argument {name!r}{did_you_mean(name, names)}")
+        return cls(steps, epoch_steps, **options)
 
     @property
     def last_step(self) -> int:

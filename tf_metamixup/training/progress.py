@@ -2,20 +2,23 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from tf_metamixup.core import bars
-from tf_metamixup.runs.history import History
 
 # Timed steps, or seconds of them, before the whole time is estimated; and the seconds from which
 # it is long.
 ESTIMATED_AFTER = 20
 PATIENCE = 60
 LONG = 6 * 3600
+
+
+Entries = Sequence[Mapping[str, Any]]  # of the history, one per epoch
 
 
 class Interval:
@@ -51,16 +54,12 @@ class Interval:
             means["monitors/images_per_second"] = self._timed / self._seconds
         return means
 
-    def line(self, history: History) -> str:
-        """Formats the text of the progress bar."""
+    def line(self, epoch: int) -> str:
+        """Formats what the progress bar says of the steps."""
         top, bottom = self._sums["train_loss"]
-        parts = [f"epoch {len(history.entries) + 1}", f"loss {top / bottom:.3f}"]
+        parts = [f"epoch {epoch}", f"loss {top / bottom:.3f}"]
         if self._timed:
             parts.append(f"{self._timed / self._seconds:.0f} images/s")
-        for part in ("val", "test"):
-            errors = [e.get(f"{part}_error") for e in history.entries]
-            if known := [error for error in errors if error is not None]:
-                parts.append(f"{part} error {known[-1]:.2f} %")
         return ", ".join(parts)
 
 
@@ -86,7 +85,7 @@ class ProgressBar(tqdm.tqdm):
             dynamic_ncols=True,
             disable=not shown,
         )
-        self._ways = ways
+        self._ways, self._line = ways, ""
         self.estimate_anew(last_step - step)
 
     def estimate_anew(self, left: int) -> None:
@@ -95,11 +94,12 @@ class ProgressBar(tqdm.tqdm):
         self._timed, self._seconds, self._estimated = 0, 0.0, False
         self._evaluations: list[tuple[int, float]] = []  # the step, and when
 
-    def advance(self, count: int, seconds: float, text: str) -> None:
+    def advance(self, count: int, seconds: float, line: str, entries: Entries) -> None:
         """Moves on by `count` steps of so many seconds, 0 where building the graph took most."""
         if self.disable:
             return
-        self.set_postfix_str(text, refresh=False)
+        self._line = line
+        self._describe(entries)
         if not seconds:
             # Else the rate, and with it the time left, would be that of building the graph.
             self.n += count
@@ -113,10 +113,11 @@ class ProgressBar(tqdm.tqdm):
             self._estimated = True
             self.tell(self._estimate())
 
-    def close_epoch(self, *, evaluated: bool) -> None:
+    def close_epoch(self, entries: Entries, *, evaluated: bool) -> None:
         """Ends an epoch; the second evaluation, unlike the first, says how long they take."""
         if self.disable or not evaluated:
             return
+        self._describe(entries)
         self.refresh()
         if len(self._evaluations) > 1:
             return
@@ -132,6 +133,14 @@ class ProgressBar(tqdm.tqdm):
         """Prints a line above the bar."""
         if not self.disable:
             self.write(text, file=sys.stderr)
+
+    def _describe(self, entries: Entries) -> None:
+        parts = [self._line]
+        for part in ("val", "test"):
+            errors = [entry.get(f"{part}_error") for entry in entries]
+            if known := [error for error in errors if error is not None]:
+                parts.append(f"{part} error {known[-1]:.2f} %")
+        self.set_postfix_str(", ".join(filter(None, parts)), refresh=False)
 
     def _estimate(self) -> str:
         seconds = self._left * self._seconds / self._timed

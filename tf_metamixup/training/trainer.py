@@ -136,7 +136,9 @@ class Trainer(Learner):
             if self.steps_taken:
                 initial_weights.remember(self.model)
         if verbose and summarize and self.workers.chief:
-            print(summary(result, run_dir))
+            # `predict` reads image files, whose pixels are uint8.
+            more = "" if self._stored.dtype == tf.uint8 else ", from_pixels=FUNCTION"
+            print(summary(result, run_dir, export=f"trainer.export({{!r}}{more})"))
         return result
 
     def evaluate(self, test: Iterable) -> dict[str, float]:
