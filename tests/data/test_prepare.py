@@ -392,3 +392,28 @@ def test_where_no_class_has_an_image_to_spare_no_error_is_measured(tmp_path):
     with pytest.warns(UserWarning, match="finds no class with two images to take one of, so no"):
         made = prepared(source, dataset=source.name)
     assert made.labelled.batch_size == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_an_image_are_trained_on_or_held_out_together(tmp_path, seed):
+    for label in ("a", "b"):
+        for n in range(24):
+            path = tmp_path / "train" / label / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (n // 3, ord(label), 0)).save(path)  # each three times
+    source = data.folder(tmp_path)
+    parts = prepared(source, dataset=source.name, val_fraction=0.2, seed=seed).splits
+    held = {source.contents[f"train/{source.train.ids[i]}"] for i in parts.val}
+    trained = {source.contents[f"train/{source.train.ids[i]}"] for i in parts.labelled}
+    assert len(parts.val) == 12 and not held & trained  # 5 of 24 are asked for, and 6 taken
+
+
+def test_a_class_that_is_copies_of_one_image_is_divided_all_the_same(tmp_path):
+    for label in ("a", "b"):
+        for n in range(10):
+            path = tmp_path / "train" / label / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), "red" if label == "a" else (0, 0, n)).save(path)
+    source = data.folder(tmp_path)
+    parts = prepared(source, dataset=source.name, val_fraction=0.2).splits
+    assert np.bincount(source.train.labels[parts.labelled]).tolist() == [8, 8]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -136,6 +137,18 @@ class Source:
             for part, images in (("val", self.val), ("test", self.test))
         }
         return dataclasses.replace(self, classes=self.classes[:count], **kept)
+
+    @property
+    def names(self) -> Sequence[str] | range:
+        """Names each image of `train`, and copies of an image as the first of them."""
+        ids = self.train.ids
+        if ids is None or not self.own:
+            return ids or range(len(self.train))
+        first: dict[str, str] = {}
+        # Those of `train` have their part in the contents alone.
+        digests = [self.contents.get(each) or self.contents.get(f"train/{each}") for each in ids]
+        pairs = zip(digests, ids, strict=True)
+        return [first.setdefault(digest or name, name) for digest, name in pairs]
 
     @property
     def outside(self) -> np.ndarray:

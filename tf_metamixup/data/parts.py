@@ -21,7 +21,7 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
     labels = source.train.labels.copy()
     # What has a place already is of no class to what follows.
     labels[source.trusted] = splits.TAKEN
-    names = source.train.ids or range(len(labels))
+    names = source.names
     found = {}
     for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
         if share is not None:

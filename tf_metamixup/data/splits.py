@@ -57,15 +57,20 @@ def held_out(
     """Takes a share of each class out of a training set, at least one image; sorted int64 [n].
 
     A class of one image keeps it. Which images it is follows from seed, purpose and their names, so
-    that an image more or less does not change the others' places. Images whose label is no class
-    are left out.
+    that an image more or less does not change the others' places; images of one name stay together
+    where the class has others. Images whose label is no class are left out.
     """
     taken = []
     for c in range(classes):
         members = np.flatnonzero(labels == c)
         drawn = [checksum(f"{seed}/{purpose}/{names[i]}".encode()) for i in members]
         count = min(max(round(share * len(members)), 1), len(members) - 1)
-        taken += members[np.argsort(drawn, kind="stable")][:count].tolist()
+        order = np.argsort(drawn, kind="stable")
+        together = count
+        while 0 < together < len(members) and drawn[order[together]] == drawn[order[count - 1]]:
+            together += 1
+        count = together if together < len(members) else count
+        taken += members[order][:count].tolist()
     return np.array(sorted(taken), np.int64)
 
 
