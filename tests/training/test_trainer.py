@@ -221,7 +221,7 @@ def test_a_wrong_validation_label_is_reported_as_one_of_validation(tmp_path):
 
 
 def test_batches_without_pairs_are_refused_where_rows_are_mixed(tmp_path):
-    with pytest.raises(UserError, match="a batch of 1 in 1 row groups has no pairs to mix"):
+    with pytest.raises(UserError, match="a batch of 1 in 1 row group has no pairs to mix"):
         tiny.trainer("supervised", "beta", row_groups=1).fit(
             own(*GOOD, batch=1), steps=1, run_dir=tmp_path / "beta"
         )
@@ -335,5 +335,7 @@ def test_a_run_ends_with_its_summary_unless_it_is_to_be_quiet(tmp_path, capsys):
     _, quiet = fit(verbose=0)
     assert (quiet.out, quiet.err) == ("", "")
     result, told = fit()
-    assert told.out == f"{summary(result, tmp_path)}\n"
+    # Floats, which image files do not hold.
+    export = "trainer.export({!r}, from_pixels=FUNCTION)"
+    assert told.out == f"{summary(result, tmp_path, export=export)}\n"
     assert fit(summarize=False)[1].out == ""
