@@ -25,7 +25,7 @@ def test_images_that_are_trained_on_and_evaluated_are_named(trained, part):
     label = -1 if trained == "unlabelled" else 0
     files = [*TRAIN, (trained, "a", label), (part, "b", 0), (part, "c", 1)]
     (line,) = told(files, **{f"{trained}/a": "x", f"{part}/b": "x"})
-    assert f"folder:photos: {part} holds 1 of the images that are trained on" in line
+    assert f"folder:photos: {part} contains 1 of the training images" in line
     assert f"({part}/b is {trained}/a)" in line
 
 

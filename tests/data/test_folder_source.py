@@ -176,7 +176,7 @@ def test_images_that_memory_cannot_hold_are_refused_before_one_is_decoded(folder
 def test_one_class_alone_is_reported(folder):
     for split in ("train", "test"):
         shutil.rmtree(folder / split / "blue")
-    with pytest.raises(UserError, match=r"has one class only \(red\); a classifier needs two"):
+    with pytest.raises(UserError, match=r"has only one class \(red\); a classifier needs two"):
         load_folder(folder)
 
 

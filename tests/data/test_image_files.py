@@ -159,7 +159,7 @@ def test_deep_grey_is_scaled_to_8_bits(tmp_path, values, dtype, suffix):
 )
 def test_numbers_that_may_mean_anything_are_refused(tmp_path, values):
     path = saved(tmp_path / "deep.tif", Image.fromarray(values))
-    with pytest.raises(image_files.UnreadableError, match=r"its values go from .*8 bits"):
+    with pytest.raises(image_files.UnreadableError, match=r"its values range from .*8 bits"):
         image_files.read(path, (1, 2, 1))
 
 

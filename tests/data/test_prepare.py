@@ -197,7 +197,7 @@ def test_images_with_checked_labels_are_the_meta_set(own_folder):
 @pytest.mark.filterwarnings("ignore:--mode=sl")
 def test_an_unbalanced_folder_gives_an_unbalanced_meta_set(own_folder):
     shutil.rmtree(own_folder / "trusted")
-    with pytest.warns(UserWarning, match="has 6 images per class, and fewer .*: blue 3"):
+    with pytest.warns(UserWarning, match="has 6 images per class, but fewer .*: blue 3"):
         made, names = own(own_folder, num_meta=12)
     assert sum(name.startswith("blue") for name in names["meta"]) == 3
     assert len(names["meta"]) == 9
@@ -229,7 +229,7 @@ def test_without_val_and_test_a_tenth_is_held_out_and_told(own_folder):
     shutil.rmtree(own_folder / "test")
     assert sum(len(y) for _, y in own(own_folder)[0].validation) == 2
     shutil.rmtree(own_folder / "val")
-    with pytest.warns(UserWarning, match=r"no test images: --val_fraction=0.1 takes 4 images"):
+    with pytest.warns(UserWarning, match=r"no test images: --val_fraction=0.1 splits 4 images"):
         made, names = own(own_folder)
     assert made.test is None
     assert made.evaluated is made.validation
@@ -240,7 +240,7 @@ def test_without_val_and_test_a_tenth_is_held_out_and_told(own_folder):
 
 @pytest.mark.filterwarnings("ignore:--mode=sl")
 def test_no_share_is_taken_where_there_is_a_part_already(own_folder):
-    with pytest.raises(UserError, match=r"--test_fraction=0.2 takes test images .* has some"):
+    with pytest.raises(UserError, match=r"--test_fraction=0.2 splits test images .* has some"):
         own(own_folder, test_fraction=0.2)
 
 
@@ -389,7 +389,7 @@ def test_where_no_class_has_an_image_to_spare_no_error_is_measured(tmp_path):
         image = Image.new("RGB", (8, 8), "red" if label == "a" else "blue")
         image.save(tmp_path / "train" / label / "0.png")
     source = data.folder(tmp_path)
-    with pytest.warns(UserWarning, match="finds no class with two images to take one of, so no"):
+    with pytest.warns(UserWarning, match="finds no class with at least two images, so no error"):
         made = prepared(source, dataset=source.name)
     assert made.labelled.batch_size == 2
 

@@ -84,11 +84,11 @@ def test_a_cap_is_balanced_as_far_as_the_classes_allow():
 
 
 def test_errors_name_the_class_and_the_counts():
-    with pytest.raises(UserError, match=r"--num_labels=30 .*10 labelled .*'class 0', and it has 9"):
+    with pytest.raises(UserError, match=r"--num_labels=30 .*10 labelled .*'class 0', but it has 9"):
         make(UNEVEN, 3, num_meta=3, num_labels=30)
     with pytest.raises(UserError, match=r"--num_labels=30 .*--train_examples=30.*it has 9"):
         make(UNEVEN, 3, num_meta=3, num_labels=30, train_examples=30)
-    with pytest.raises(UserError, match=r"--num_meta=35 takes 11 meta .*'class 0', and it has 10"):
+    with pytest.raises(UserError, match=r"--num_meta=35 needs 11 meta .*'class 0', but it has 10"):
         make(UNEVEN, 3, num_meta=35)
     with pytest.raises(UserError, match=r"--num_meta=3 .* 4 classes .*--num_meta=4 or more"):
         make(num_meta=3)
@@ -101,7 +101,7 @@ def test_errors_name_the_class_and_the_counts():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_meta": 200}, "'class 0' is left: --num_meta=200 takes all that it has, 50"),
+        ({"num_meta": 200}, "'class 0' is left: --num_meta=200 uses all of its images, 50"),
         ({"num_labels": 3}, r"--num_labels=3 gives the class 'class \d' no .*--num_labels=4 or"),
         ({"num_labels": 0}, r"--num_labels=0 gives the class 'class \d' no labelled image"),
         ({"train_examples": 3}, r"--train_examples=3 gives the class .*--train_examples=4 or more"),

@@ -77,7 +77,7 @@ def test_the_contents_tell_a_changed_table(write, tmp_path):
         (["e.png,cow,test,"], r"line 6: a test image is of the class 'cow', which no training"),
         (["e.png,cat,,cow"], r"line 6: a trusted image is of the class 'cow'"),
         ([",cat,,"], r"line 6 names no file"),
-        (["e.png,cat,"], r"line 6 has 3 cells, and its head has 4"),
+        (["e.png,cat,"], r"line 6 has 3 cells, but its header has 4"),
     ],
 )
 def test_a_row_that_cannot_be_is_told_with_its_line(write, rows, told):
@@ -91,8 +91,8 @@ def test_a_row_that_cannot_be_is_told_with_its_line(write, rows, told):
     [
         ("file,lable", r"a column 'lable' \(did you mean 'label'\?\)"),
         ("file", "has no column 'label'"),
-        ("file;label", "separates cells by ';'; save it with commas"),
-        ("file\tlabel", "separates cells by '\\\\t'; save it with commas"),
+        ("file;label", "uses ';' as separator; save it with commas"),
+        ("file\tlabel", "uses '\\\\t' as separator; save it with commas"),
         ("file;lable,label", "a column 'file;lable'"),
     ],
 )
@@ -105,7 +105,7 @@ def test_columns_are_checked(write, head, told):
     "labels", [("0.5", "1.25"), ("1.0", "2.0"), ("1", "nan"), ("1e3", "2."), ("0", "-1")]
 )
 def test_labels_that_are_fractions_are_told(write, labels):
-    with pytest.raises(UserError, match=r"line [23]: the label '.*' is a number but not a whole"):
+    with pytest.raises(UserError, match=r"line [23]: the label '.*' is a number but not a non-neg"):
         sources.load(write(f"a.png,{labels[0]}", f"b.png,{labels[1]}", head="file,label"))
 
 

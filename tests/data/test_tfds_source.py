@@ -104,7 +104,7 @@ def test_raw_files_already_there_need_no_network(offline, tmp_path):
 
 
 def test_imagenet_is_asked_for_by_hand(offline, tmp_path):
-    with pytest.raises(UserError, match=r"only given by hand.*ILSVRC2012_img_train.tar") as raised:
+    with pytest.raises(UserError, match=r"downloaded manually.*ILSVRC2012_img_train.tar") as raised:
         sources.load("imagenet2012", str(tmp_path))
     assert f"{tmp_path}/downloads/manual" in str(raised.value)
 
@@ -203,7 +203,7 @@ def test_a_set_of_one_class_is_reported(write_tfds):
     features = {**SMALL, "label": tfds.features.ClassLabel(names=["cat"])}
     cats = [{**example, "label": 0} for example in small(3)]
     root = write_tfds("cats", "1.0.0", features, train=cats, test=cats)
-    with pytest.raises(UserError, match=r"'cats' has one class only \(cat\)"):
+    with pytest.raises(UserError, match=r"'cats' has only one class \(cat\)"):
         sources.load("cats", root)
 
 

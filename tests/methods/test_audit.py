@@ -114,7 +114,7 @@ def test_a_data_set_that_does_not_know_its_images_is_refused():
     trainer = tiny.trainer("audit", "beta")
     images, labels = tiny.images(16)
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
-    with pytest.raises(UserError, match="which image is which"):
+    with pytest.raises(UserError, match="to identify each image"):
         trainer.graphs(labelled=dataset, audited=Audited(images, labels), epoch_steps=2, steps=2)
 
 

@@ -155,10 +155,10 @@ def test_nothing_but_damaged_checkpoints_is_an_error(run):
 def test_a_checkpoint_of_another_model_is_refused(run):
     save(run, 1)
     other = Checkpoints(run[0]._folder, variables(shape=(3, 2)))
-    with pytest.raises(UserError, match="step-0000000001 holds other variables"):
+    with pytest.raises(UserError, match="step-0000000001 does not have the variables"):
         other.restore()
     fewer = Checkpoints(run[0]._folder, variables()[:1])
-    with pytest.raises(UserError, match="holds other variables"):
+    with pytest.raises(UserError, match="does not have the variables"):
         fewer.restore()
 
 

@@ -160,7 +160,7 @@ def test_what_is_no_result_is_left_out_and_named(tmp_path, capsys, content):
     run(tmp_path / "good", result(4.0))
     assert len(results.read([str(tmp_path)])) == 1
     reported = capsys.readouterr().err
-    assert reported.startswith(f"warning: {tmp_path}/bad/result.json is left out: ")
+    assert reported.startswith(f"warning: {tmp_path}/bad/result.json is skipped: ")
     assert reported.count("\n") == 1
 
 
@@ -169,4 +169,4 @@ def test_a_line_that_is_cut_short_costs_no_other_line(tmp_path, capsys):
     text = (tmp_path / "results.jsonl").read_text()
     (tmp_path / "results.jsonl").write_text(text[:-30])
     assert [each["test_error"] for each in results.read([str(tmp_path)])] == [4.0]
-    assert "results.jsonl line 2 is left out: it is not JSON" in capsys.readouterr().err
+    assert "results.jsonl line 2 is skipped: it is not JSON" in capsys.readouterr().err

@@ -149,7 +149,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path, wh
     with survivor(tmp_path) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "is damaged (variables.data-00000-of-00001 has changed); trying the one before" in err
+    assert "is damaged (variables.data-00000-of-00001 has changed); trying the previous one" in err
     assert int(out.split()[0]) == EPOCH_STEPS + 1
     assert outcome(tmp_path) == whole[:3]
 

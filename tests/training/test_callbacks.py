@@ -51,15 +51,15 @@ def test_early_stopping_of_keras_ends_a_run(tmp_path):
     ("make", "message"),
     [
         (lambda: print, "is not a keras.callbacks.Callback"),
-        (lambda: keras.callbacks.TerminateOnNaN(), "TerminateOnNaN has on_batch_end, and steps"),
+        (lambda: keras.callbacks.TerminateOnNaN(), "TerminateOnNaN has on_batch_end, but many"),
         (
             lambda: keras.callbacks.LambdaCallback(on_train_batch_end=print),
-            "LambdaCallback has on_train_batch_end, and steps are taken many at a time",
+            "LambdaCallback has on_train_batch_end, but many steps run per call",
         ),
         (lambda: keras.callbacks.ReduceLROnPlateau("loss"), "give `learning_rate` a schedule"),
         (lambda: keras.callbacks.BackupAndRestore("x"), "a run resumes from its run_dir by itself"),
-        (lambda: keras.callbacks.EarlyStopping("val_loss"), "val_loss, and there is no `valida"),
-        (lambda: keras.callbacks.EarlyStopping("accuracy", mode="max"), "the logs have val_error"),
+        (lambda: keras.callbacks.EarlyStopping("val_loss"), "val_loss, but there is no `valida"),
+        (lambda: keras.callbacks.EarlyStopping("accuracy", mode="max"), "the logs have only val_"),
         (lambda: keras.callbacks.EarlyStopping("loss", restore_best_weights=True), "select='best'"),
     ],
 )

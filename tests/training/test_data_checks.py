@@ -131,7 +131,7 @@ ELEMENTS = {
     ),
     "labels of another number": (
         lambda: tf.data.Dataset.from_tensors((PIXELS[:8], LABELS[:7])),
-        "the `{}` data must give as many images as labels, and gives 8 images with 7",
+        "the `{}` data must give as many images as labels, but gives 8 images with 7",
     ),
     "labels of another number without saying so": (
         lambda: untyped().map(lambda x, y: (x, y[1:])),
@@ -149,7 +149,7 @@ ELEMENTS = {
     "truth values": (lambda: batches(labels=ONE_HOT > 0), "labels of the `{}` data must"),
     "another size without saying so": (
         lambda: untyped(PIXELS[:, 1:]),
-        r"in the `{}` data, images must be batches .* rows, 6, 6, 1, and they are 8 5 6 1",
+        r"in the `{}` data, images must be batches .* rows, 6, 6, 1, but they are 8 5 6 1",
     ),
     "single images without saying so": (
         lambda: untyped().unbatch(),
@@ -220,17 +220,17 @@ def test_pixels_of_the_test_set_are_checked_before_the_first_step(fit):
 
 
 def test_a_test_set_that_repeats_is_refused(fit):
-    with pytest.raises(UserError, match="the `test` data must be one pass"):
+    with pytest.raises(UserError, match="the `test` data must be finite"):
         fit("supervised", "none", test=batches().repeat())
 
 
 @pytest.mark.parametrize(
     ("method", "views", "message"),
     [
-        ("pi_model", None, r"takes 2 views .* \[rows, 2, 6, 6, 1\], and the data has 1"),
-        ("pi_model", 3, "takes 2 views .* and the data has 3"),
-        ("mixmatch(augmentations=3)", 2, "takes 3 views .* and the data has 2"),
-        ("pseudo_label", 2, "takes 1 view .* and the data has 2"),
+        ("pi_model", None, r"takes 2 views .* \[rows, 2, 6, 6, 1\], but the data has 1"),
+        ("pi_model", 3, "takes 2 views .* but the data has 3"),
+        ("mixmatch(augmentations=3)", 2, "takes 3 views .* but the data has 2"),
+        ("pseudo_label", 2, "takes 1 view .* but the data has 2"),
     ],
 )
 def test_another_number_of_views_is_refused(fit, method, views, message):
@@ -373,7 +373,7 @@ def test_a_generator_that_cannot_begin_anew_is_reported(tmp_path):
 
 @pytest.mark.parametrize("names", [["a", "b"], list("abcd"), [], np.array(["a"])])
 def test_class_names_of_another_number_are_refused(names):
-    message = f"class_names has {len(names)} names, and the model returns 3 logits"
+    message = f"class_names has {len(names)} names, but the model returns 3 logits"
     with pytest.raises(UserError, match=message):
         tiny.trainer("supervised", "none", class_names=names)
     array = np.array(["a", "b", "c"])
@@ -449,8 +449,8 @@ def test_data_that_nothing_reads_are_named():
     with pytest.warns(UserWarning) as caught:
         trainer.graphs(labelled=data, unlabelled=data, meta=data, epoch_steps=1, steps=1)
     assert [str(each.message) for each in caught] == [
-        "method Supervised() reads no `unlabelled` data",
-        "policy Unmixed() reads no `meta` data",
+        "method Supervised() does not use `unlabelled` data",
+        "policy Unmixed() does not use `meta` data",
     ]
 
 

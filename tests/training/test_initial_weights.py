@@ -47,7 +47,7 @@ def trained(tmp_path_factory):
 def test_a_second_fit_into_another_run_directory_is_refused_and_writes_nothing(trained, tmp_path):
     trainer, _ = trained
     before = tiny.weights(trainer)
-    message = r"has taken 4 steps.*other holds no checkpoint.*build a new Trainer.*keep the run_dir"
+    message = r"has taken 4 steps.*other holds no checkpoint.*build a new Trainer.*use the run_dir"
     with pytest.raises(UserError, match=message):
         fit(trainer, tmp_path / "other")
     assert not (tmp_path / "other").exists()
@@ -229,12 +229,12 @@ def remove_model(run):
             lambda run: None,
             ["--architecture=cnn3(width=3, features=2)"],
             r"holds the weights of cnn3\(features=2, width=2\) for images 8x8x1 and 10 classes, "
-            r"and this run has cnn3\(features=2, width=3\) for images 8x8x1 and 10 classes",
+            r"but this run has cnn3\(features=2, width=3\) for images 8x8x1 and 10 classes",
         ),
         (
             lambda run: None,
             ["--architecture=wrn(depth=10, width=1)"],
-            r"cnn3\(features=2, width=2\) for.*and this run has wrn\(depth=10, width=1\) for",
+            r"cnn3\(features=2, width=2\) for.*but this run has wrn\(depth=10, width=1\) for",
         ),
     ],
 )
@@ -252,9 +252,9 @@ def test_what_cannot_be_started_from_is_reported_before_anything_is_written(
 @pytest.mark.parametrize(
     ("shape", "classes", "message"),
     [
-        (tiny.SHAPE, 4, "images 6x6x1 and 3 classes, and this run has .* and 4 classes"),
-        ((6, 6, 3), 3, "images 6x6x1 and 3 classes, and this run has .* 6x6x3 and 3 classes"),
-        ((9, 9, 1), 3, "images 6x6x1 and 3 classes, and this run has .* 9x9x1 and 3 classes"),
+        (tiny.SHAPE, 4, "images 6x6x1 and 3 classes, but this run has .* and 4 classes"),
+        ((6, 6, 3), 3, "images 6x6x1 and 3 classes, but this run has .* 6x6x3 and 3 classes"),
+        ((9, 9, 1), 3, "images 6x6x1 and 3 classes, but this run has .* 9x9x1 and 3 classes"),
     ],
 )
 def test_other_images_or_classes_are_named(trained, tmp_path, shape, classes, message):

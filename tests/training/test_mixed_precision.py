@@ -89,7 +89,7 @@ def test_a_model_that_cannot_be_copied_is_refused():
 
 
 def test_weights_of_another_type_are_refused(float64):
-    with pytest.raises(UserError, match=r"float32 weights, and .* are float64"):
+    with pytest.raises(UserError, match=r"float32 weights, but .* are float64"):
         mixed_precision.low_precision_copy(tiny.network())
 
 

@@ -12,18 +12,19 @@ def check(config: Any) -> None:
     """Refuses settings that do not go together."""
     if config.litert != "none" and not config.export:
         raise UserError(
-            f"--litert={config.litert} is made from the SavedModel, which --noexport leaves out; "
-            "drop one of them"
+            f"--litert={config.litert} needs the SavedModel, which --noexport disables; drop one "
+            "of them"
         )
     require(0 <= config.seed < 2**32, f"--seed={config.seed}", "lie in [0, 2**32)")
     if not 0 < config.learning_rate < float("inf"):
-        raise UserError(f"--learning_rate={config.learning_rate} must be a number above 0")
+        raise UserError(f"--learning_rate={config.learning_rate} must be a positive number")
     if not 0 <= config.weight_decay < float("inf"):
-        raise UserError(f"--weight_decay={config.weight_decay} must be a number from 0")
+        raise UserError(f"--weight_decay={config.weight_decay} must be a number of at least 0")
     require(0 <= config.momentum < 1, f"--momentum={config.momentum}", "lie in [0, 1)")
     if config.optimizer == "adam" and config.momentum != type(config).momentum:
         raise UserError(
-            f"--momentum={config.momentum} is of --optimizer=sgd, and adam has none; drop one"
+            f"--momentum={config.momentum} applies to --optimizer=sgd, and adam has no momentum; "
+            "drop one"
         )
     for name in ("val_fraction", "test_fraction", "trusted_share"):
         value = getattr(config, name)
@@ -40,8 +41,8 @@ def check(config: Any) -> None:
         )
     if config.trusted_share and config.meta_source == "train":
         raise UserError(
-            f"--trusted_share={config.trusted_share} trains on the meta images by itself; leave "
-            "out --meta_source=train"
+            f"--trusted_share={config.trusted_share} already trains on the meta images; drop "
+            "--meta_source=train"
         )
     for name, default in (("corrupt_images", "stop"), ("in_memory", "auto")):
         value = getattr(config, name)
@@ -51,25 +52,25 @@ def check(config: Any) -> None:
                 f"--dataset={config.dataset} is neither; drop it"
             )
     if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
-        raise UserError(f"--imbalance={config.imbalance} must be a number from 1")
+        raise UserError(f"--imbalance={config.imbalance} must be a number of at least 1")
     if config.mode == "sl" and config.num_labels is not None:
         raise UserError(
-            f"--num_labels={config.num_labels} goes with --mode=ssl; in --mode=sl use "
+            f"--num_labels={config.num_labels} requires --mode=ssl; in --mode=sl use "
             "--train_examples to train on fewer images"
         )
     if config.mode == "sl" and config.include_labelled:
-        raise UserError("--include_labelled goes with --mode=ssl")
+        raise UserError("--include_labelled requires --mode=ssl")
     if config.labelled_classes is not None:
         if config.mode == "sl":
-            raise UserError(f"--labelled_classes={config.labelled_classes} goes with --mode=ssl")
+            raise UserError(f"--labelled_classes={config.labelled_classes} requires --mode=ssl")
         for name in ("label_noise", "imbalance"):
             if getattr(config, name) is not None:
                 raise UserError(
-                    f"--labelled_classes={config.labelled_classes} does not go with "
+                    f"--labelled_classes={config.labelled_classes} cannot be combined with "
                     f"--{name}={getattr(config, name)}; drop one of them"
                 )
     if config.mode == "sl" and config.unlabelled_ratio != 1:
-        raise UserError(f"--unlabelled_ratio={config.unlabelled_ratio} goes with --mode=ssl")
+        raise UserError(f"--unlabelled_ratio={config.unlabelled_ratio} requires --mode=ssl")
     replicas = config.replicas or 1
     if config.jit:
         check_jit(replicas)
@@ -100,18 +101,18 @@ def check_data(config: Any, data: Any) -> None:
         share = getattr(config, f"{part}_fraction")
         if share is not None and there:
             raise UserError(
-                f"--{part}_fraction={share} takes {part} images out of the training images, and "
-                f"the data set has some: drop the flag"
+                f"--{part}_fraction={share} splits {part} images off the training images, but the "
+                "data set already has some: drop the flag"
             )
     if config.num_labels is not None and data.unlabelled:
         raise UserError(
-            f"--num_labels={config.num_labels} hides labels, to simulate unlabelled images; this "
-            f"data set has {data.unlabelled:,} of them: drop the flag, and all labels are used"
+            f"--num_labels={config.num_labels} hides labels to simulate unlabelled images, but "
+            f"this data set has {data.unlabelled:,} of them: drop the flag to use all labels"
         )
     if config.num_meta is not None and data.trusted:
         raise UserError(
-            f"--num_meta={config.num_meta} takes a meta set out of the training images, and here "
-            f"the {data.trusted:,} images with checked labels are the meta set: drop the flag"
+            f"--num_meta={config.num_meta} splits a meta set off the training images, but here the "
+            f"{data.trusted:,} images with checked labels are the meta set: drop the flag"
         )
 
 
@@ -138,6 +139,6 @@ def check_jit(replicas: int) -> None:
     """Refuses to compile steps of more than one replica."""
     if replicas > 1:
         raise UserError(
-            f"jit compiles a step for one device, since XLA takes no variables of several, and "
-            f"there are {replicas} replicas; use one, or leave jit out"
+            "jit compiles a step for one device, since XLA cannot use the variables of several, "
+            f"but there are {replicas} replicas; use one, or drop jit"
         )

@@ -12,7 +12,7 @@ OWN_LATER = ("architecture", "batch_size", "epochs")
 
 
 class DataInfo(NamedTuple):
-    """Says of a training set what settings depend on.
+    """Describes the properties of a training set that settings depend on.
 
     Attributes:
         classes: number of classes.

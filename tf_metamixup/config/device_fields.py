@@ -11,15 +11,15 @@ class DeviceSettings:
 
     replicas: int | None = setting(
         None,
-        "data-parallel replicas of this process; by default all GPUs, else 1. Without a GPU, that "
-        "many logical CPU devices. TF_CONFIG in the environment makes this process one worker of "
-        "a job (docs/distributed.md)",
+        "data-parallel replicas of this process; by default all GPUs, else 1. Without a GPU, this "
+        "many logical CPU devices are created. TF_CONFIG in the environment makes this process one "
+        "worker of a job (docs/distributed.md)",
         at_least=1,
     )
     deterministic: bool = setting(
         False,
-        "use TensorFlow's deterministic operations, so that a GPU repeats every bit too, at a "
-        "cost in speed; an operation without a deterministic version is an error",
+        "use TensorFlow's deterministic operations, so that results on a GPU are bit-identical "
+        "too, at a cost in speed; an operation without a deterministic version is an error",
     )
     mixed_bfloat16: bool = setting(
         False,
@@ -33,8 +33,8 @@ class DeviceSettings:
     )
     tensor_float_32: bool = setting(
         False,
-        "let a GPU round products to TensorFloat-32 where lambda is learned too: it is off "
-        "there by default, since it moves the gradient of lambda by up to 30 %; on, it is faster",
+        "allow TensorFloat-32 on a GPU also when lambda is learned: by default it is then off, "
+        "since it changes the gradient of lambda by up to 30 %; steps are faster with it",
     )
     jit: bool = setting(
         False,

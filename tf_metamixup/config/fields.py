@@ -26,7 +26,7 @@ class RowSettings:
         "the paper's MetaMixUp is meta(estimator='nested')",
     )
     mix_until: float = setting(
-        1.0, "share of the run after which mixing stops (lambda is 1); by default never"
+        1.0, "fraction of the run after which mixing stops (lambda is 1); by default it never stops"
     )
     architecture: str | None = setting(
         None,
@@ -43,17 +43,18 @@ class DataSettings:
     dataset: str = setting(
         "digits",
         "digits, mnist, fashion_mnist, svhn_cropped, cifar10, cifar100, imagenet2012, any other "
-        "TFDS image-classification name, folder:DIR (DIR/train/CLASS/**; and where you have them "
-        "DIR/unlabelled/**, and trusted, val and test like train) or table:FILE.csv (columns "
-        "file, label; and split, trusted_label)",
+        "TFDS image-classification name, folder:DIR (DIR/train/CLASS/**; optionally "
+        "DIR/unlabelled/**, and trusted, val and test like train) or table:FILE.csv (columns file, "
+        "label; optionally split, trusted_label)",
     )
     data_dir: str | None = setting(
         None,
-        "where TFDS data is or goes; by default TFDS_DATA_DIR, else TFDS's own",
+        "where TFDS data is stored or downloaded to; by default TFDS_DATA_DIR, else the TFDS "
+        "default",
         recorded_only=True,
     )
     image_size: int | None = setting(
-        None, "side that images of varying size are resized to", at_least=1
+        None, "side length in pixels to which images of varying size are resized", at_least=1
     )
     corrupt_images: str = setting(
         "stop",
@@ -69,24 +70,26 @@ class DataSettings:
     )
     num_labels: int | None = setting(
         None,
-        "labelled training images in --mode=ssl, class-balanced; the others' labels are not "
-        "looked at. By default 4000 for cifar10, 1000 for svhn_cropped, 100 for digits, else 100 "
-        "per class; not with unlabelled images of your own",
+        "number of labelled training images in --mode=ssl, class-balanced; the labels of the "
+        "others are not used. By default 4000 for cifar10, 1000 for svhn_cropped, 100 for digits, "
+        "else 100 per class; not with unlabelled images of your own",
         at_least=1,
     )
     num_meta: int | None = setting(
         None,
-        "images of the meta set, class-balanced; by default 1000 (sl) or 500 (ssl), a tenth of "
-        "the training set at most; 100 for digits",
+        "number of images in the meta set, class-balanced; by default 1000 (sl) or 500 (ssl), at "
+        "most a tenth of the training set; 100 for digits",
         at_least=1,
     )
     meta_source: str | None = setting(
         None,
-        "heldout (the meta images are not trained on), or train: the default for your own images",
+        "heldout (the meta images are not trained on) or train (they are; the default for your own "
+        "images)",
         choices=("heldout", "train"),
     )
     trusted_share: float | None = setting(
-        None, "share of each batch that comes from the meta set; by default --meta_source decides"
+        None,
+        "fraction of each batch that comes from the meta set; by default --meta_source decides",
     )
     label_noise: str | None = setting(
         None,
@@ -95,48 +98,49 @@ class DataSettings:
     )
     labelled_classes: int | None = setting(
         None,
-        "class mismatch for benchmarks: only the first N classes count, while the "
-        "unlabelled images of --mode=ssl also come from the other classes",
+        "class mismatch for benchmarks: only the first N classes are used, while the unlabelled "
+        "images of --mode=ssl also come from the other classes",
         at_least=2,
     )
     unlabelled_ratio: int = setting(
         1,
-        "unlabelled images per labelled one in a batch of --mode=ssl; an epoch is a pass over the "
-        "unlabelled images",
+        "unlabelled images per labelled image in a batch of --mode=ssl; an epoch is a pass over "
+        "the unlabelled images",
         at_least=1,
     )
     imbalance: float | None = setting(
         None,
-        "a long tail for benchmarks: class sizes fall from the first class to the last, overall "
-        "by this factor; meta, validation and test images are not affected",
+        "long-tailed class sizes for benchmarks: they decrease from the first class to the last, "
+        "by this factor overall; meta, validation and test images are not affected",
     )
     include_labelled: bool = setting(
         False, "whether the unlabelled images contain the labelled ones"
     )
     train_examples: int | None = setting(
-        None, "cap on what is left after the meta set is taken out", at_least=1
+        None, "maximum number of training images left after the meta set is split off", at_least=1
     )
     balance: str | None = setting(
         None,
-        "oversampling of labelled images of rare classes: none, equal (until all "
-        "classes are seen equally often) or sqrt (half way: by the square root of their numbers)",
+        "oversampling of labelled images of rare classes: none, equal (all classes are sampled "
+        "equally often) or sqrt (in proportion to the square root of their size)",
         choices=("none", "sqrt", "equal"),
     )
     val_fraction: float | None = setting(
         None,
-        "share of each class that is taken out of the training images for validation; by default "
-        "0.1 where there are neither validation nor test images, else none",
+        "fraction of each class that is split off from the training images for validation; by "
+        "default 0.1 if there are neither validation nor test images, else none",
     )
-    test_fraction: float | None = setting(
-        None, "the same, for testing, where there are no test images"
-    )
+    test_fraction: float | None = setting(None, "the same for testing, if there are no test images")
     augment: str = setting(
         "flip_shift",
-        "of training images: --flip and --shift, these and RandAugment with Cutout (randaugment), "
-        "or nothing at all. Strong views of unlabelled images always have RandAugment",
+        "augmentation of training images: --flip and --shift (flip_shift), these plus RandAugment "
+        "with Cutout (randaugment), or none. Strong views of unlabelled images always use "
+        "RandAugment",
         choices=("flip_shift", "randaugment", "none"),
     )
-    flip: bool | None = setting(None, "random mirroring; by default where the data set allows it")
+    flip: bool | None = setting(
+        None, "random horizontal flips; by default if the data set allows it"
+    )
     shift: int | None = setting(
         None,
         "random translation in pixels, with reflection; by default 0 (sl) or 2 (ssl)",
@@ -144,8 +148,8 @@ class DataSettings:
     )
     evaluate_on: str = setting(
         "test",
-        "test images, or as many training images that no part of the run uses, to choose "
-        "settings by",
+        "test images (test), or as many training images that no part of the run uses (unused), for "
+        "choosing settings",
         choices=("test", "unused"),
     )
 
@@ -159,14 +163,15 @@ class TrainingSettings:
     )
     batch_size: int | None = setting(
         None,
-        "global batch size; in ssl, labelled images, with --unlabelled_ratio times as many others",
+        "global batch size; in ssl, the number of labelled images, with --unlabelled_ratio times "
+        "as many unlabelled ones",
         at_least=1,
     )
     learning_rate: float = setting(0.1, "initial learning rate")  # IV.B
     schedule: str | None = setting(
         None,
-        "cosine, steps (a tenth after 30, 60 and 90 % of the run, which is 60, 120 and 180 of 200 "
-        "epochs), late (a fifth after 80 %, Oliver et al. 2018) or constant",
+        "cosine, steps (divided by 10 after 30, 60 and 90 % of the run: after 60, 120 and 180 of "
+        "200 epochs), late (divided by 5 after 80 %, Oliver et al. 2018) or constant",
         choices=("cosine", "steps", "late", "constant"),
     )
     # IV.B names no warm-up: 0 is its letter.
@@ -177,7 +182,9 @@ class TrainingSettings:
         at_least=0,
     )
     optimizer: str = setting(
-        "sgd", "of the real step; the virtual step is plain gradient descent", choices=OPTIMIZERS
+        "sgd",
+        "optimizer of the real step; the virtual step is plain gradient descent",
+        choices=OPTIMIZERS,
     )
     momentum: float = setting(0.9, "momentum of SGD")  # IV.B
     weight_decay: float = setting(1e-4, "coefficient of the coupled L2 gradient")  # IV.B
@@ -185,23 +192,25 @@ class TrainingSettings:
         "all", "all trainable variables, or kernels only", choices=("all", "kernels")
     )
     label_smoothing: float = setting(
-        0.0, "share of the target of each labelled image that is spread evenly over all classes"
+        0.0, "fraction of the target of each labelled image that is spread evenly over all classes"
     )
     ema: float | None = setting(
         None,
-        "decay of an exponential average of the weights, such as 0.999, which then is what is "
+        "decay of an exponential moving average of the weights, such as 0.999; the average is then "
         "evaluated, selected and exported; by default the method decides",
     )
     select: str = setting(
         "last",
-        "weights that the run ends with, exports and is tested with: the last ones, or the best by "
+        "weights that are tested and exported at the end of the run: the last ones, or the best by "
         "validation error",
         choices=("last", "best"),
     )
     patience: int | None = setting(
         None, "end the run after this many evaluations without a lower validation error", at_least=1
     )
-    seed: int = setting(0, "decides split, initial weights, order, augmentation and lambda")
+    seed: int = setting(
+        0, "random seed for splits, initial weights, order, augmentation and lambda"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,14 +219,14 @@ class RunSettings:
 
     run_dir: str | None = setting(
         None,
-        "directory of all output of the run; the same command again resumes it; by default "
+        "directory for all output of the run; repeating the command resumes it; by default "
         "runs/<dataset>-<mode>-<row>-seed<k>",
         recorded_only=True,
     )
     initial_weights: str | None = setting(
         None,
         "run directory of another run: a new run starts from the weights that its newest "
-        "checkpoint holds (averaged or best ones where that run ends with those), and with its "
+        "checkpoint holds (the averaged or best ones if that run ends with those), including its "
         "BatchNorm statistics",
     )
     max_steps: int | None = setting(
@@ -226,23 +235,23 @@ class RunSettings:
     log_every: int = setting(50, "steps between two log entries", at_least=1, recorded_only=True)
     evaluate_every: int | None = setting(
         None,
-        "epochs between two evaluations; by default so that no more test images are read than "
-        "were trained on in between, and on your own images after 100 steps or more. The last "
-        "epoch is always evaluated",
+        "epochs between two evaluations; by default chosen so that no more test images are read "
+        "than were trained on in between and, for your own images, at least 100 steps apart. The "
+        "last epoch is always evaluated",
         at_least=1,
         recorded_only=True,
     )
     checkpoint_every: int | None = setting(
         None,
-        "epochs between two checkpoints; by default one before each evaluation. Another one comes "
-        "after a minute without any",
+        "epochs between two checkpoints; by default one before each evaluation. In addition, one "
+        "is saved after a minute without any",
         at_least=1,
         recorded_only=True,
     )
     pictures: int | None = setting(
         None,
-        "about how many times TensorBoard's pictures are drawn, and at the end; 0 for never. By "
-        "default one for each 1,000 steps, 10 at most",
+        "approximate number of times that TensorBoard's pictures are drawn, besides at the end; 0 "
+        "for never. By default once per 1,000 steps, at most 10 times",
         at_least=0,
         recorded_only=True,
     )

@@ -36,9 +36,8 @@ def warn(
                 pairs += [f"{file} is {trained_on[0]}" for p, file, _ in each if p == part]
         if pairs:
             warnings.warn(
-                f"{name}: {part} holds {len(pairs)} of the images that are trained on "
-                f"({listing(pairs)}), so its error says less about new ones; remove one of each "
-                "pair",
+                f"{name}: {part} contains {len(pairs)} of the training images ({listing(pairs)}), "
+                "so its error is less informative about new images; remove one of each pair",
                 stacklevel=2,
             )
     twice = [each for each in copies if len({label for *_, label in each if label >= 0}) > 1]

@@ -66,11 +66,11 @@ class DatasetStream(Stream):
         """
         if self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise UserError(
-                "data that is kept in memory, as a meta set is, must be one pass, and this data "
-                "set repeats forever: leave out repeat()"
+                "data that is kept in memory, such as a meta set, must be finite, but this data "
+                "set repeats forever: remove repeat()"
             )
         batches = list(self._dataset)
         if not batches:
-            raise UserError("a data set that is to be kept in memory, as a meta set is, is empty")
+            raise UserError("a data set to be kept in memory, such as a meta set, is empty")
         images, labels = zip(*batches, strict=True)
         return tf.concat(images, 0), tf.concat(labels, 0)

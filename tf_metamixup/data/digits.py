@@ -25,7 +25,7 @@ def load(size: int | None) -> Source:
         if not fits(len(images), (size, size, 1)):
             raise UserError(
                 f"digits: --image_size={size}: {too_large(len(images), (size, size, 1))}; a "
-                "smaller --image_size takes less"
+                "smaller --image_size needs less memory"
             )
         images = image_files.resize(images, (size, size)).numpy()
     # The same for every run: the constant is no run's seed. 36 of each class are a fifth.

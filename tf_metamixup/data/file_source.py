@@ -182,7 +182,7 @@ def _check_classes(
             told = (
                 "so the meta set has none of them"
                 if part == "trusted"
-                else "so nothing is measured of them"
+                else "so their error is not measured"
             )
             warnings.warn(
                 f"{name}: {part} has no image of {listing(lacking)}, {told}", stacklevel=2
@@ -201,7 +201,8 @@ def _shape(name: str, headers: Sequence[tuple[tuple[int, int], int]], size: int 
     if not size and max(height, width) > LARGEST_KEPT:
         warnings.warn(
             f"{name}: images of {width} x {height} pixels are resized to {LARGEST_KEPT} x "
-            f"{LARGEST_KEPT}, since larger ones take hours on a CPU; --image_size says otherwise",
+            f"{LARGEST_KEPT}, since larger ones take hours on a CPU; set --image_size to change "
+            "this",
             stacklevel=2,
         )
         height = width = LARGEST_KEPT
@@ -218,8 +219,8 @@ def _held(name: str, count: int, shape: tuple[int, int, int], in_memory: str) ->
         return count * math.prod(shape) <= min(MAX_BYTES, machine // 4)
     if in_memory == "yes" and not fits(count, shape):
         raise UserError(
-            f"{name}: --in_memory=yes: {too_large(count, shape)}; --in_memory=no reads them as "
-            "they are needed, and a smaller --image_size takes less"
+            f"{name}: --in_memory=yes: {too_large(count, shape)}; --in_memory=no reads them when "
+            "they are needed, and a smaller --image_size needs less memory"
         )
     return in_memory == "yes"
 

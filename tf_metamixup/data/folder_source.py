@@ -67,8 +67,8 @@ def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Pat
     if not folder.is_dir():
         raise UserError(
             f"{folder} is not a folder; folder:DIR needs DIR/train/CLASS/*.png (or "
-            f"{', '.join(image_files.SUFFIXES[1:])}), and takes DIR/test/CLASS, DIR/val/CLASS, "
-            f"DIR/trusted/CLASS and DIR/unlabelled{_hint(root)}"
+            f"{', '.join(image_files.SUFFIXES[1:])}), and optionally DIR/test/CLASS, "
+            f"DIR/val/CLASS, DIR/trusted/CLASS and DIR/unlabelled{_hint(root)}"
         )
     files = {}
     for path in sorted(folder.iterdir()):

@@ -172,8 +172,8 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
     values, most = np.asarray(image), 1 if image.mode == "F" else 65535
     if not ((values >= 0) & (values <= most)).all():
         raise ValueError(
-            f"its values go from {values.min():g} to {values.max():g}, and grey of this kind is "
-            f"read as 0 to {most}; convert it to 8 bits"
+            f"its values range from {values.min():g} to {values.max():g}, but greyscale images of "
+            f"this type are read as 0 to {most}; convert it to 8 bits"
         )
     pixels = np.round(values * (255 / most)).astype(np.uint8)
     pixels[values == image.info.get("transparency", -1)] = 255

@@ -29,8 +29,8 @@ def too_large(count: int, shape: tuple[int, int, int]) -> str:
     """Says how much memory `count` decoded images of `shape` take, and how much they may."""
     return (
         f"{count:,} images of {shape[1]} x {shape[0]} pixels take "
-        f"{count * math.prod(shape) / 2**30:.3g} GiB, and at most {MAX_BYTES / 2**30:.3g} are held "
-        "in memory"
+        f"{count * math.prod(shape) / 2**30:.3g} GiB, but at most {MAX_BYTES / 2**30:.3g} GiB are "
+        "kept in memory"
     )
 
 

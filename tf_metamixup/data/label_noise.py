@@ -98,14 +98,14 @@ def from_file(known: _Labels, path: str = "", column: str = "label") -> np.ndarr
     if given.dtype.kind not in "iu" or given.shape != (len(ids),):
         raise UserError(
             f"label noise: {path}: {column} must hold one integer for each of the {len(ids)} in "
-            f"id, and is {given.dtype} {list(given.shape)}"
+            f"id, but is {given.dtype} {list(given.shape)}"
         )
     if known.ids is None:
-        raise UserError("label noise: these images have no ids that a file could go by")
+        raise UserError("label noise: these images have no ids to look up in a file")
     found = dict(zip(ids.astype(str).tolist(), given.tolist(), strict=True))
     if lacking := [each for each in known.ids if each not in found]:
         raise UserError(f"label noise: {path} has no label for {len(lacking)} images: {lacking[0]}")
     labels = np.array([found[each] for each in known.ids], np.int64)
     if labels.min() < 0 or labels.max() >= len(known.classes):
-        raise UserError(f"label noise: {path} has labels outside of 0 to {len(known.classes) - 1}")
+        raise UserError(f"label noise: {path} has labels outside 0 to {len(known.classes) - 1}")
     return labels

@@ -30,10 +30,10 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
             )
             labels[found[part]] = splits.TAKEN
     if source.test is None and "test" not in found and source.val is None:
-        told = f"takes {len(found['val']):,} images out of the training images, and their error is "
+        told = f"splits {len(found['val']):,} images off the training images, and their error is "
         told += "a validation error"
         if not len(found["val"]):
-            told = "finds no class with two images to take one of, so no error is measured"
+            told = "finds no class with at least two images, so no error is measured"
         warnings.warn(
             f"there are no test images: --val_fraction={config.val_fraction} {told}", stacklevel=3
         )

@@ -219,7 +219,7 @@ class FileStream(_Sampled):
 
 
 def order(seed: int, purpose: str, count: int, first: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Returns which images, int64 [rows], stand from `first` on in seeded passes, end to end.
+    """Returns the indices, int64 [rows], of the images from position `first` on in seeded passes.
 
     What an `ArrayStream` over `count` images reads, as a function within a graph.
 
@@ -241,11 +241,11 @@ def _key(seed: int, purpose: str, number) -> tf.Tensor:
 
 
 def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Stream:
-    """Endless batches (x, y) of the images at `indices`.
+    """Returns an endless stream of batches (x, y) of the images at `indices`.
 
     Args:
-        images: where they lie.
-        indices: int [N], which of them; one that stands there twice is read twice in a pass.
+        images: the images to read from.
+        indices: int [N], which images to read; an index that occurs twice is read twice in a pass.
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see

@@ -50,8 +50,9 @@ def prepare(
     """
     if audits and config.meta_source == "train":
         raise UserError(
-            f"--method={config.method} judges labels by meta images apart from the others; give "
-            "--trusted_share=0.2, which knows them in a batch, or --meta_source=heldout"
+            f"--method={config.method} judges labels with meta images that are kept apart from the "
+            "others; give --trusted_share=0.2, which gives them their own part of each batch, or "
+            "--meta_source=heldout"
         )
     parts = parts_of(source, config)
     noisy = _noisy(source, config)
@@ -183,8 +184,8 @@ def _noisy(source: Source, config: Config) -> InMemory | Streamed:
         return source.train
     if isinstance(source.train, Streamed):
         raise UserError(
-            f"--label_noise={config.label_noise} does not go with {source.name}, whose images do "
-            "not fit into memory; drop the flag"
+            f"--label_noise={config.label_noise} cannot be used with {source.name}, whose images "
+            "do not fit into memory; drop the flag"
         )
     train = source.train
     labels = label_noise.noisy(
@@ -259,7 +260,7 @@ def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarra
         return labelled
     if isinstance(source.train, Streamed):
         raise UserError(
-            f"--balance={config.balance} does not go with {source.name}, which is read from its "
+            f"--balance={config.balance} cannot be used with {source.name}, which is read from its "
             "TFDS files in their order; drop the flag"
         )
     labels = source.train.labels[labelled]

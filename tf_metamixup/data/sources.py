@@ -24,14 +24,15 @@ def load(
     corrupt_images: str = "stop",
     in_memory: str = "auto",
 ) -> Source:
-    """Loads a data set: registered, `folder:DIR`, `table:FILE`, or of TFDS.
+    """Loads a data set by name: a registered one, `folder:DIR`, `table:FILE`, or one of TFDS.
 
     >>> load("digits").train.images.shape
     (1437, 8, 8, 1)
 
     Args:
-        name: of the data set.
-        data_dir: where TFDS data lies or goes; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
+        name: name of the data set.
+        data_dir: where TFDS data is stored or downloaded to; by default TFDS_DATA_DIR or
+            ~/tensorflow_datasets.
         image_size: images are resized to image_size x image_size. By default they keep their size,
             or get 64 x 64 where they differ in size, or 100 x 100 for imagenet2012; files of more
             than 128 pixels a side get 128 x 128.
@@ -55,7 +56,7 @@ def load(
         source = _load(name, data_dir, image_size)
     if len(source.classes) < 2:
         raise UserError(
-            f"the data set {name!r} has one class only ({', '.join(source.classes)}); a classifier "
+            f"the data set {name!r} has only one class ({', '.join(source.classes)}); a classifier "
             "needs two or more"
         )
     return source
@@ -73,7 +74,7 @@ def folder(path: str | os.PathLike, **options) -> Source:
 
 
 def table(path: str | os.PathLike, **options) -> Source:
-    """Loads the images that a table names.
+    """Loads the images that are listed in a table.
 
     Args:
         path: a .csv or .parquet file with columns `file` and `label`, empty where there is none,

@@ -36,8 +36,8 @@ class Splits:
         rest = np.setdiff1d(labelled, np.concatenate(list(vars(self).values())))
         if not rest.size:
             raise UserError(
-                "no training image is unused, so evaluate_on=unused has none to look at; cap what "
-                "is trained on with train_examples"
+                "no training image is unused, so evaluate_on=unused has no images to evaluate on; "
+                "limit the training images with train_examples"
             )
         return rest[np.unique(np.linspace(0, len(rest) - 1, min(most, len(rest))).astype(int))]
 
@@ -182,7 +182,7 @@ def _meta_sizes(
 def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -> None:
     if short := [f"{classes[c]} {meta[c]}" for c in np.flatnonzero(meta < per_class)]:
         warnings.warn(
-            f"the meta set is not balanced: it has {per_class} images per class, and fewer of "
+            f"the meta set is not balanced: it has {per_class} images per class, but fewer for "
             f"classes that have few: {listing(short)}",
             stacklevel=3,
         )
@@ -211,7 +211,7 @@ def _require(
     if short.size:
         c = short[0]
         raise UserError(
-            f"{flags} takes {wanted[c]} {kind} images of the class {classes[c]!r}, and it has "
+            f"{flags} needs {wanted[c]} {kind} images of the class {classes[c]!r}, but it has "
             f"{max(available[c], 0)}; lower the number or add images"
         )
 
@@ -230,8 +230,8 @@ def _require_labelled(
     c = missing[0]
     if not left[c]:
         raise UserError(
-            f"no labelled image of the class {classes[c]!r} is left: --num_meta={num_meta} takes "
-            f"all that it has, {num_meta // len(classes)}; lower the number or add images"
+            f"no labelled image of the class {classes[c]!r} is left: --num_meta={num_meta} uses "
+            f"all of its images, {num_meta // len(classes)}; lower the number or add images"
         )
     name, value = next(item for item in asked.items() if item[1] is not None)
     raise UserError(

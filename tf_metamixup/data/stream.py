@@ -48,8 +48,8 @@ class Stream(abc.ABC):
             UserError: the stream does not know them.
         """
         raise UserError(
-            "an audit has to know which image is which, and this data set is read from files as "
-            "it goes: it needs images that fit into memory"
+            "an audit has to identify each image, but this data set is read from files during "
+            "training: an audit needs images that fit into memory"
         )
 
     @abc.abstractmethod

@@ -79,7 +79,7 @@ def _csv(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
         for values in reader:
             if values and len(values) != len(columns):
                 raise UserError(
-                    f"{path} line {reader.line_num} has {len(values)} cells, and its head has "
+                    f"{path} line {reader.line_num} has {len(values)} cells, but its header has "
                     f"{len(columns)}; quote cells that hold a comma"
                 )
             if values:
@@ -96,7 +96,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         frame = pandas.read_parquet(path)
     except ImportError as error:
         raise UserError(
-            f"to read {path} takes pandas and pyarrow: pip install pandas pyarrow, or save the "
+            f"reading {path} requires pandas and pyarrow: pip install pandas pyarrow, or save the "
             "table as .csv"
         ) from error
     except Exception as error:  # the engines raise what they like
@@ -111,9 +111,7 @@ def _check_columns(path: Path, columns: Iterable[str]) -> None:
     columns = list(columns)
     for separator in (";", "\t"):
         if len(columns) == 1 and separator in columns[0]:
-            raise UserError(
-                f"{path} separates cells by {separator!r}; save it with commas between them"
-            )
+            raise UserError(f"{path} uses {separator!r} as separator; save it with commas")
     for column in columns:
         if column not in COLUMNS:
             raise UserError(
@@ -124,7 +122,7 @@ def _check_columns(path: Path, columns: Iterable[str]) -> None:
         if column not in columns:
             raise UserError(f"{path} has no column {column!r}: its first line must name it")
     if len(set(columns)) < len(columns):
-        raise UserError(f"{path} has two columns of one name: {', '.join(columns)}")
+        raise UserError(f"{path} has two columns with the same name: {', '.join(columns)}")
 
 
 def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
@@ -176,9 +174,9 @@ def _classes(path: Path, rows: Iterable[Row]) -> list[str]:
         for row in rows:
             if row.label and not row.label.isdecimal():
                 raise UserError(
-                    f"{path} line {row.line}: the label {row.label!r} is a number but not a whole "
-                    "one from 0; classes are whole numbers or names, and an image without a label "
-                    "has an empty cell"
+                    f"{path} line {row.line}: the label {row.label!r} is a number but not a "
+                    "non-negative integer; classes are integers or names, and an image without a "
+                    "label has an empty cell"
                 )
     classes = {row.label for row in rows if row.part == "train"}
     for row in rows:

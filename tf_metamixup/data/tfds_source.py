@@ -156,7 +156,7 @@ def _require_images(name: str, features: tfds.features.FeaturesDict | None) -> N
     ):
         raise UserError(
             f"{name!r} is not an image classification data set: it needs 8-bit images as 'image' "
-            f"and class labels as 'label', and has {', '.join(kinds) or 'neither'}"
+            f"and class labels as 'label', but has {', '.join(kinds) or 'neither'}"
         )
 
 
@@ -177,8 +177,9 @@ def _prepare(name: str, base: str, builder: tfds.core.DatasetBuilder, root: Path
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         if missing if base == "imagenet2012" else not (manual.is_dir() and any(manual.iterdir())):
             raise UserError(
-                f"the data set {name!r} is not in {root}, and its raw files are only given by hand "
-                f"(TFDS: {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}). {where}"
+                f"the data set {name!r} is not in {root}, and its raw files must be downloaded "
+                f"manually (TFDS: {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}). "
+                f"{where}"
             )
     elif missing or not raw:
         url = raw[missing[0]] if missing else "https://storage.googleapis.com"

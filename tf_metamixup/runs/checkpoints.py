@@ -93,14 +93,14 @@ class Checkpoints:
             damage = _damage(folder)
             if damage:
                 warnings.warn(
-                    f"checkpoint {folder} is damaged ({damage}); trying the one before",
+                    f"checkpoint {folder} is damaged ({damage}); trying the previous one",
                     stacklevel=2,
                 )
                 continue
             state = json.loads((folder / "state.json").read_text())
             if state.pop("shapes") != self._shapes:
                 raise UserError(
-                    f"checkpoint {folder} holds other variables than this model and optimizer; "
+                    f"checkpoint {folder} does not have the variables of this model and optimizer; "
                     "choose another --run_dir"
                 )
             self._values.read(str(folder / "variables")).assert_existing_objects_matched()
@@ -125,12 +125,12 @@ def read_model(folder: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     newest = next(iter(_newest_first(folder)), None)
     if newest is None:
         raise UserError(
-            f"there is no checkpoint in {folder}: the run has not come to its first one, or they "
-            "were removed"
+            f"there is no checkpoint in {folder}: the run has not written its first one yet, or "
+            "they were removed"
         )
     if damage := _damage(newest):
         raise UserError(
-            f"the checkpoint {newest} is damaged ({damage}); remove it to use the one before"
+            f"the checkpoint {newest} is damaged ({damage}); remove it to use the previous one"
         )
     model = json.loads((newest / "state.json").read_text()).get("model")
     if model is None:

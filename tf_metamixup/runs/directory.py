@@ -78,7 +78,7 @@ class RunDirectory:
         ]
         if differing:
             raise UserError(
-                f"run directory {self.path} belongs to a run of other settings "
+                f"run directory {self.path} belongs to a run with other settings "
                 f"({'; '.join(differing)}); choose another --run_dir, or the same settings"
                 + self._how_to_extend(theirs, settings)
             )

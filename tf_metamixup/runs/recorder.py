@@ -81,7 +81,7 @@ class Recorder:
         if differing := differ(before, content):
             raise UserError(
                 f"the data are not those of the run in {self._folder.path}: {differing}; choose "
-                "another --run_dir, or give it its data again"
+                "another --run_dir, or restore its data"
             )
 
     def restore(self) -> Progress | None:

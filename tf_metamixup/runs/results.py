@@ -154,8 +154,8 @@ def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None
         print(f"note: copies of a run count once: {_some(copies)}", file=sys.stderr)
     if others:
         print(
-            "warning: results of the same settings and seed differ, and the first of each counts: "
-            f"{_some(others)}. If runs of your own program differ in their data, name it: "
+            "warning: results of the same settings and seed differ, and only the first of each is "
+            f"used: {_some(others)}. If runs of your own program differ in their data, name it: "
             "fit(..., dataset='NAME')",
             file=sys.stderr,
         )
@@ -209,4 +209,4 @@ def is_result(value: Any) -> bool:
 
 
 def _left_out(place: str, why: str) -> None:
-    print(f"warning: {place} is left out: {why}", file=sys.stderr)
+    print(f"warning: {place} is skipped: {why}", file=sys.stderr)

@@ -39,9 +39,9 @@ class Audit:
         self._trainer, self._method = trainer, trainer.method
         if self._method.audits and (audited is None or not len(audited.labels)):
             raise UserError(
-                f"method {self._method} needs checked images, and there are none: raise "
-                "--num_meta, or in Python give fit() `audited`, as data.streams(..., "
-                "audits=method.audits) makes it"
+                f"method {self._method} needs checked images, but there are none: raise --num_meta "
+                "or, in Python, pass fit() the `audited` images that data.streams(..., "
+                "audits=method.audits) returns"
             )
         self._audited = audited
         self.steps = self._method.audit_steps(steps)

@@ -74,26 +74,27 @@ def _check(callback: Any, *, validated: bool) -> None:
     if not isinstance(callback, keras.callbacks.Callback):
         raise UserError(f"callbacks: {callback!r} is not a keras.callbacks.Callback")
     if isinstance(callback, tuple(getattr(keras.callbacks, each) for each in REFUSED)):
-        raise UserError(f"callbacks: {name} is not taken; {REFUSED.get(name, 'leave it out')}")
+        raise UserError(f"callbacks: {name} is not supported; {REFUSED.get(name, 'leave it out')}")
     # `ModelCheckpoint` looks at batches only where it saves between epochs.
     if getattr(callback, "save_freq", None) != "epoch" and (others := [*_other_hooks(callback)]):
         raise UserError(
-            f"callbacks: {name} has {', '.join(others)}, and steps are taken many at a time: only "
+            f"callbacks: {name} has {', '.join(others)}, but many steps run per call: only "
             f"{', '.join(CALLED)} are called"
         )
     if getattr(callback, "restore_best_weights", False):
         raise UserError(
-            f"callbacks: {name}(restore_best_weights=True) would leave other weights than those of "
-            "the result and the checkpoint; give fit() select='best' instead"
+            f"callbacks: {name}(restore_best_weights=True) would leave weights that differ from "
+            "those of the result and the checkpoint; give fit() select='best' instead"
         )
     monitor = getattr(callback, "monitor", None)
     if not getattr(callback, "save_best_only", True):  # then `ModelCheckpoint` reads none
         monitor = None
     if monitor and monitor.startswith("val_") and not validated:
-        raise UserError(f"callbacks: {name} monitors {monitor}, and there is no `validation`")
+        raise UserError(f"callbacks: {name} monitors {monitor}, but there is no `validation`")
     if (monitor and monitor.endswith("accuracy")) or (monitor or "").startswith("test_"):
         raise UserError(
-            f"callbacks: {name} monitors {monitor}, and the logs have val_error, val_loss and loss"
+            f"callbacks: {name} monitors {monitor}, but the logs have only val_error, val_loss and "
+            "loss"
         )
 
 

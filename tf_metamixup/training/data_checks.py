@@ -41,7 +41,7 @@ def labelled_dataset(
     if not (is_pair and all(isinstance(each, tf.TensorSpec) for each in spec)):
         hint = '; use .map(lambda e: (e["image"], e["label"]))' if isinstance(spec, dict) else ""
         raise UserError(
-            f"the `{name}` data must give pairs (images, labels) of one tensor each, and gives "
+            f"the `{name}` data must give pairs (images, labels) of one tensor each, but gives "
             f"{spec}{hint}"
         )
     image_shape, label_shape = check_pair(name, *spec, shape, classes)
@@ -74,7 +74,7 @@ def unlabelled_dataset(data: Any, shape: Shape, classes: int, views: int) -> tf.
     spec = spec if isinstance(spec, tuple) else (spec,)
     if len(spec) > 2 or not all(isinstance(each, tf.TensorSpec) for each in spec):
         raise UserError(
-            f"the `{name}` data must give images or pairs (images, labels) of one tensor each, and "
+            f"the `{name}` data must give images or pairs (images, labels) of one tensor each, but "
             f"gives {data.element_spec}"
         )
     rank = spec[0].shape.rank
@@ -118,7 +118,7 @@ def check_images(name: str, images: tf.TensorSpec, shape: Shape, *, views: int =
     """
     if not (images.dtype.is_integer or images.dtype.is_floating):
         raise UserError(
-            f"the images of the `{name}` data must be numbers, and they are {images.dtype.name}"
+            f"the images of the `{name}` data must be numbers, but they are {images.dtype.name}"
         )
     expected = (None, views, *shape[1:]) if views else tuple(shape)
     hint = ""
@@ -128,7 +128,7 @@ def check_images(name: str, images: tf.TensorSpec, shape: Shape, *, views: int =
     if not images.shape.is_compatible_with(expected):
         raise UserError(
             f"the images of the `{name}` data must have the model's input shape {_text(expected)}, "
-            f"and they are {list(images.shape)}{hint}"
+            f"but they are {list(images.shape)}{hint}"
         )
     return expected
 
@@ -151,7 +151,7 @@ def check_labels(name: str, labels: tf.TensorSpec, classes: int) -> Shape:
     batched = "" if labels.shape.rank else ": make batches with .batch(64)"
     raise UserError(
         f"the labels of the `{name}` data must be integers [rows], or probabilities or one-hot "
-        f"integers {_text(by_class)}, and they are {labels.dtype.name} {labels.shape}{batched}"
+        f"integers {_text(by_class)}, but they are {labels.dtype.name} {labels.shape}{batched}"
     )
 
 
@@ -169,7 +169,7 @@ def ensure_shape(name: str, what: str, values: tf.Tensor, expected: Shape) -> tf
             lambda: tf.reduce_all((sizes < 0) | (given == sizes)),
             lambda: tf.constant(False),
         )
-        message = f"{what} must be batches of the shape {_text(expected)}, and they are"
+        message = f"{what} must be batches of the shape {_text(expected)}, but they are"
         with required(same, name, message, given):
             values = tf.identity(values)
         values.set_shape(expected)
@@ -179,7 +179,7 @@ def ensure_shape(name: str, what: str, values: tf.Tensor, expected: Shape) -> tf
 def _check_dataset(name: str, data: Any, elements: str, finite: bool) -> None:
     if not isinstance(data, tf.data.Dataset):
         raise UserError(
-            f"the `{name}` data must be a tf.data.Dataset of batches, and it is of type "
+            f"the `{name}` data must be a tf.data.Dataset of batches, but it is of type "
             f"{type(data).__name__}; make one with {_remedy(data, elements)}"
         )
     count = data.cardinality()
@@ -187,7 +187,7 @@ def _check_dataset(name: str, data: Any, elements: str, finite: bool) -> None:
         raise UserError(f"the `{name}` data is empty: it gives no batch")
     if finite and count == tf.data.INFINITE_CARDINALITY:
         raise UserError(
-            f"the `{name}` data must be one pass, and it repeats forever: leave out repeat()"
+            f"the `{name}` data must be finite, but it repeats forever: remove repeat()"
         )
 
 
@@ -210,7 +210,7 @@ def _remedy(data: Any, elements: str) -> str:
 def _check_rows(name: str, images: tf.TensorShape, labels: tf.TensorShape) -> None:
     if not images[:1].is_compatible_with(labels[:1]):
         raise UserError(
-            f"the `{name}` data must give as many images as labels, and gives {images[0]} images "
+            f"the `{name}` data must give as many images as labels, but gives {images[0]} images "
             f"with {labels[0]} labels"
         )
 
@@ -225,8 +225,8 @@ def _check_views(name: str, given: tf.TensorShape, shape: Shape, views: int) -> 
     if count not in (None, views):
         raise UserError(
             f"the method takes {views} view{'s' if views > 1 else ''} of each image of the "
-            f"`{name}` data, {_text((None, views, *shape[1:]))}, and the data has {count}: "
-            f"{list(given)}; stack copies, each augmented by itself, with tf.stack(..., axis=1)"
+            f"`{name}` data, {_text((None, views, *shape[1:]))}, but the data has {count}: "
+            f"{list(given)}; stack copies, each augmented independently, with tf.stack(..., axis=1)"
         )
 
 

@@ -110,7 +110,7 @@ def warn_of_scales(scales: Mapping[str, Scale]) -> None:
         if _differ(trained, scale):
             warnings.warn(
                 f"the `{name}` images range from {scale} and the `labelled` images from {trained}: "
-                "the network cannot treat them alike; bring all data to one scale",
+                "the network cannot handle both; use the same scale for all data",
                 stacklevel=2,
             )
 

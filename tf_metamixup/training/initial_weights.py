@@ -31,15 +31,15 @@ def check(trainer, run_dir: str | os.PathLike) -> None:
             return
         if trainer.steps_taken:
             raise UserError(
-                f"this Trainer has taken {trainer.steps_taken} steps, and run_dir={run_dir} holds "
-                "no checkpoint to resume: build a new Trainer for a new run, of a newly built "
-                "model, or of this one to start from its weights; or keep the run_dir of the steps "
-                "taken to continue them"
+                f"this Trainer has taken {trainer.steps_taken} steps, but run_dir={run_dir} holds "
+                "no checkpoint to resume: for a new run, build a new Trainer with a newly built "
+                "model, or with this model to start from its weights; to continue training, use "
+                "the run_dir of the steps taken"
             )
         if not all(np.isfinite(np.asarray(v)).all() for v in trainer.model.weights):
             raise UserError(
-                "the model's weights are not finite before the first step, as a run that diverged "
-                "leaves them: build the model again"
+                "the model's weights are not finite before the first step, as after a run that "
+                "diverged: build the model again"
             )
         left = _left.get(trainer.model)
         if left is not None and np.array_equal(left, _first(trainer.model)):
@@ -99,8 +99,8 @@ def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
     same_shapes = [value.shape for value in values] == [tuple(v.shape) for v in model.weights]
     if not same_family or not same_shapes or network != describe(model):
         raise UserError(
-            f"{flag} holds the weights of {there}, and this run has {here}; take the architecture "
-            "and the data of the same shape and classes, or leave the flag out"
+            f"{flag} holds the weights of {there}, but this run has {here}; use the same "
+            "architecture, image shape and classes, or drop the flag"
         )
     return values
 

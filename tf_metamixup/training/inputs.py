@@ -28,24 +28,24 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
         given["meta"] = meta
     if trainer.method.judges and not isinstance(labelled, Stream):
         raise UserError(
-            "an audit has to know which image is which, and a tf.data.Dataset does not say: give "
+            "an audit has to identify each image, but a tf.data.Dataset has no identifiers: give "
             "`labelled` as a stream of tf_metamixup.data"
         )
     # Streams of one data set come with all of its parts.
     if unlabelled is not None and "unlabelled" not in given:
-        warnings.warn(f"method {trainer.method} reads no `unlabelled` data", stacklevel=2)
+        warnings.warn(f"method {trainer.method} does not use `unlabelled` data", stacklevel=2)
     if meta is not None and "meta" not in given and not isinstance(meta, Stream):
-        warnings.warn(f"policy {trainer.policy} reads no `meta` data", stacklevel=2)
+        warnings.warn(f"policy {trainer.policy} does not use `meta` data", stacklevel=2)
     for name, data in given.items():
         if data is None:
             by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"
-            raise UserError(f"{by} needs `{name}` data, and fit() was given none")
+            raise UserError(f"{by} needs `{name}` data, but fit() was given none")
     streams = {name: _stream(trainer, name, data) for name, data in given.items()}
     rows, groups = streams["labelled"].batch_size, trainer.row_groups
     if (trainer.policy.mixes or trainer.method.learns_lambda) and rows and rows < 2 * groups:
         raise UserError(
-            f"a batch of {rows} in {counted(groups, 'row group')} has no pairs to mix: "
-            f"take batches of at least {2 * groups}, or policy none"
+            f"a batch of {rows} in {counted(groups, 'row group')} has no pairs to mix: use batches "
+            f"of at least {2 * groups}, or policy none"
         )
     return streams
 

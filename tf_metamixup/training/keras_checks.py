@@ -35,9 +35,9 @@ def check_tensors(
     is_by_class = tuple(shapes[1]) == (None, classes)
     if loss is not None and is_by_class != (type(loss) is LOSSES[1]):
         raise UserError(
-            f"the labels of the `{name}` data are {kinds[is_by_class]}, and compile() was given "
-            f"the loss of labels that are {kinds[not is_by_class]}: give keras.losses."
-            f"{LOSSES[is_by_class].__name__}(from_logits=True)"
+            f"the labels of the `{name}` data are {kinds[is_by_class]}, but compile() was given "
+            f"the loss for labels that are {kinds[not is_by_class]}: give "
+            f"keras.losses.{LOSSES[is_by_class].__name__}(from_logits=True)"
         )
     x = ensure_shape(name, "images", x, shapes[0])
     return x, ensure_shape(name, "labels", y, shapes[1])
@@ -51,12 +51,12 @@ def check_served(
     otherwise = "; train it with tmm.Trainer"
     if method.views or method.average is not None:
         raise UserError(
-            f"method {method} takes unlabelled images or averages weights, which fit() has no "
-            f"place for{otherwise}"
+            f"method {method} takes unlabelled images or averages weights, which fit() does not "
+            f"support{otherwise}"
         )
     if method.judges:
         raise UserError(
-            f"method {method} judges labels between steps, which fit() has no place for{otherwise}"
+            f"method {method} judges labels between steps, which fit() does not support{otherwise}"
         )
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")
@@ -71,5 +71,5 @@ def check_loss(loss) -> None:
     raise UserError(
         f"loss={loss!r} must be keras.losses.SparseCategoricalCrossentropy(from_logits=True), or "
         "CategoricalCrossentropy(from_logits=True) for one-hot labels, without further options: "
-        "the step trains on no other"
+        "the training step supports no other loss"
     )

@@ -29,10 +29,10 @@ from tf_metamixup.training.step import Recipe, train_step
 
 
 class MixUpModel(keras.Model):
-    """Wraps a Keras classifier so that `fit` mixes images with lambdas learned or drawn.
+    """Wraps a Keras classifier so that `fit` trains on images mixed with learned or drawn lambdas.
 
-    It has the variables of the model that it is given, so after `fit` that one is trained. All else
-    is Keras: callbacks, validation, `evaluate`, `predict`. What differs:
+    It shares the variables of the given model, so `fit` trains that model. Everything else is
+    Keras: callbacks, validation, `evaluate`, `predict`. Differences:
 
     - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
       far learning moved lambda's logits, either way. The metrics of `compile` are those of
@@ -42,7 +42,7 @@ class MixUpModel(keras.Model):
       Weight decay and momentum are the optimizer's own; Keras decouples weight decay, and keeps the
       rate inside the velocity, which `training.optimizer.SGD`, used by `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
-    - `save`, and so `ModelCheckpoint`, saves the model given, which loads without this package.
+    - `save`, and so `ModelCheckpoint`, saves the given model, which loads without this package.
     - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
       evenly.
 
@@ -99,16 +99,16 @@ class MixUpModel(keras.Model):
     def compile(
         self, optimizer="sgd", loss=None, metrics=None, *, jit_compile="auto", **options
     ) -> None:
-        """Compiles as Keras does.
+        """Compiles the model as Keras does.
 
         Args:
-            optimizer: any of Keras, but one that scales losses.
+            optimizer: any Keras optimizer except one that scales losses.
             loss: `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` for integer labels,
-                `CategoricalCrossentropy(from_logits=True)` for one-hot ones: the step trains on no
-                other.
-            metrics: of evaluation.
+                `CategoricalCrossentropy(from_logits=True)` for one-hot ones; no other loss is
+                supported.
+            metrics: computed in evaluation only.
             jit_compile: must not be True; "auto" means False.
-            **options: others of Keras but `loss_weights`.
+            **options: other options of Keras, except `loss_weights`.
 
         Raises:
             UserError: one of these is something else, or the head of the model cannot be split off.
@@ -129,8 +129,8 @@ class MixUpModel(keras.Model):
             super().compile(optimizer, loss, metrics=metrics, jit_compile=False, **options)
             if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
                 raise UserError(
-                    "an optimizer that scales losses (mixed_float16) does not fit the step: build "
-                    "the model in float32"
+                    "an optimizer that scales losses (mixed_float16) is not supported by the step: "
+                    "build the model in float32"
                 )
             self._network = Network(self.model, parts=self._method.parts(self.model))
             self.optimizer.build(self._network.trainable)
@@ -141,7 +141,7 @@ class MixUpModel(keras.Model):
                 )
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:
-        """Fits as Keras does, but for `class_weight` and `sample_weight`.
+        """Trains the model as Keras does, without `class_weight` and `sample_weight`.
 
         Raises:
             UserError: data that the model or the step does not take; the loss or a weight is not
@@ -212,7 +212,7 @@ class MixUpModel(keras.Model):
         self._means.reset()
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
-        """Saves the model given, without the optimizer."""
+        """Saves the given model, without the optimizer."""
         self.model.save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_own_variables(self, store) -> None:

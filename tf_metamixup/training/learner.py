@@ -205,7 +205,7 @@ def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:
     names = list(map(str, range(classes) if given is None else given))
     if len(names) != classes:
         raise UserError(
-            f"class_names has {len(names)} names, and the model returns {classes} logits: give one "
+            f"class_names has {len(names)} names, but the model returns {classes} logits: give one "
             "name per class, in the order of the labels"
         )
     for name in names:
@@ -225,7 +225,7 @@ def _body(model: keras.Model) -> list[keras.Variable]:
         if layer.name == "body" and layer.trainable_variables:
             return layer.trainable_variables
     raise UserError(
-        f"unfreeze_at says when the layer named 'body' begins to train, and the model "
+        "unfreeze_at says when the layer named 'body' begins to train, but the model "
         f"{model.name!r} has none with trainable variables"
     )
 

@@ -95,6 +95,6 @@ def check(plan: Plan, *, validated: bool) -> None:
         return
     chosen = "select=best" if plan.select == "best" else f"patience={plan.patience}"
     raise UserError(
-        f"{chosen} goes by the validation error, and there are no validation images: give "
+        f"{chosen} needs the validation error, but there are no validation images: give "
         "--val_fraction=0.1, DIR/val/CLASS/** or, in Python, `validation`"
     )

@@ -1,4 +1,4 @@
-"""The public way to train and evaluate a Keras model with a method and a policy."""
+"""The public API for training and evaluating a Keras model with a method and a policy."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -32,27 +32,27 @@ class Trainer(Learner):
         method: `name(option=value)` or an instance; see `tmm.methods.names()`.
         policy: the same; see `tmm.policies.names()`.
         learning_rate: a number, or a Keras schedule of the step.
-        optimizer: "sgd" or "adam", of the real step.
-        momentum: of SGD.
+        optimizer: "sgd" or "adam", for the real step.
+        momentum: momentum of SGD.
         weight_decay: coefficient of the coupled L2 gradient, in the real step only.
         weight_decay_on: "all" trainable variables or "kernels".
-        seed: of everything drawn while training.
-        preprocess: images as the data sets give them -> what the model takes; becomes part of the
-            exported model.
-        class_names: for the export; numbers by default.
-        row_groups: pairs are drawn within this many groups; by default one per replica. More of
-            them on one device compute what that many replicas would.
+        seed: seed of all random numbers drawn in training.
+        preprocess: a function from the images of the data sets to the model's input; it becomes
+            part of the exported model.
+        class_names: names of the classes, for the export; numbers by default.
+        row_groups: number of groups within which pairs are drawn; by default one per replica. N
+            groups on one device compute what N replicas would.
         mixed_bfloat16: whether label guessing and the real step compute in bfloat16.
         meta_bfloat16: whether the meta stage does, in which lambda is learned.
-        jit: whether TensorFlow's compiler XLA makes one program of each step, on one replica.
-        unfreeze_at: the share of the run before which the layer named "body" keeps its weights;
-            call that layer with `training=False` if it has BatchNorm.
-        ema: decay of an exponential average of the weights, which is then what is evaluated,
+        jit: whether each step is compiled into one program with XLA, on one replica.
+        unfreeze_at: the fraction of the run during which the layer named "body" is frozen; call
+            that layer with `training=False` if it has BatchNorm.
+        ema: decay of an exponential moving average of the weights, which is then evaluated,
             selected and exported; None leaves that to the method.
-        mix_until: the share of the run after which nothing is mixed any more: lambda is 1. A policy
-            that learns still costs as much per step.
-        label_smoothing: the share of the target of each labelled image that is spread evenly over
-            all classes; meta and test images keep theirs.
+        mix_until: the fraction of the run after which mixing stops: lambda is 1. A policy that
+            learns still costs the same per step.
+        label_smoothing: the fraction of each labelled image's target that is spread evenly over all
+            classes; the targets of meta and test images are unchanged.
 
     Raises:
         UserError: the model is not built, ends in a softmax or has losses of its own, such as
@@ -78,10 +78,10 @@ class Trainer(Learner):
         summarize: bool = True,
         **plan,
     ) -> dict[str, Any]:
-        """Trains up to `steps` steps in all, resuming what `run_dir` holds.
+        """Trains up to `steps` steps in total, resuming the run in `run_dir` if there is one.
 
-        A new run starts from the weights that the model has. One Trainer makes one run: another
-        `run_dir` takes a new Trainer.
+        A new run starts from the model's current weights. Use one Trainer per run: another
+        `run_dir` needs a new Trainer.
 
         Args:
             labelled: a `tf.data.Dataset` of global batches (images, labels), or one of our
@@ -89,20 +89,20 @@ class Trainer(Learner):
                 one-hot integers [n, classes]. It is repeated as often as needed, and a resumed run
                 skips what it has seen, so its order should be a function of a seed. Shapes that it
                 leaves open are those of the model's input.
-            unlabelled: batches of images [n, H, W, C] or of one axis of views [n, V, H, W, C], as
-                many as the method needs, optionally with true labels to watch, -1 where unknown.
-            meta: batches like `labelled`, for policies that learn; one pass, of which those that
-                cache features (`meta` by default) take all into memory.
+            unlabelled: batches of images [n, H, W, C], or [n, V, H, W, C] with as many views as the
+                method needs; optionally with true labels, used only for metrics, -1 where unknown.
+            meta: finite batches like `labelled`, for policies that learn; policies that cache
+                features (`meta` by default) keep all of them in memory.
             audited: a `data.Audited`, the checked images of method `audit`; `labelled` then is one
                 of our streams.
             validation: finite batches (images, labels), evaluated at epoch ends as `val_error`,
                 ...; the first batch is also read before the first step.
             test: the same, as `test_error`, ....
-            steps: of the whole run.
-            run_dir: where checkpoints, logs and the result go.
-            epoch_steps: steps of an epoch; 1,000 by default.
-            verbose: 0 prints nothing but warnings; 1 the progress, and how it ended.
-            summarize: whether the latter is printed.
+            steps: total number of steps of the run.
+            run_dir: directory for checkpoints, logs and the result.
+            epoch_steps: steps per epoch; 1,000 by default.
+            verbose: 0 prints only warnings; 1 also the progress and a summary.
+            summarize: whether the summary is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
                 `checkpoint_every`, `pictures`, `select`, `patience`; `callbacks` of Keras, of which
                 `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
@@ -115,7 +115,7 @@ class Trainer(Learner):
         Raises:
             UserError: data that is missing or that the model does not take, a run directory of
                 another run, a new run after steps of another one, a loss that is not finite, ...
-            Interrupted: SIGTERM or SIGINT came; what was done is checkpointed.
+            Interrupted: SIGTERM or SIGINT was received; a checkpoint has been saved.
         """
         initial_weights.check(self, run_dir)
         self._run_dir = run_dir
@@ -154,17 +154,17 @@ class Trainer(Learner):
         return self.measure(test).scores
 
     def measure(self, test: Iterable, between=None, name: str = "test") -> Evaluation:
-        """Evaluates as `evaluate` does; keeps the confusion matrix and the confidences.
+        """Evaluates like `evaluate`, and also returns the confusion matrix and the confidences.
 
         Args: see `Evaluator.measure`.
         """
         return self.evaluator.measure(test, between, name)
 
     def predict(self, images) -> np.ndarray:
-        """Returns the probabilities [N, classes] that the current weights give.
+        """Returns the class probabilities [N, classes] predicted with the current weights.
 
         Args:
-            images: as training reads them, [N, H, W, C]; held in memory.
+            images: in the format of the training images, [N, H, W, C]; held in memory.
         """
         return self.evaluator.probabilities(images)
 
@@ -178,10 +178,11 @@ class Trainer(Learner):
         """Writes a SavedModel with its model card; see `tf_metamixup.export`.
 
         Args:
-            folder: where it goes.
-            command: repeats the run, for the card.
-            from_pixels: what made the images of `fit` from pixels, uint8 [N, H, W, C]. It becomes
-                part of the exported model, which then takes pixels, as `predict` gives them.
+            folder: directory to write to.
+            command: command line that repeats the run, for the card.
+            from_pixels: the function that made the images of `fit` from uint8 pixels
+                [N, H, W, C]. It becomes part of the exported model, which then takes pixels, as
+                `predict` gives them.
 
         Raises:
             UserError: the folder cannot be written.
