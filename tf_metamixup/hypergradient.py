@@ -1,8 +1,8 @@
 """The gradient of a loss after a virtual step, with respect to what the step depended on.
 
-Useful alone: nothing here knows of networks or of mixing. Both functions are exact and have one
-signature. Over some of the weights alone, with the others held fixed, the virtual step changes only
-those.
+Can be used on its own: nothing here depends on networks or mixing. Both functions are exact and
+have the same signature. Given only some of the weights, with the others held fixed, the virtual
+step changes only those.
 
 Exact also where `inner` normalises by the moments of a batch: see `core.moments`.
 """
@@ -22,7 +22,7 @@ Outer = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 def nested(
     inner: Inner, outer: Outer, weights: Sequence[tf.Tensor], z: tf.Tensor, learning_rate
 ) -> tf.Tensor:
-    """Differentiates outer(weights - learning_rate * d inner(weights, z) / d weights) in z.
+    """Differentiates outer(weights - learning_rate * d inner(weights, z) / d weights) w.r.t. z.
 
     The paper's eq. 7 and 9 as they stand. On several replicas `inner` and `outer` are this
     replica's summands of the global losses; the sum over replicas is differentiated through, so
@@ -56,7 +56,7 @@ def nested(
 def vjp(
     inner: Inner, outer: Outer, weights: Sequence[tf.Tensor], z: tf.Tensor, learning_rate
 ) -> tf.Tensor:
-    """Computes the same as `nested`, without the meta pass inside the outer tape.
+    """Computes the same gradient as `nested`, without the meta pass inside the outer tape.
 
     theta' is linear in the training gradient g(z), so with v = d outer / d theta' the gradient is
     -learning_rate times the vector-Jacobian product of g with v. On several replicas g and v are

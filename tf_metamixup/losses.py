@@ -1,4 +1,4 @@
-"""Per-example losses: shape [N] out, nothing reduced."""
+"""Per-example losses of shape [N], without reduction."""
 
 import tensorflow as tf
 

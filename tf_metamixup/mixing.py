@@ -1,4 +1,4 @@
-"""Eq. 4: who is mixed with whom, and the mixture itself."""
+"""Eq. 4: which rows are mixed with each other, and the mixture itself."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -47,12 +47,12 @@ class Examples(NamedTuple):
 
     @property
     def guessed(self) -> tf.Tensor:
-        """Returns of which rows the method guessed the target, bool [N]."""
+        """Returns for which rows the target is a pseudo-label, bool [N]."""
         return self.truth != LABELLED
 
 
 class Lambdas(NamedTuple):
-    """Holds what a batch is mixed with.
+    """Holds the mixing coefficients of a batch.
 
     Attributes:
         value: [N] in [0, 1], lambda*.
@@ -68,7 +68,7 @@ class Lambdas(NamedTuple):
 
     @classmethod
     def given(cls, value: tf.Tensor, pixels: tf.Tensor | None = None) -> "Lambdas":
-        """Makes a lambda that nothing has moved."""
+        """Makes a lambda that was not learned."""
         return cls(value, value, tf.zeros_like(value), pixels)
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "Lambdas":
@@ -83,7 +83,7 @@ class Lambdas(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """Holds examples, who is mixed with whom, and by how much.
+    """Holds examples, their mixing partners and their mixing coefficients.
 
     Attributes:
         examples: un-mixed.
@@ -114,7 +114,7 @@ class Mixture(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Holds some mixed rows of a step, for people to look at.
+    """Holds some mixed rows of a step, for visualization.
 
     Attributes:
         x_i, x_j: the scaled images of a row and of its partner, [n, H, W, C].
@@ -155,7 +155,7 @@ def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
 
 
 def permutation_groups(examples: Examples) -> tf.Tensor:
-    """Numbers the sets of rows that may change places: int32 [N].
+    """Numbers the sets of rows that may be permuted among themselves: int32 [N].
 
     Those are the rows of one row group and stream, accepted and rejected ones apart.
     """

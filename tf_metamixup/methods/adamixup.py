@@ -16,7 +16,7 @@ from tf_metamixup.mixing import Lambdas
 @METHODS.register("adamixup")
 @dataclasses.dataclass(frozen=True)
 class AdaMixup(Method):
-    """Predicts lambda's region per pair; a discriminator keeps mixtures off real images.
+    """Predicts the range of lambda per pair; a discriminator keeps mixtures away from real images.
 
     Half of the labelled batch is trained on, as it is and mixed within itself; the other half is
     the "unseen" images of the discriminator (there, partners come from the whole batch). For each

@@ -15,7 +15,7 @@ from tf_metamixup.methods.method import METHODS, Method, over_batch
 @METHODS.register("manifold_mixup")
 @dataclasses.dataclass(frozen=True)
 class ManifoldMixup(Method):
-    """Mixes at a layer that is drawn at each step: the input or the end of a stage.
+    """Mixes at a layer chosen at random at each step: the input or the end of a stage.
 
     The published row is `--policy=beta(2.0)`; with `--policy=meta` lambda is learned at that layer.
 

@@ -11,7 +11,7 @@ from tf_metamixup.methods.method import METHODS
 @METHODS.register("mean_teacher")
 @dataclasses.dataclass(frozen=True)
 class MeanTeacher(Consistency):
-    """Matches on one view what an average of the weights predicts on another.
+    """Matches predictions on one view to those of averaged weights on another view.
 
     The teacher has the trainable variables averaged and batch statistics. As in the code of Oliver
     et al., it is the student that is evaluated.

@@ -1,4 +1,4 @@
-"""What every method is, and what it may leave at its default."""
+"""The base class of methods, with its defaults."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -62,10 +62,10 @@ class Ratio(tuple):
 
 
 class Method:
-    """Says what is trained on and with which loss: a frozen dataclass of hyper-parameters.
+    """Defines what is trained on and with which loss: a frozen dataclass of hyper-parameters.
 
     Attributes:
-        views: how many augmented views of each unlabelled image it wants; 0 wants none.
+        views: number of augmented views of each unlabelled image; 0 if it uses none.
         strong_views: how many of them, the last ones, are strong (`data.randaugment`).
         average: decay of an average of the weights (see `Network`); None keeps none.
         predicts_average: whether it is the average that is evaluated and exported.
@@ -102,7 +102,7 @@ class Method:
         return {}
 
     def memory(self, classes: int) -> Mapping[str, float | Sequence[float]]:
-        """Returns what it remembers from step to step besides weights, by name: the initial values.
+        """Returns the initial values, by name, of the state kept between steps besides weights.
 
         A step reads it as `forward.memory[name]` and says in `Examples.memory` what is remembered
         from then on, which must be the same on all replicas.
@@ -150,7 +150,7 @@ def check_precision(method: Method) -> None:
 
 
 def check_smoothing(method: Method, share: float) -> None:
-    """Refuses label smoothing that cannot be."""
+    """Refuses label smoothing that the method does not support."""
     require(0 <= share < 1, f"label_smoothing={share}", "lie in [0, 1)")
     if share and not method.reads_targets:
         raise UserError(

@@ -14,7 +14,7 @@ from tf_metamixup.methods.method import METHODS, with_guesses
 @METHODS.register("mixmatch")
 @dataclasses.dataclass(frozen=True)
 class MixMatch(Consistency):
-    """Gives K views of an unlabelled image one sharpened guess; all rows mix in one pool.
+    """Gives K views of an unlabelled image one sharpened pseudo-label; all rows mix in one pool.
 
     A row is mostly itself (lambda >= 1/2), so labelled rows keep the cross-entropy and guessed ones
     the squared error. Policy `none` is the "MixMatch w/o MixUp" of Table III, `beta(0.75,

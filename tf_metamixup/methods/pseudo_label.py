@@ -27,8 +27,8 @@ class PseudoLabel(Guessing):
         weight: of the unlabelled loss; the paper has none (Alg. 2 line 13).
         pool: whether labelled and unlabelled images mix with each other; Alg. 2 line 8 builds two
             sets.
-        align: whether predictions are moved towards the classes' shares among labelled images
-            first: distribution alignment (Berthelot et al. 2020).
+        align: whether predictions are first adjusted towards the class proportions of the labelled
+            images: distribution alignment (Berthelot et al. 2020).
     """
 
     threshold: float = 0.95

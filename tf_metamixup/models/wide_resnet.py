@@ -47,7 +47,7 @@ def wrn(
     width: int = 2,
     synchronized: bool = False,
 ) -> keras.Model:
-    """Builds a wide residual network of any size, as Zagoruyko and Komodakis.
+    """Builds a wide residual network of any size, as in Zagoruyko and Komodakis.
 
     Args:
         image_shape: height, width and channels.

@@ -1,4 +1,4 @@
-"""Policies that do not learn: no mixing, a constant lambda, and MixUp's draw."""
+"""Policies that do not learn: no mixing, a constant lambda, and lambda sampled as in MixUp."""
 
 import dataclasses
 from typing import ClassVar

@@ -51,10 +51,10 @@ CHOICES = {
 @POLICIES.register("meta")
 @dataclasses.dataclass(frozen=True)
 class Meta(Policy):
-    """Takes one gradient step on lambda's logits against the meta loss (eq. 7 to 11).
+    """Takes one gradient step on lambda's logits to reduce the meta loss (eq. 7 to 11).
 
-    The paper's rows are `meta(estimator='nested')`. The default estimator is the one that
-    development chose: as good there, at less than half the cost.
+    The paper's rows are `meta(estimator='nested')`. The default estimator was chosen
+    in development runs: as good there, at less than half the cost.
 
     Attributes:
         step_size: the paper's alpha in eq. 10. Negative values learn the wrong way, as a control.

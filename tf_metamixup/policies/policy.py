@@ -41,7 +41,7 @@ POLICIES = Registry(
 
 
 class Task(NamedTuple):
-    """Holds what one step gives a policy.
+    """Holds the inputs of a policy at one step.
 
     Attributes:
         theta: the network's weights.
@@ -80,7 +80,7 @@ class Task(NamedTuple):
 
     @property
     def dtype(self) -> tf.DType:
-        """Returns the precision that lambda is worked out in."""
+        """Returns the precision in which lambda is computed."""
         return self.theta[0].dtype
 
     def given(self, lam: tf.Tensor, pixels: tf.Tensor | None = None) -> Lambdas:
@@ -98,7 +98,7 @@ class Task(NamedTuple):
 
 
 class Policy:
-    """Says where lambda comes from: a frozen dataclass whose fields are its hyper-parameters.
+    """Defines how lambda is chosen: a frozen dataclass whose fields are its hyper-parameters.
 
     Attributes:
         reads_meta: whether it learns from the meta set; such a policy has `initial_logits` and
@@ -122,7 +122,7 @@ class Policy:
 
 
 def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> None:
-    """Refuses a policy that does not go with a method, or with the share of the run that is mixed.
+    """Refuses a policy that does not support a method or the fraction of the run that is mixed.
 
     Args:
         policy: the policy.
@@ -158,5 +158,5 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
 
 
 def check_alpha(policy: str, alpha: float) -> None:
-    """Refuses a parameter of Beta(alpha, alpha) that float64 cannot draw with."""
+    """Refuses a parameter of Beta(alpha, alpha) that cannot be sampled in float64."""
     require(0.01 <= alpha <= 100, f"policy {policy}: alpha={alpha}", "lie in [0.01, 100]")
