@@ -180,9 +180,8 @@ class Trainer(Learner):
         Args:
             folder: directory to write to.
             command: command line that repeats the run, for the card.
-            from_pixels: the function that made the images of `fit` from uint8 pixels
-                [N, H, W, C]. It becomes part of the exported model, which then takes pixels, as
-                `predict` gives them.
+            from_pixels: the function that made the images of `fit` from uint8 pixels; it becomes
+                part of the exported model, which then takes pixels [N, H, W, C].
 
         Raises:
             UserError: the folder cannot be written.
