@@ -59,5 +59,5 @@ def test_a_folder_says_what_is_in_it_twice(folder):
     with pytest.warns(UserWarning) as caught:
         sources.load(f"folder:{folder}")
     first, second = (str(each.message) for each in caught)
-    assert "test holds 1 of" in first and "(test/blue/7.png is train/red/0.png)" in first
+    assert "test contains 1 of" in first and "(test/blue/7.png is train/red/0.png)" in first
     assert "(train/red/0.png is train/red/1.png is test/blue/7.png)" in second

@@ -118,7 +118,7 @@ ELEMENTS = {
     "empty": (lambda: batches().take(0), "`{}` data is empty"),
     "empty without saying so": (lambda: batches().filter(lambda x, y: False), "`{}` data is empty"),
     "single images": (lambda: batches().unbatch(), r"the `{}` data must .* \.batch\(64\)"),
-    "another size": (lambda: batches(PIXELS[:, 1:]), r"of the `{}` data .* \[rows, 6, 6, 1\], and"),
+    "another size": (lambda: batches(PIXELS[:, 1:]), r"of the `{}` data .* \[rows, 6, 6, 1\], but"),
     "text": (lambda: batches(PIXELS.astype(str)), "of the `{}` data must be numbers"),
     "dictionaries": (
         lambda: batches().map(lambda x, y: {"image": x, "label": y}),

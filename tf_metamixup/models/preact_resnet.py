@@ -1,4 +1,4 @@
-"""PreActResNet-18 and -34 as the public MixUp codes have them: nothing between stem and pooling.
+"""PreActResNet-18 and -34 as in the public MixUp codes.
 
 He et al., "Identity Mappings in Deep Residual Networks" (2016), with a 3x3 stem without BatchNorm
 and, unlike He et al., no BatchNorm and ReLU after the last unit. As in hongyi-zhang/mixup,
