@@ -254,7 +254,7 @@ def check_readme(folder, output):
 
 def check_trainer(folder, output):
     del output
-    check_result(folder, "mine", 30)
+    check_result(folder, "python", 30)
     assert (folder / "digits.keras").exists()
 
 
