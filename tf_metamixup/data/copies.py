@@ -40,11 +40,12 @@ def warn(
                 "so its error is less informative about new images; remove one of each pair",
                 stacklevel=2,
             )
-    twice = [each for each in copies if len({label for *_, label in each if label >= 0}) > 1]
+    # The first file of each label, and of many labels some: what is no photo may be of all classes.
+    labelled = [{label: file for _, file, label in reversed(each) if label >= 0} for each in copies]
+    twice = [" is ".join(sorted(files.values())[:3]) for files in labelled if len(files) > 1]
     if twice:
-        pairs = [" is ".join(file for _, file, _ in each) for each in twice]
         warnings.warn(
             f"{name}: copies of {len(twice)} of the images have different labels "
-            f"({listing(pairs)}); remove the wrong ones",
+            f"({listing(twice)}); remove the wrong ones",
             stacklevel=2,
         )
