@@ -116,7 +116,7 @@ def test_bad_flags_and_names_are_reported_with_what_is_known(refused, arguments,
             ["--num_meta=1430"],
             ["--num_meta=1430 needs 143 meta images of the class", "lower the number"],
         ),
-        (["--batch_size=2000"], ["--batch_size=2000", "larger than the 1337 labelled"]),
+        (["--batch_size=2000"], ["larger than the 1337 labelled images; lower --batch_size"]),
         (["--image_size=4"], ["8x8"]),
         (["--image_size=20000"], ["--image_size=20000", "669 GiB", "8 GiB are kept in memory"]),
         (["--architecture=cnn3(width=0)"], ["width=0"]),
@@ -177,6 +177,7 @@ def test_help_lists_the_flags_by_group(run, capsys):
     shown = capsys.readouterr().out
     for part in ("data:", "training:", "run:", "--dataset", "--run_dir", "--max_steps"):
         assert part in shown
+    assert shown.count("--flagfile:") == 1
 
 
 @pytest.mark.parametrize("command", [main, report, figures, predict, benchmark, replicas])
@@ -252,7 +253,8 @@ def test_a_signal_before_training_is_said_and_the_handlers_are_put_back(run, mon
 
 def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     command = (*TINY, "--batch_size=100", "--epochs=2", f"--run_dir={tmp_path}/run")
-    code, out, _ = run(*command, "--max_steps=5")
+    with pytest.warns(UserWarning, match="--warmup_steps=100 is longer than the run"):
+        code, out, _ = run(*command, "--max_steps=5")
     assert code == 0
     assert out.startswith("stopped: 5 steps")
     assert "--max_steps" in out

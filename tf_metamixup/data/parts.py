@@ -71,11 +71,13 @@ def require_batch(parts: splits.Splits, config: Config) -> None:
         if rows > count:
             flag = "num_labels" if config.mode == "ssl" else "train_examples"
             asked = getattr(config, flag)
-            ratio = f" with --unlabelled_ratio={config.unlabelled_ratio}"
+            ratio, lower = "", "--batch_size"
+            if rows != config.batch_size:
+                ratio = f" with --unlabelled_ratio={config.unlabelled_ratio}"
+                lower += " or --unlabelled_ratio"
             raise UserError(
-                f"--batch_size={config.batch_size}{ratio if rows != config.batch_size else ''} is "
-                f"larger than the {count} {name} images"
-                f"{f' (--{flag}={asked})' if asked else ''}; lower one of them"
+                f"--batch_size={config.batch_size}{ratio} is larger than the {count} {name} images"
+                f"{f' (--{flag}={asked})' if asked else ''}; lower {lower}"
             )
 
 

@@ -152,7 +152,7 @@ def write(judged: Judged, run_dir: str) -> dict[str, Any]:
 
 def describe(scores: dict[str, Any], run_dir: str) -> list[str]:
     """Returns the lines that are printed of an audit."""
-    lines = [f"  labels       {audit_page.counted(scores)}: {run_dir}/{PAGE}, {run_dir}/{LABELS}"]
+    lines = [f"  labels       {audit_page.how_many(scores)}: {run_dir}/{PAGE}, {run_dir}/{LABELS}"]
     if scores.get("auc") is not None:
         precision = ", ".join(f"{value:.2f} at {k}" for k, value in scores["precision"].items())
         lines.append(

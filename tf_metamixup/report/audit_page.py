@@ -48,7 +48,7 @@ def page(judged: Any, scores: dict[str, Any]) -> str:
 </head>
 <body>
 <h1>Suspicious labels</h1>
-<p>{counted(scores)}. {_found(scores)}</p>
+<p>{how_many(scores)}. {_found(scores)}</p>
 <p class="how">Judged {html.escape(judged.how)}.</p>
 {"".join(sections)}
 </body>
@@ -56,7 +56,7 @@ def page(judged: Any, scores: dict[str, Any]) -> str:
 """
 
 
-def counted(scores: dict[str, Any]) -> str:
+def how_many(scores: dict[str, Any]) -> str:
     """Returns how many labels there are, and how many are suspicious where that can be said."""
     if "suspicious" not in scores:
         return f"{scores['labels']:,} labels, the most suspicious first"

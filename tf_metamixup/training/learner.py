@@ -1,5 +1,6 @@
 """Puts a model, a method, a policy and an optimizer together: what is trained, and how."""
 
+import collections
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -208,8 +209,8 @@ def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:
             f"class_names has {len(names)} names, but the model returns {classes} logits: give one "
             "name per class, in the order of the labels"
         )
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in collections.Counter(names).items():
+        if count > 1:
             raise UserError(
                 f"class_names has {name!r} for several classes, which results and exports tell "
                 "apart by their names"
