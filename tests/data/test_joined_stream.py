@@ -26,14 +26,14 @@ def test_a_batch_holds_its_share_of_checked_images(joined):
     images, labels = rows(joined)
     assert images.shape == (8, *tiny.SHAPE)
     assert labels.shape == (8,)
-    assert (rows(joined.numbered())[1] >= joined.doubted).tolist() == [False] * 6 + [True] * 2
+    assert (rows(joined.numbered())[1] >= joined.num_untrusted).tolist() == [False] * 6 + [True] * 2
 
 
 def test_every_shard_holds_the_same_share(joined):
     numbered = joined.numbered()
     for shard in range(2):
         numbers = rows(numbered, range(shard, shard + 1), 2)[1]
-        assert (numbers >= joined.doubted).tolist() == [False] * 3 + [True]
+        assert (numbers >= joined.num_untrusted).tolist() == [False] * 3 + [True]
 
 
 def test_a_number_is_the_position_of_the_image_in_the_whole(joined):
@@ -47,4 +47,4 @@ def test_labels_are_told_without_reading_an_image(joined, monkeypatch):
     _, labels = joined.whole()
     monkeypatch.delattr(ArrayStream, "whole")
     np.testing.assert_array_equal(joined.labels, labels)
-    assert joined.doubted == 60
+    assert joined.num_untrusted == 60

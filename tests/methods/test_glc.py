@@ -15,13 +15,13 @@ from tf_metamixup.mixing import Mixture
 # Of class 0 a quarter is called 1, of class 1 two fifths are called 0.
 TRANSITION = tf.constant([[0.75, 0.25], [0.4, 0.6]])
 GIVEN = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-DOUBTED = tf.constant([True, True, False])
+UNTRUSTED = tf.constant([True, True, False])
 LOGITS = tf.constant([[2.0, -1.0], [0.5, 0.3], [0.1, 0.4]])
 
 
 def batch(estimated):
-    believed = {"transition": TRANSITION, "estimated": tf.constant(estimated)}
-    targets, judged = GoldLossCorrection().relabel(GIVEN, DOUBTED, tf.range(3), believed)
+    state = {"transition": TRANSITION, "estimated": tf.constant(estimated)}
+    targets, judged = GoldLossCorrection().relabel(GIVEN, UNTRUSTED, tf.range(3), state)
     return Batch(x=tf.zeros((3, 1)), y=targets, **judged)
 
 
@@ -68,7 +68,7 @@ def test_trusted_rows_are_left_out_until_the_matrix_is_estimated():
     assert not GoldLossCorrection().examples(None, made, None, groups=1).accepted[2]
     p = tf.nn.softmax(LOGITS).numpy()
     found = loss(
-        made._replace(likelihood=tf.where(DOUBTED[:, None], GIVEN, 1.0)), [0, 1, 2], [1.0] * 3
+        made._replace(likelihood=tf.where(UNTRUSTED[:, None], GIVEN, 1.0)), [0, 1, 2], [1.0] * 3
     )
     np.testing.assert_allclose(found, -(np.log(p[0, 0]) + np.log(p[1, 1])) / 3, rtol=1e-6)
 

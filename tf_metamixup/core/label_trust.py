@@ -26,7 +26,7 @@ def features(probabilities: np.ndarray, classes: np.ndarray, given: np.ndarray) 
     Args:
         probabilities: P(class | image), the network's, [N, classes].
         classes: P(class | image, given label), of `posterior`, [N, classes].
-        given: the labels in doubt, int [N].
+        given: the noisy labels, int [N].
 
     >>> features(np.array([[0.5, 0.5]]), np.array([[0.5, 0.5]]), np.array([0]))[0].tolist()
     [0.0, 0.0, 1.0, 0.3, 0.0]
@@ -96,7 +96,7 @@ def posterior(probabilities: np.ndarray, given: np.ndarray, matrix: np.ndarray) 
 
     Args:
         probabilities: P(class | image), the network's, [N, classes].
-        given: the labels in doubt, int [N].
+        given: the noisy labels, int [N].
         matrix: P(given label | class), [classes, classes].
 
     >>> posterior(np.array([[0.5, 0.5]]), np.array([1]), np.array([[0.8, 0.2], [0, 1]])).round(3)
@@ -108,7 +108,7 @@ def posterior(probabilities: np.ndarray, given: np.ndarray, matrix: np.ndarray) 
 
 
 def confusion(classes: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Estimates P(given label | class) from labels in doubt, float64 [classes, classes].
+    """Estimates P(given label | class) from noisy labels, float64 [classes, classes].
 
     Row k counts the given labels of all images, each by its probability of class k, and one right
     label more, which keeps the diagonal above 0. Images that the network cannot tell apart count as
@@ -116,7 +116,7 @@ def confusion(classes: np.ndarray, given: np.ndarray) -> np.ndarray:
 
     Args:
         classes: P(class | image), [N, classes].
-        given: the labels in doubt, int [N].
+        given: the noisy labels, int [N].
 
     >>> confusion(np.eye(2)[[0, 0, 0, 1]], np.array([0, 0, 1, 1])).tolist()
     [[0.75, 0.25], [0.0, 1.0]]

@@ -62,7 +62,7 @@ class Audited(NamedTuple):
     Attributes:
         images: as the training images are stored, [M, H, W, C].
         labels: checked, int [M].
-        given: the labels in doubt, int [M]; None where they never had one, which then is drawn
+        given: the noisy labels, int [M]; None where they never had one, which then is drawn
             from an estimate of how labels go wrong.
     """
 

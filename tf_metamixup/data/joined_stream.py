@@ -7,24 +7,24 @@ from tf_metamixup.data.stream import Stream
 
 
 class JoinedStream(Stream):
-    """Joins two streams in every shard of a batch: first the rows of `doubtful`, then `trusted`.
+    """Joins two streams in every shard of a batch: first the rows of `noisy`, then `trusted`.
 
     Args:
-        doubtful: images whose labels may be wrong.
+        noisy: images whose labels may be wrong.
         trusted: images whose labels were checked; in `whole` they stand behind the others.
     """
 
-    def __init__(self, doubtful: Stream, trusted: Stream):
-        self._parts = doubtful, trusted
-        self.batch_size = doubtful.batch_size + trusted.batch_size
+    def __init__(self, noisy: Stream, trusted: Stream):
+        self._parts = noisy, trusted
+        self.batch_size = noisy.batch_size + trusted.batch_size
 
     @property
     def labels(self):
         return tf.concat([part.labels for part in self._parts], axis=0)
 
     @property
-    def doubted(self) -> int:
-        return self._parts[0].doubted
+    def num_untrusted(self) -> int:
+        return self._parts[0].num_untrusted
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
@@ -34,8 +34,8 @@ class JoinedStream(Stream):
         )
 
     def numbered(self, first: int = 0) -> Stream:
-        doubtful, trusted = self._parts
-        return JoinedStream(doubtful.numbered(first), trusted.numbered(first + self.doubted))
+        noisy, trusted = self._parts
+        return JoinedStream(noisy.numbered(first), trusted.numbered(first + self.num_untrusted))
 
     def whole(self):
         images, labels = zip(*(part.whole() for part in self._parts), strict=True)

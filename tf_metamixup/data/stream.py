@@ -37,8 +37,8 @@ class Stream(abc.ABC):
         return self.whole()[1]
 
     @property
-    def doubted(self) -> int:
-        """Returns how many of `whole`, from the first on, an audit may doubt: all."""
+    def num_untrusted(self) -> int:
+        """Returns how many of `whole`, from the first on, have untrusted labels: all."""
         return len(self.labels)
 
     def numbered(self, first: int = 0) -> "Stream":

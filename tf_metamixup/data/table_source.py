@@ -26,7 +26,7 @@ class Row(NamedTuple):
     file: str  # as the table has it
     part: str  # one of `file_source.PARTS`
     label: str  # name of the class; empty where there is none
-    given: str  # of a trusted image, the label that was in doubt; empty where there was none
+    given: str  # of a trusted image, the noisy label; empty where there was none
 
 
 def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:

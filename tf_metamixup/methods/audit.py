@@ -25,13 +25,13 @@ class Audit(LabelTrust):
 
     def assess(self, evidence):
         checked, labels, given = evidence.checked
-        p, doubted = evidence.probabilities, evidence.doubted
+        p, untrusted = evidence.probabilities, evidence.untrusted
         shares = np.bincount(evidence.given, minlength=p.shape[1]) / len(p)
         ratio = (shares + label_trust.SMALLEST) / (p.mean(axis=0) + label_trust.SMALLEST)
         p, checked = (label_trust.aligned(each, ratio) for each in (p, checked))
         # Targets and trust are better with the doubt that EM takes away; see docs/results.md.
-        cautious = label_trust.confusion(p[doubted], evidence.given[doubted])
-        matrix = label_trust.refined(cautious, p[doubted], evidence.given[doubted])
+        cautious = label_trust.confusion(p[untrusted], evidence.given[untrusted])
+        matrix = label_trust.refined(cautious, p[untrusted], evidence.given[untrusted])
         if given is None:
             given = label_trust.injected(matrix, labels, evidence.generator)
         known = label_trust.posterior(checked, given, matrix)

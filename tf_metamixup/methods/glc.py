@@ -41,19 +41,19 @@ class GoldLossCorrection(LabelJudge):
     def audit_steps(self, steps):
         return [step for step in [round(steps * self.start)] if step < steps]
 
-    def unjudged(self, count, classes):
+    def initial_state(self, count, classes):
         return {"transition": np.eye(classes), "estimated": np.zeros(())}
 
     def judge(self, evidence):
         p, labels, _ = evidence.checked
         return {"transition": label_trust.transition(p, labels), "estimated": np.ones(())}
 
-    def relabel(self, given, doubted, positions, believed):
-        corrected = tf.matmul(given, believed["transition"], transpose_b=True)
+    def relabel(self, given, untrusted, positions, state):
+        corrected = tf.matmul(given, state["transition"], transpose_b=True)
         # As likely whatever the class is: such a label says nothing.
         silent = tf.ones_like(given)
-        plain = tf.where(believed["estimated"] > 0, given, silent)
-        return given, {"likelihood": tf.where(doubted[:, None], corrected, plain)}
+        plain = tf.where(state["estimated"] > 0, given, silent)
+        return given, {"likelihood": tf.where(untrusted[:, None], corrected, plain)}
 
     def examples(self, forward, batch, clock, groups):
         """Returns the labelled rows, without those whose labels say nothing yet."""

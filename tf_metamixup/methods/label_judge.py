@@ -19,7 +19,7 @@ class Checked(NamedTuple):
     Attributes:
         probabilities: the network's, [M, classes].
         labels: checked, int [M].
-        given: the labels in doubt, int [M]; None where they never had one.
+        given: the noisy labels, int [M]; None where they never had one.
     """
 
     probabilities: np.ndarray
@@ -33,14 +33,14 @@ class Evidence(NamedTuple):
     Attributes:
         probabilities: the network's on the training images, without augmentation, [N, classes].
         given: their labels, int [N].
-        doubted: bool [N], false where a label was checked.
+        untrusted: bool [N], false where a label was checked.
         checked: of a method that `audits`, else None.
         generator: decides what is drawn.
     """
 
     probabilities: np.ndarray
     given: np.ndarray
-    doubted: np.ndarray
+    untrusted: np.ndarray
     checked: Checked | None
     generator: np.random.Generator
 
@@ -54,28 +54,28 @@ class LabelJudge(Method):
         """Returns the steps, of a run of `steps`, before which labels are judged."""
         raise NotImplementedError
 
-    def unjudged(self, count: int, classes: int) -> dict[str, np.ndarray]:
-        """Returns the initial beliefs by name, before any judgement; they are checkpointed."""
+    def initial_state(self, count: int, classes: int) -> dict[str, np.ndarray]:
+        """Returns what is known of labels before they are first judged; it is checkpointed."""
         raise NotImplementedError
 
     def judge(self, evidence: Evidence) -> dict[str, np.ndarray]:
-        """Returns the new beliefs, with the names and shapes of `unjudged`."""
+        """Returns the new state, with the names and shapes of `initial_state`."""
         raise NotImplementedError
 
     def relabel(
         self,
         given: tf.Tensor,
-        doubted: tf.Tensor,
+        untrusted: tf.Tensor,
         positions: tf.Tensor,
-        believed: dict[str, tf.Tensor],
+        state: dict[str, tf.Tensor],
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Returns targets [n, classes], and what else of `Batch` follows, by name.
 
         Args:
             given: the rows' labels, one-hot [n, classes].
-            doubted: bool [n], false where they were checked.
+            untrusted: bool [n], false where they were checked.
             positions: of the rows among the training images, int [n].
-            believed: what `judge` returned last.
+            state: what `judge` returned last.
         """
         raise NotImplementedError
 
@@ -120,18 +120,18 @@ class LabelTrust(LabelJudge):
         found = {round(steps * (self.start + number * self.period)) for number in range(count)}
         return sorted(step for step in found if step < steps)
 
-    def unjudged(self, count, classes):
+    def initial_state(self, count, classes):
         return {"right": np.ones(count), "guess": np.zeros((count, classes))}
 
     def judge(self, evidence):
         right, classes = self.assess(evidence)
         return {
-            "right": np.where(evidence.doubted, right, 1.0),
+            "right": np.where(evidence.untrusted, right, 1.0),
             "guess": label_trust.sharpened(classes, self.temperature),
         }
 
-    def relabel(self, given, doubted, positions, believed):
-        right, guess = (tf.gather(believed[name], positions) for name in ("right", "guess"))
+    def relabel(self, given, untrusted, positions, state):
+        right, guess = (tf.gather(state[name], positions) for name in ("right", "guess"))
         targets, trust = self.corrected(given, right, guess)
         return targets, {"trust": trust}
 

@@ -25,5 +25,5 @@ class SmallLoss(LabelTrust):
         given = np.take_along_axis(evidence.probabilities, evidence.given[:, None], axis=1)[:, 0]
         each = -np.log(given.astype(np.float64) + SMALLEST)
         # Checked labels are trained on more often: their losses say nothing of the others'.
-        low, high = gaussian_mixture.fit(each[evidence.doubted])
+        low, high = gaussian_mixture.fit(each[evidence.untrusted])
         return gaussian_mixture.lower(each, low, high), evidence.probabilities

@@ -111,13 +111,13 @@ def judge(assembly) -> Judged:
     if not isinstance(source.train, InMemory):
         raise UserError(f"{source.name} does not fit into memory, which an audit needs")
     images, given = (np.asarray(values) for values in prepared.labelled.whole())
-    doubted = np.arange(len(given)) < prepared.labelled.doubted
+    untrusted = np.arange(len(given)) < prepared.labelled.num_untrusted
     method, how = trainer.method, f"by method {assembly.config.method}"
     if not method.trusts:
         method, how = SmallLoss(), MEMORISED
     audited = prepared.audited if method.audits else None
     right, classes = method.assess(
-        evidence(trainer, images, given, doubted, audited, assembly.steps)
+        evidence(trainer, images, given, untrusted, audited, assembly.steps)
     )
     others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
     positions = prepared.splits.labelled

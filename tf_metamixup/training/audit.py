@@ -48,43 +48,43 @@ class Audit:
         self._labelled = labelled
         self._given = tf.cast(labelled.labels, tf.int64)
         self.stream = labelled.numbered()
-        self._doubted = np.arange(len(self._given)) < labelled.doubted
-        believed = self._method.unjudged(len(self._given), trainer.classes)
+        self._untrusted = np.arange(len(self._given)) < labelled.num_untrusted
+        state = self._method.initial_state(len(self._given), trainer.classes)
         with trainer.strategy.scope():
             dtype = trainer.model.variable_dtype
-            self._believed = {
-                n: unlearned(tf.constant(v, dtype), f"audit_{n}") for n, v in believed.items()
+            self._state = {
+                n: unlearned(tf.constant(v, dtype), f"audit_{n}") for n, v in state.items()
             }
-        self.variables = list(self._believed.values())
+        self.variables = list(self._state.values())
 
     def update(self, step: int) -> None:
         """Audits the labels with the current weights, before `step` is taken."""
         given, audited = self._given.numpy(), self._audited if self._method.audits else None
         # Read anew each time: kept, the images would take their memory twice all along.
         images, _ = self._labelled.whole()
-        found = evidence(self._trainer, images, given, self._doubted, audited, step)
+        found = evidence(self._trainer, images, given, self._untrusted, audited, step)
         for name, value in self._method.judge(found).items():
-            self._believed[name].assign(value)
+            self._state[name].assign(value)
 
     def relabelled(self, raw: dict[str, tuple]) -> tuple[dict[str, tuple], dict[str, tf.Tensor]]:
         """Returns the streams' elements with targets in place of positions, and more of `Batch`."""
         images, positions = raw["labelled"]
-        believed = {name: tf.convert_to_tensor(v) for name, v in self._believed.items()}
+        state = {name: tf.convert_to_tensor(v) for name, v in self._state.items()}
         dtype = self._trainer.model.variable_dtype
         given = tf.one_hot(tf.gather(self._given, positions), self._trainer.classes, dtype=dtype)
-        doubted = tf.gather(self._doubted, positions)
-        targets, judged = self._method.relabel(given, doubted, positions, believed)
+        untrusted = tf.gather(self._untrusted, positions)
+        targets, judged = self._method.relabel(given, untrusted, positions, state)
         return {**raw, "labelled": (images, targets)}, judged
 
 
-def evidence(trainer, images, given, doubted, audited: Audited | None, step: int) -> Evidence:
+def evidence(trainer, images, given, untrusted, audited: Audited | None, step: int) -> Evidence:
     """Collects the evidence about labels at the current weights; see `Evidence`.
 
     Args:
         trainer: whose network is asked.
         images: the training images, as they are stored.
         given: their labels, int [N].
-        doubted: bool [N], false where a label was checked.
+        untrusted: bool [N], false where a label was checked.
         audited: the checked images; None without.
         step: decides draws.
     """
@@ -94,4 +94,4 @@ def evidence(trainer, images, given, doubted, audited: Audited | None, step: int
         checked = Checked(predict(audited.images), audited.labels, audited.given)
     seed = fold(fold(root(trainer.seed), "audit"), step).numpy().tolist()
     generator = np.random.default_rng([word % 2**64 for word in seed])
-    return Evidence(predict(images), given, doubted, checked, generator)
+    return Evidence(predict(images), given, untrusted, checked, generator)
