@@ -1,8 +1,10 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf_metamixup import hypergradient
+from tf_metamixup.core.errors import UserError
 
 
 @pytest.fixture(params=["nested", "vjp"])
@@ -34,6 +36,14 @@ def test_variables_are_read_and_not_written(estimate):
         0.1,
     )
     assert variable.numpy() == 2.0
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, tf.Variable, keras.Variable])
+def test_z_may_be_a_number_of_any_kind_but_an_integer(estimate, kind):
+    arguments = (lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2)
+    np.testing.assert_allclose(estimate(*arguments, [tf.constant(1.0)], kind(2.0), 0.25), -0.25)
+    with pytest.raises(UserError, match="z of type int32 must be floats"):
+        estimate(*arguments, [tf.constant(1.0)], 2, 0.25)
 
 
 def test_weights_that_only_one_of_the_losses_reads_are_allowed(estimate):

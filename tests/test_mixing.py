@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tf_metamixup import mixing
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.mixing import Examples
 
@@ -69,3 +71,8 @@ def test_each_row_group_pairs_as_the_replica_that_owns_it():
 def test_join_lays_rows_out_group_by_group():
     joined = mixing.join(2, tf.constant([0, 1, 2, 3]), tf.constant([10, 11]))
     np.testing.assert_array_equal(joined, [0, 1, 10, 2, 3, 11])
+
+
+def test_integers_are_not_mixed():
+    with pytest.raises(UserError, match="values of type uint8 must be floats"):
+        mixing.mix(np.array([[100], [200]], np.uint8), tf.constant([1, 0]), np.array([0.75, 0.75]))

@@ -71,8 +71,8 @@ def canonical(config: Config) -> Config:
     if config.mixed_bfloat16 or config.meta_bfloat16:
         methods.check_precision(method)
     for name in ("meta_bfloat16", "diagnostics"):
-        if getattr(config, name) and not policy.reads_meta:
-            raise UserError(f"--{name} has no effect: --policy={config.policy} has no meta stage")
+        if getattr(config, name):
+            policies.check_meta_stage(policy, f"--{name}")
     if method.views and config.mode == "sl":
         raise UserError(
             f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "

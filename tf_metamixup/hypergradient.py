@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tf_metamixup.core.errors import require
 from tf_metamixup.core.moments import exact_moments
 from tf_metamixup.distribution import replicas
 
@@ -38,13 +39,16 @@ def nested(
     Returns:
         A tensor of the shape of `z`.
 
+    Raises:
+        UserError: `z` are integers, which have no gradient.
+
     With inner(w, z) = w z and outer(w) = w^2, w' = w - eta z and the gradient is -2 eta w':
 
     >>> inner, outer = lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2
     >>> float(nested(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
     -0.25
     """
-    theta = [tf.convert_to_tensor(weight) for weight in weights]
+    theta, z = [tf.convert_to_tensor(weight) for weight in weights], _floating(z)
     with tf.GradientTape(watch_accessed_variables=False) as meta_tape:
         meta_tape.watch(z)
         gradients = replicas.total(_gradient(lambda theta: inner(theta, z), theta))
@@ -76,7 +80,7 @@ def vjp(
     >>> float(vjp(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
     -0.25
     """
-    theta = [tf.convert_to_tensor(weight) for weight in weights]
+    theta, z = [tf.convert_to_tensor(weight) for weight in weights], _floating(z)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(z)
         gradients = _gradient(lambda theta: inner(theta, z), theta)
@@ -86,6 +90,12 @@ def vjp(
         gradients, z, output_gradients=v, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return -tf.cast(learning_rate, product.dtype) * product
+
+
+def _floating(z) -> tf.Tensor:
+    z = tf.convert_to_tensor(z)
+    require(z.dtype.is_floating, f"z of type {z.dtype.name}", "be floats, to have a gradient")
+    return z
 
 
 def _gradient(loss: Callable[[list[tf.Tensor]], tf.Tensor], theta: list[tf.Tensor]):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_metamixup.core.errors import require
 from tf_metamixup.core.rng import Draws
 
 # Values of `Examples.truth` that are no class.
@@ -201,10 +202,16 @@ def mix(values: tf.Tensor, partner: tf.Tensor, lam: tf.Tensor) -> tf.Tensor:
     Returns:
         [N, ...], differentiable in `lam` (and twice so in the network behind it).
 
+    Raises:
+        UserError: `values` are integers, of which no lambda between 0 and 1 is one.
+
     >>> images = tf.constant([[0.0], [1.0]])
     >>> mix(images, partner=tf.constant([1, 0]), lam=tf.constant([0.75, 0.75])).numpy().tolist()
     [[0.25], [0.75]]
     """
+    values, lam = tf.convert_to_tensor(values), tf.convert_to_tensor(lam)
+    kind = values.dtype
+    require(kind.is_floating, f"mix: values of type {kind.name}", "be floats: cast or scale them")
     missing = tf.ones(len(values.shape) - len(lam.shape), tf.int32)
     lam = tf.reshape(lam, tf.concat([tf.shape(lam), missing], 0))
     lam = tf.cast(lam, values.dtype)

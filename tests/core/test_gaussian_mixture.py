@@ -34,3 +34,9 @@ def test_the_probability_never_rises_with_the_value(sign):
 def test_values_that_are_all_alike_come_from_the_lower_component():
     low, high = gaussian_mixture.fit(np.ones(5))
     np.testing.assert_allclose(gaussian_mixture.lower(np.ones(5), low, high), 1)
+
+
+@pytest.mark.parametrize("value", [1.7, 0.3, -9.9995e-5])
+def test_values_that_are_all_the_same_are_all_of_the_lower_component(value):
+    values = np.full(1000, value, np.float64)
+    assert (gaussian_mixture.lower(values, *gaussian_mixture.fit(values)) > 0.99).all()

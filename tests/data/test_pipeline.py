@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.graph_checks import problem_of
 from tf_metamixup.data import pipeline, sources
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.images import InMemory
@@ -230,14 +231,23 @@ def test_a_user_data_set_keeps_its_known_shapes():
     assert stream.batch_size == 4
     x, y = stream.shards(0, range(1, 2), 2).element_spec
     assert (x.shape, y.shape) == ((2, 3), (2,))
-    with pytest.raises(UserError, match="into 3 equal shards: it has 4 rows"):
+    with pytest.raises(UserError, match=r"evenly over 3 replicas.* rows: 4"):
         stream.shards(0, range(3), 3)
 
 
 def test_a_user_batch_that_cannot_be_dealt_says_so():
     stream = DatasetStream(tf.data.Dataset.range(5).batch(3))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be split into 3 equal shards"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be split evenly over 3"):
         take(stream, 2, shard_ids=range(3), num_shards=3)
+
+
+def test_a_user_batch_without_rows_is_an_error_that_names_the_stream():
+    """TensorFlow's `unbatch` would end the process."""
+    batches = tf.data.Dataset.from_tensor_slices([3, 0]).map(lambda n: tf.zeros([n, 2]))
+    stream = DatasetStream(batches, "meta")
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        take(stream, 2)
+    assert problem_of(caught.value).startswith("in the `meta` data, a batch has no rows")
 
 
 def test_the_whole_of_a_user_data_set_is_one_pass_which_must_end_and_hold_something():

@@ -147,3 +147,12 @@ def test_soft_weights_fall_off_below_the_mean_confidence():
 def test_values_out_of_range_are_reported(text):
     with pytest.raises(UserError, match="must"):
         methods.make(text)
+
+
+def test_the_variance_of_equal_confidences_is_never_negative():
+    method = methods.make("softmatch")
+    memory = {name: tf.constant(value) for name, value in method.memory(10).items()}
+    probs = tf.nn.softmax(tf.one_hot(tf.fill([448], 3), 10) * 2.3)
+    for step in range(200):
+        weight, memory = method.weigh(probs, Logits(memory=memory), clock(step=step))
+    assert float(memory["variance"]) >= 0 and float(tf.reduce_max(weight)) <= 1

@@ -93,5 +93,6 @@ def test_the_matrix_is_estimated_once_from_predictions_on_trusted_images():
 
 
 def test_the_share_lies_between_0_and_1():
-    with pytest.raises(UserError, match=r"start=0.0.*must lie in"):
-        methods.make("glc(start=0.0)")
+    for start in (0.0, 1.0):
+        with pytest.raises(UserError, match=rf"start={start}.*must lie in"):
+            methods.make(f"glc(start={start})")

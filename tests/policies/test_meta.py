@@ -125,10 +125,11 @@ def test_a_shuffle_keeps_the_learned_lambdas_but_not_their_rows():
         "meta(alpha=0.0)",
         "meta(estimator='exact')",
         "meta(refresh=0)",
+        "meta(estimator='nested', refresh=3)",
     ],
 )
 def test_values_out_of_range_are_reported(text):
-    with pytest.raises(UserError, match="must"):
+    with pytest.raises(UserError, match=r"must|has no effect"):
         policies.make(text)
 
 

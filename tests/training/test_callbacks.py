@@ -42,9 +42,15 @@ def test_a_callback_is_called_at_both_ends_of_training_and_of_epochs(tmp_path):
     assert logs["val_error"] == 50.0 and not [name for name in logs if name.startswith("test_")]
 
 
-def test_early_stopping_of_keras_ends_a_run(tmp_path):
-    callback = keras.callbacks.EarlyStopping(monitor="val_error", mode="min", patience=2)
-    assert fit(tmp_path, Validated(), callbacks=[callback])["steps"] == 40
+@pytest.mark.parametrize("mode", ["min", "auto"])
+def test_early_stopping_of_keras_ends_a_run(tmp_path, mode):
+    callback = keras.callbacks.EarlyStopping(monitor="val_error", mode=mode, patience=2)
+    assert fit(tmp_path, Validated(), callbacks=callback)["steps"] == 40
+
+
+def test_a_run_that_a_callback_stops_between_evaluations_has_the_errors_of_its_classes(tmp_path):
+    result = fit(tmp_path, callbacks=[Recorded(stop_after=0)], evaluate_every=2)
+    assert result["test_error"] is not None and result["class_errors"] is not None
 
 
 @pytest.mark.parametrize(

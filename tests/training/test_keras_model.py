@@ -31,8 +31,10 @@ def scope(replicas):
 
 
 def mixing(policy="meta", method="supervised", *, replicas=1, model=network, **options):
+    if policy.startswith("meta"):
+        options = {"meta": META} | options
     with scope(replicas):
-        return tmm.MixUpModel(model(), policy, method, **{"meta": META} | options)
+        return tmm.MixUpModel(model(), policy, method, **options)
 
 
 def compiled(*arguments, optimizer="sgd", loss=SPARSE, metrics=None, steps=1, **options):
@@ -109,10 +111,11 @@ def test_callbacks_validation_and_saving_are_those_of_keras(tmp_path):
     np.testing.assert_allclose(model.model(META[0]), saved(META[0]), atol=1e-5)
 
 
-def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("row", [("meta(refresh=4)",), ("none", "adamixup")])
+def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path, row):
     # The backup is of step 3, which goes on with the features of step 0.
     def fit(epochs, folder):
-        model = compiled("meta(refresh=4)", model=tiny.network, optimizer=keras.optimizers.Adam())
+        model = compiled(*row, model=tiny.network, optimizer=keras.optimizers.Adam())
         backup = keras.callbacks.BackupAndRestore(tmp_path / folder, delete_checkpoint=False)
         model.fit(batches(), epochs=epochs, callbacks=[backup], verbose=0)
         return model.get_weights()
@@ -121,6 +124,23 @@ def test_a_run_that_keras_backs_up_goes_on_with_the_same_weights(tmp_path):
     fit(1, "stopped")
     for one, other in zip(whole, fit(2, "stopped"), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_an_optimizer_that_accumulates_gradients_is_refused():
+    adam = keras.optimizers.Adam(gradient_accumulation_steps=2)
+    with pytest.raises(UserError, match="gradient_accumulation_steps=2 is not supported"):
+        compiled("beta", optimizer=adam, model=tiny.unnamed)
+
+
+def test_validation_labels_that_are_no_classes_are_reported():
+    model = compiled("none", model=tiny.unnamed)
+    with pytest.raises(UserError, match="`validation` data, a label is not one of the 3 classes"):
+        model.fit(batches(), validation_data=(META[0], META[1] + 1), verbose=0)
+
+
+def test_a_meta_set_that_nothing_reads_is_warned_of():
+    with pytest.warns(UserWarning, match="does not use `meta` data"):
+        tmm.MixUpModel(tiny.unnamed(), "beta", meta=META)
 
 
 def test_an_optimizer_from_outside_the_scope_is_reported():

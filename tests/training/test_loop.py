@@ -1,6 +1,7 @@
 """The steps of a run, and what ends them, with a stand-in for the device."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     device = Device()
     assert fit(tmp_path, device=device) == first
     assert not device.calls
+
+
+def test_the_result_of_a_run_without_its_weights_is_warned_of(tmp_path):
+    fit(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.warns(UserWarning, match="the result of step 25, but no checkpoint of it"):
+        assert fit(tmp_path)["status"] == "finished"
 
 
 def test_a_run_that_was_killed_before_its_result_only_writes_it(tmp_path, whole):

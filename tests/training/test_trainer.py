@@ -138,11 +138,68 @@ def test_adam_makes_the_real_step_on_request():
 def test_an_unknown_optimizer_or_a_setting_out_of_range_is_reported():
     for options, allowed in [
         ({"optimizer": "rmsprop"}, "must be one of sgd, adam"),
-        ({"learning_rate": -1.0}, "must not be below 0"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0 must be a number of at least 0"),
+        ({"learning_rate": "0.1"}, "learning_rate='0.1' must be a number"),
+        ({"learning_rate": lambda step: 0.1}, "or a keras.optimizers.schedules"),
+        ({"momentum": 1.5}, r"momentum=1.5 must lie in \[0, 1\)"),
+        ({"weight_decay": -1}, "weight_decay=-1 must be a number of at least 0"),
+        ({"seed": 0.5}, "seed=0.5 must be a whole number"),
+        ({"seed": 2**70}, "must be less than 4,294,967,296"),
+        ({"row_groups": -2}, "row_groups=-2 must be at least 1"),
+        ({"meta_bfloat16": True}, "meta_bfloat16 has no effect: policy .* has no meta stage"),
+        ({"unfreeze_at": 2}, r"unfreeze_at=2 must lie in \(0, 1\)"),
         ({"weight_decay_on": "none"}, "must be all or kernels"),
     ]:
         with pytest.raises(UserError, match=allowed):
             tiny.trainer("supervised", "none", **options)
+
+
+@pytest.mark.parametrize("name", ["method", "policy"])
+def test_a_method_or_policy_of_another_kind_is_reported(name):
+    with pytest.raises(UserError, match=f"{name}=None must be a name or a {name.title()}"):
+        tiny.trainer(**{name: None})
+
+
+def test_numbers_of_numpy_are_taken_and_recorded(tmp_path):
+    trainer = tiny.trainer("supervised", "none", seed=np.int64(3), learning_rate=np.float32(0.5))
+    plan = {"steps": np.int64(2), "epoch_steps": np.int32(1), "log_every": np.int64(1)}
+    streams = {"labelled": tiny.streams()["labelled"], "labels_used": np.int64(30)}
+    result = trainer.fit(**streams, **plan, run_dir=tmp_path, verbose=0)
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert (result["labels_used"], result["config"]["seed"], result["epochs"]) == (30, 3, 2)
+
+
+def own_batches(rows, scale=1.0):
+    """Batches whose size is not known before they are read."""
+    pixels, labels = tiny.images()
+    return tf.data.Dataset.from_tensor_slices((pixels / np.float32(255 / scale), labels)).batch(
+        rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups", "message"),
+    [(1, 1, "a batch of 1 .* has no pairs to mix"), (8, 3, "a batch of 8 .* into 3 row groups")],
+)
+def test_first_batches_that_cannot_be_mixed_are_reported(tmp_path, rows, groups, message):
+    trainer = tiny.trainer(policy="beta", row_groups=groups, preprocess=None)
+    with pytest.raises(UserError, match=message):
+        trainer.fit(own_batches(rows), steps=2, run_dir=tmp_path, verbose=0)
+
+
+def test_images_of_another_scale_than_was_trained_on_are_warned_of(tmp_path):
+    trainer = tiny.trainer(policy="none", preprocess=None)
+    trainer.fit(own_batches(8), steps=1, run_dir=tmp_path, verbose=0)
+    with pytest.warns(UserWarning, match="the `test` images range from"):
+        trainer.evaluate(own_batches(8, scale=255))
+    images = next(iter(own_batches(8, scale=255)))[0]
+    with pytest.warns(UserWarning, match="the `predicted` images range from"):
+        trainer.predict(images)
+    assert trainer.predict(images[:0]).shape == (0, tiny.CLASSES)
+    with pytest.raises(UserError, match=r"`predicted` data must have the model's input shape"):
+        trainer.predict(images[0])
+    with pytest.raises(UserError, match="`predicted` data, a pixel is NaN"):
+        trainer.predict(images * np.nan)
 
 
 def test_weight_decay_is_coupled_and_can_spare_all_but_kernels():

@@ -29,6 +29,8 @@ class Component(NamedTuple):
 def fit(values: np.ndarray) -> tuple[Component, Component]:
     """Fits two Gaussians to `values` [N], and returns that of the lower mean first.
 
+    Where the means are the same, the larger one is first.
+
     It begins with the values up to their mean in the one and the others in the other.
     """
     first = (values <= values.mean()).astype(np.float64)
@@ -42,6 +44,9 @@ def fit(values: np.ndarray) -> tuple[Component, Component]:
             break
         before = total.mean()
     low, high = sorted(components, key=lambda each: each.mean)
+    if high.mean - low.mean < SMALLEST_VARIANCE**0.5:
+        # Values that are all the same are of one component, whatever rounding makes of it.
+        low, high = sorted(components, key=lambda each: -each.share)
     return low, high
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.autograph import unconverted
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.graph_checks import required
 from tf_metamixup.data.stream import Stream
 
 
@@ -13,9 +14,9 @@ class DatasetStream(Stream):
     It is as deterministic as the data set is; resuming runs through the batches it skips.
     """
 
-    def __init__(self, dataset: tf.data.Dataset, repeat: bool = True):
-        """Takes global batches: every tensor's first axis counts the rows."""
-        self._dataset = dataset
+    def __init__(self, dataset: tf.data.Dataset, name: str = "labelled", *, repeat: bool = True):
+        """Takes global batches: every tensor's first axis counts the rows; `name` is for errors."""
+        self._dataset, self._name = dataset, name
         self._repeat = repeat
         self.batch_size = tf.nest.flatten(dataset.element_spec)[0].shape[0]
 
@@ -25,16 +26,23 @@ class DatasetStream(Stream):
 
         Raises:
             UserError: for a batch size that `num_shards` does not divide; where it is known only
-                when the batch is there, `tf.errors.InvalidArgumentError` says the same.
+                when the batch is there, or is 0, `tf.errors.InvalidArgumentError` says so: see
+                `graph_checks.problem_of`.
         """
-        problem = f"a batch of the data set cannot be split into {num_shards} equal shards"
+        uneven = (
+            f"a batch cannot be split evenly over {num_shards} replicas: drop a short one with "
+            ".batch(n, drop_remainder=True); rows:"
+        )
+        empty = "a batch has no rows: filter images before batch(), not after it"
         if self.batch_size is not None and self.batch_size % num_shards:
-            raise UserError(f"{problem}: it has {self.batch_size} rows")
+            raise UserError(f"in the `{self._name}` data, {uneven} {self.batch_size}")
 
         def block(tensor):
             rows = tf.shape(tensor)[0]
-            with tf.control_dependencies(
-                [tf.debugging.assert_equal(rows % num_shards, 0, problem)]
+            # Of no rows `unbatch` would end the process.
+            with (
+                required(rows > 0, self._name, empty),
+                required(rows % num_shards == 0, self._name, uneven, rows),
             ):
                 sharded = tf.reshape(
                     tensor, tf.concat([[num_shards, rows // num_shards], tf.shape(tensor)[1:]], 0)
@@ -56,7 +64,7 @@ class DatasetStream(Stream):
         A data set that is reshuffled in each pass counts the passes. Looking at it counts as one;
         of the endless stream a pipeline would read ahead into several.
         """
-        return DatasetStream(self._dataset.take(1), repeat=False)
+        return DatasetStream(self._dataset.take(1), self._name, repeat=False)
 
     def whole(self):
         """Reads the data set once.

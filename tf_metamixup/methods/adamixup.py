@@ -45,11 +45,11 @@ class AdaMixup(Method):
                 "whose output [N, D] the logits are a linear function of, and the model has none"
             )
         features = model.get_layer("features").output
-        trunk = keras.models.clone_model(keras.Model(model.input, features))
+        trunk = keras.models.clone_model(keras.Model(model.inputs[0], features))
         hidden = _linear(100, "generator_hidden")(trunk.output)
         parts = {
             "generator": keras.Model(trunk.input, _linear(3, "generator_region")(hidden)),
-            "trunk": keras.Model(model.input, [features, model.output]),
+            "trunk": keras.Model(model.inputs[0], [features, model.outputs[0]]),
         }
         if self.discriminator:
             inputs = keras.Input(features.shape[1:])

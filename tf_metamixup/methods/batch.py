@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.graph_checks import problem_of, required
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models.network import Network
-
-_PROBLEM = "problem: "
 
 
 class Batch(NamedTuple):
@@ -112,31 +111,11 @@ def evenly_sharded(rows: tf.Tensor) -> tf.Tensor:
         return tf.identity(rows)
 
 
-def required(condition: tf.Tensor, stream: str, what: str, *values: tf.Tensor):
-    """Returns a context: what is computed in it fails unless `condition` holds.
-
-    Args:
-        condition: bool scalar.
-        stream: what the data is called in the message.
-        what: the message, for people.
-        *values: follow it.
-    """
-    message = f"{_PROBLEM}in the `{stream}` data, {what}"
-    checked = tf.debugging.Assert(condition, [message, *values], summarize=32)
-    return tf.control_dependencies([checked] if checked is not None else [])
-
-
 def check_rows(images: tf.Tensor, labels: tf.Tensor, stream: str) -> None:
     """Fails, in a graph, unless there are as many labels as images."""
     images, labels = tf.shape(images)[0], tf.shape(labels)[0]
     with required(images == labels, stream, "a batch has not one label per image:", images, labels):
         pass
-
-
-def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Says in one line what is wrong with the data, if that is the `error`; else None."""
-    lines = error.message.partition(_PROBLEM)[2].splitlines()
-    return lines[0].replace("[", "").replace("]", "") if lines else None
 
 
 @contextlib.contextmanager

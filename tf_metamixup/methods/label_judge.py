@@ -162,6 +162,8 @@ class LabelTrust(LabelJudge):
 
 
 def check_share(method: Method, name: str) -> None:
-    """Refuses an option of a method that does not lie in (0, 1]."""
+    """Refuses an option of a method that does not lie in (0, 1], or `start` at the end of a run."""
     value = getattr(method, name)
+    if name == "start":
+        require(0 < value < 1, f"method {method}: start={value}", "lie in (0, 1)")
     require(0 < value <= 1, f"method {method}: {name}={value}", "lie in (0, 1]")

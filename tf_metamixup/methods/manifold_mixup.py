@@ -39,7 +39,9 @@ class ManifoldMixup(Method):
                 f"manifold_mixup(layers={self.layers}) mixes at the outputs of layers named "
                 f"{', '.join(names)}, and the model has no {', '.join(sorted(missing))}"
             )
-        cuts = [model.input, *(model.get_layer(name).output for name in names), model.output]
+        stages = [model.get_layer(name).output for name in names]
+        # Not `input` and `output`, which a Sequential has only once it was called by itself.
+        cuts = [model.inputs[0], *stages, model.outputs[0]]
         return {
             f"segment{number}": keras.Model(*ends)
             for number, ends in enumerate(itertools.pairwise(cuts))

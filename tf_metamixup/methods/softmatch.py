@@ -47,9 +47,12 @@ class SoftMatch(Guessing):
         predicted = running_mean(old["predicted"], tf.reduce_mean(probs, axis=0), decay)
         fair = probs / predicted
         confidence = tf.reduce_max(fair, axis=-1) / tf.reduce_sum(fair, axis=-1)
-        mean, square = replicas.mean([tf.reduce_mean(confidence), tf.reduce_mean(confidence**2)])
+        mean = replicas.mean(tf.reduce_mean(confidence))
+        # Not E[p^2] - E[p]^2, which rounding makes negative where confidences hardly differ.
+        spread = tf.reduce_mean((confidence - mean) ** 2)
         center = running_mean(old["mean"], mean, decay)
-        variance = running_mean(old["variance"], square - mean**2, decay)
+        variance = running_mean(old["variance"], spread, decay)
         below = tf.minimum(confidence - center, 0)
         new = {"mean": center, "variance": variance, "predicted": predicted}
-        return tf.exp(-(below**2) / (2 * variance / self.sigmas**2)), new
+        scaled = tf.math.divide_no_nan((self.sigmas * below) ** 2, variance)
+        return tf.exp(-scaled / 2), new

@@ -7,7 +7,7 @@ Beta(alpha=0.5, per_sample=False)
 """
 
 from tf_metamixup.core import registry
-from tf_metamixup.policies.policy import POLICIES, Policy, Task, check
+from tf_metamixup.policies.policy import POLICIES, Policy, Task, check, check_meta_stage
 
 registry.discover(__name__, __path__)
 
@@ -15,4 +15,4 @@ make = POLICIES.make
 names = POLICIES.names
 parse = POLICIES.parse
 
-__all__ = ["POLICIES", "Policy", "Task", "check", "make", "names", "parse"]
+__all__ = ["POLICIES", "Policy", "Task", "check", "check_meta_stage", "make", "names", "parse"]

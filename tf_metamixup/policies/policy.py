@@ -157,6 +157,12 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
         )
 
 
+def check_meta_stage(policy: Policy, option: str) -> None:
+    """Refuses an option that is about the meta stage where a policy has none."""
+    if not policy.reads_meta:
+        raise UserError(f"{option} has no effect: policy {policy} has no meta stage")
+
+
 def check_alpha(policy: str, alpha: float) -> None:
     """Refuses a parameter of Beta(alpha, alpha) that cannot be sampled in float64."""
     require(0.01 <= alpha <= 100, f"policy {policy}: alpha={alpha}", "lie in [0.01, 100]")

@@ -36,7 +36,20 @@ def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         yield draft
-        shutil.rmtree(path, ignore_errors=True)
-        draft.rename(path)
+        exchange(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def exchange(draft: pathlib.Path, path: pathlib.Path) -> None:
+    """Renames the folder `draft` to `path`, which it replaces.
+
+    What was there is removed last: between the two renames, where nothing is there, a kill is
+    unlikely, while to remove a folder takes a while.
+    """
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    draft.rename(path)
+    shutil.rmtree(old, ignore_errors=True)

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.runs.atomic import exchange
 from tf_metamixup.runs.directory import read_arrays
 
 KEEP = 2
@@ -67,8 +68,7 @@ class Checkpoints:
             (draft / SUMS).write_text("".join(f"{s}  {name}\n" for name, s in sums.items()))
             for path in (*draft.iterdir(), draft):
                 _flush(path)
-            shutil.rmtree(final, ignore_errors=True)
-            draft.rename(final)
+            exchange(draft, final)
             _flush(self._folder)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(draft, ignore_errors=True)

@@ -9,7 +9,8 @@ from tf_metamixup.core.metrics import Evaluation
 
 BINS = 50
 # Above this many classes the class-pair table is kept of the last epoch only.
-PAIR_CLASSES = 100
+# It is written at each epoch's end, so that its size counts.
+PAIR_CLASSES = 20
 # Columns of the rows that the step reports, one row a trained-on pair.
 LAM, START, MOVE, CLASS_I, CLASS_J, ACCEPTED = range(6)
 # In a history entry: the mean entropy of the mixed targets of pairs of one class each, in nats. No
@@ -134,7 +135,7 @@ class History:
         Returns:
             `edges` [51]; `before`, `after` [epochs, 50]: counts of lambda before and after the
             policy; `pair_epochs` [E] (from 1), `pair_sum`, `pair_count` [E, C, C]: lambda by class
-            of x_i and class of x_j, of every epoch up to 100 classes, else of the last one.
+            of x_i and class of x_j, of every epoch up to 20 classes, else of the last one.
         """
         epochs = [*self._closed, *([self.open] if with_open else [])]
         paired = [(n, e) for n, e in enumerate(epochs, 1) if e.pair_sum is not None]

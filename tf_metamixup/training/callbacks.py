@@ -27,6 +27,8 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Sequence[Any], model: keras.Model, *, validated: bool):
+        if isinstance(callbacks, keras.callbacks.Callback):
+            callbacks = [callbacks]
         self._callbacks, self._model = list(callbacks), model
         self._epoch: int | None = None
         for callback in self._callbacks:
@@ -87,6 +89,8 @@ def _check(callback: Any, *, validated: bool) -> None:
             "those of the result and the checkpoint; give fit() select='best' instead"
         )
     monitor = getattr(callback, "monitor", None)
+    if (monitor or "").endswith("error") and getattr(callback, "mode", None) == "auto":
+        callback.mode = "min"  # Keras knows the way of losses and accuracies only
     if not getattr(callback, "save_best_only", True):  # then `ModelCheckpoint` reads none
         monitor = None
     if monitor and monitor.startswith("val_") and not validated:

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.methods.batch import check_rows, required, targets
+from tf_metamixup.core.graph_checks import required
+from tf_metamixup.methods.batch import check_rows, targets
 
 Shape = Sequence[int | None]
 _ARRAYS = (np.ndarray, tf.Tensor, tuple, list, dict)
@@ -159,7 +160,7 @@ def ensure_shape(name: str, what: str, values: tf.Tensor, expected: Shape) -> tf
     """Returns `values` of static shape `expected`; where theirs is open, it is checked when read.
 
     Raises:
-        tf.errors.InvalidArgumentError: they have another one; see `batch.problem_of`.
+        tf.errors.InvalidArgumentError: they have another one; see `graph_checks.problem_of`.
     """
     if not _is_known(values.shape, expected):
         given = tf.shape(values)

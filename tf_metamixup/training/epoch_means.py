@@ -15,10 +15,12 @@ class EpochMeans:
     def update(self, report: Report) -> dict[str, tf.Tensor]:
         """Takes in a step and returns the means so far."""
         total, share = report.metrics["train_loss"]
-        rows = tf.size(report.lambdas.value)
-        values = (total / share, report.lambdas.value, tf.abs(report.lambdas.move))
-        for mean, value in zip(self._means, values, strict=True):
-            mean.update_state(tf.reduce_mean(value), sample_weight=rows)
+        # Rejected rows are not mixed.
+        accepted = tf.cast(report.examples.accepted, tf.float32)
+        lambdas = (report.lambdas.value, tf.abs(report.lambdas.move))
+        self._means[0].update_state(total / share, sample_weight=tf.size(accepted))
+        for mean, values in zip(self._means[1:], lambdas, strict=True):
+            mean.update_state(values, sample_weight=accepted)
         return {mean.name: mean.result() for mean in self._means}
 
     def reset(self) -> None:

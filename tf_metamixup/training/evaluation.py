@@ -10,7 +10,7 @@ from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.methods.batch import pixels, targets, translate_data_errors
 from tf_metamixup.models.network import Network
 from tf_metamixup.training import first_batch, inputs
-from tf_metamixup.training.data_checks import labelled_dataset
+from tf_metamixup.training.data_checks import check_images, labelled_dataset
 
 # Images of a batch of `Evaluator.probabilities`.
 ROWS = 500
@@ -30,6 +30,7 @@ class Evaluator:
         self._evaluate = function(self._evaluate_batch, reduce_retracing=True)
         self._probabilities = function(self._predict_batch, reduce_retracing=True)
         self._batches: dict[int, tuple] = {}  # by the identity of the data, which they hold
+        self.trained_on: first_batch.Scale | None = None  # of the images, once `fit` has read some
 
     def check(self, test, name: str = "test") -> first_batch.Scale:
         """Reads the first batch of test data, and returns the scale of its images.
@@ -40,6 +41,16 @@ class Evaluator:
         images, labels = first_batch.first_batch(name, self._dataset(test, name))
         first_batch.check_values(name, images, labels, self._classes)
         return first_batch.scale_of(images, self._network.preprocess)
+
+    def compare(self, scale: first_batch.Scale, name: str) -> None:
+        """Warns where images of another scale are given than were trained on."""
+        if self.trained_on is not None:
+            first_batch.warn_of_scales({"labelled": self.trained_on, name: scale})
+
+    def scores(self, test) -> dict[str, float]:
+        """Evaluates like `measure`, on data that `fit` has not seen."""
+        self.compare(self.check(test), "test")
+        return self.measure(test).scores
 
     @unconverted
     def measure(self, test, between=None, name: str = "test") -> Evaluation:
@@ -62,7 +73,7 @@ class Evaluator:
                 return inputs.padded(images, probabilities, count)
 
             padded = self._dataset(test, name).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
-            stream = DatasetStream(padded, repeat=False)
+            stream = DatasetStream(padded, name, repeat=False)
             if len(self._batches) > 1:  # validation and test images take turns
                 self._batches.pop(next(iter(self._batches)))
             distributed = inputs.distribute(self._strategy, {"test": stream}, 0)
@@ -79,6 +90,22 @@ class Evaluator:
         if sums is None:
             raise UserError(f"the {name} set is empty")
         return sums.numpy()
+
+    def predict(self, images) -> np.ndarray:
+        """Predicts like `probabilities`, for images [N, H, W, C] of any source.
+
+        Raises:
+            UserError: the model does not take them.
+        """
+        with tf.device("CPU:0"):
+            images = tf.convert_to_tensor(images)
+        spec = tf.TensorSpec(images.shape, images.dtype)
+        check_images("predicted", spec, self._network.model.input_shape)
+        if not len(images):
+            return np.zeros([0, self._classes], self._network.model.variable_dtype)
+        self.compare(first_batch.scale_of(images, self._network.preprocess), "predicted")
+        with translate_data_errors():
+            return self.probabilities(images)
 
     @unconverted
     def probabilities(self, images) -> np.ndarray:
@@ -100,7 +127,8 @@ class Evaluator:
             # To build a pipeline takes longer than what it reads here.
             batches = ({"images": ready(first)} for first in range(0, len(images), ROWS))
         else:
-            stream = DatasetStream(tf.data.Dataset.range(0, len(images), ROWS).map(ready), False)
+            rows = tf.data.Dataset.range(0, len(images), ROWS).map(ready)
+            stream = DatasetStream(rows, repeat=False)
             batches = inputs.distribute(self._strategy, {"images": stream}, 0)
         found = [self._probabilities(batch["images"]) for batch in batches]
         return np.concatenate([rows.numpy()[real.numpy() > 0] for rows, real in found])
@@ -112,7 +140,7 @@ class Evaluator:
     def _predict_batch(self, batch):
         def on_replica(batch):
             images, _, real = batch
-            logits = self._network.infer(pixels(images, self._network))
+            logits = self._network.infer(pixels(images, self._network, "predicted"))
             return tf.nn.softmax(tf.cast(logits, self._network.model.variable_dtype)), real
 
         rows, real = self._strategy.run(on_replica, (batch,))

@@ -107,6 +107,7 @@ class Graphs:
         except tf.errors.OpError as error:
             inputs.explain(self._streams, error)
             raise
+        inputs.check_pairs(self._trainer, len(rows) // count, start_step)
         self._compare_scales(ranges)
         loss = metrics["train_loss"]
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
@@ -199,6 +200,7 @@ class Graphs:
             self._compared = True
             rows = zip(self._streams, ranges.numpy().tolist(), self._types, strict=True)
             read = {name: first_batch.Scale(*row, dtype) for name, row, dtype in rows}
+            self._trainer.evaluator.trained_on = read["labelled"]
             first_batch.warn_of_scales(self.scales | read)
 
     def _global_step(self, batch, step, all_train: bool):

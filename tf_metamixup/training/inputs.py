@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_metamixup.core.autotuning import untuned
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.graph_checks import problem_of
 from tf_metamixup.core.plurals import counted
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.stream import Stream
@@ -41,13 +42,32 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
             by = f"policy {trainer.policy}" if name == "meta" else f"method {trainer.method}"
             raise UserError(f"{by} needs `{name}` data, but fit() was given none")
     streams = {name: _stream(trainer, name, data) for name, data in given.items()}
-    rows, groups = streams["labelled"].batch_size, trainer.row_groups
-    if (trainer.policy.mixes or trainer.method.learns_lambda) and rows and rows < 2 * groups:
+    if rows := streams["labelled"].batch_size:
+        check_pairs(trainer, rows)
+    return streams
+
+
+def check_pairs(trainer, rows: int, step: int = 0) -> None:
+    """Refuses a global batch that cannot be mixed within its row groups.
+
+    Args:
+        trainer: whose policy and row groups they are.
+        rows: of the batch.
+        step: which reads it: a later one than the first may read a short last batch.
+
+    Raises:
+        UserError: no row has a partner, or the groups are not of one size.
+    """
+    if step:
+        return
+    groups, mixes = trainer.row_groups, trainer.policy.mixes or trainer.method.learns_lambda
+    if mixes and rows < 2 * groups:
         raise UserError(
             f"a batch of {rows} in {counted(groups, 'row group')} has no pairs to mix: use batches "
             f"of at least {2 * groups}, or policy none"
         )
-    return streams
+    if rows % groups:
+        raise UserError(f"a batch of {rows} cannot be split evenly into {groups} row groups")
 
 
 def _stream(trainer, name: str, data) -> Stream:
@@ -55,8 +75,10 @@ def _stream(trainer, name: str, data) -> Stream:
         return data
     shape, classes = trainer.model.input_shape, trainer.classes
     if name == "unlabelled":
-        return DatasetStream(unlabelled_dataset(data, shape, classes, trainer.method.views))
-    return DatasetStream(labelled_dataset(name, data, shape, classes))
+        batches = unlabelled_dataset(data, shape, classes, trainer.method.views)
+    else:
+        batches = labelled_dataset(name, data, shape, classes)
+    return DatasetStream(batches, name)
 
 
 def image_spec(stream: Stream) -> tf.TensorSpec:
@@ -78,6 +100,8 @@ def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
     """Raises UserError where `error`, of a graph that reads `streams`, is one of reading them."""
     if "IteratorGetNext" not in error.message:
         return
+    if problem := problem_of(error):
+        raise UserError(problem) from None
     for name, stream in streams.items():
         first_batch(name, stream.shards(0, range(1), 1))
     # The cause stands before the node that it came up in, below a stack of calls.

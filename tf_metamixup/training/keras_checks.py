@@ -8,6 +8,7 @@ from tf_metamixup.methods.method import Method
 from tf_metamixup.policies import Policy
 from tf_metamixup.policies import check as check_policy
 from tf_metamixup.training.data_checks import check_pair, ensure_shape
+from tf_metamixup.training.first_batch import check_values, first_batch
 
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
 
@@ -60,6 +61,37 @@ def check_served(
         )
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")
+
+
+def check_options(jit_compile: bool | str, loss_weights) -> None:
+    """Refuses options of `compile` that the step does not support."""
+    if jit_compile is True:
+        raise UserError("jit_compile=True: the step is not compiled by XLA; leave it out")
+    if loss_weights is not None:
+        raise UserError("loss_weights: the step has one loss, of weight 1; leave them out")
+
+
+def check_optimizer(optimizer: keras.Optimizer) -> None:
+    """Refuses optimizers that do not step once, with the gradient as it is, for each batch."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise UserError(
+            "an optimizer that scales losses (mixed_float16) is not supported by the step: build "
+            "the model in float32"
+        )
+    if optimizer.gradient_accumulation_steps:
+        raise UserError(
+            f"gradient_accumulation_steps={optimizer.gradient_accumulation_steps} is not supported "
+            "by the step, which counts the optimizer's steps: use larger batches"
+        )
+
+
+def check_validation(data, classes: int) -> None:
+    """Refuses validation labels that are no classes, as far as they are known before `fit`."""
+    if isinstance(data, tf.data.Dataset):
+        data = first_batch("validation", data)
+    if isinstance(data, (tuple, list)) and len(data) >= 2 and hasattr(data[1], "shape"):
+        images, labels = (tf.convert_to_tensor(each) for each in data[:2])
+        check_values("validation", images, labels, classes)
 
 
 def check_loss(loss) -> None:

@@ -1,6 +1,7 @@
 """Integrates the step with Keras: a model whose `compile` and `fit` mix images."""
 
 import inspect
+import warnings
 from typing import Any
 
 import keras
@@ -21,7 +22,14 @@ from tf_metamixup.models.network import Network
 from tf_metamixup.policies import Policy
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.keras_checks import check_loss, check_served, check_tensors
+from tf_metamixup.training.keras_checks import (
+    check_loss,
+    check_optimizer,
+    check_options,
+    check_served,
+    check_tensors,
+    check_validation,
+)
 from tf_metamixup.training.meta_set import MetaSet
 from tf_metamixup.training.scale_callback import ScaleCallback
 from tf_metamixup.training.stagnation_callback import StagnationCallback
@@ -90,6 +98,10 @@ class MixUpModel(keras.Model):
             self._meta = None
             if policy.reads_meta:
                 self._meta = MetaSet(meta, policy, model)
+            elif meta is not None:
+                warnings.warn(f"policy {policy} does not use `meta` data", stacklevel=2)
+            # An attribute, so that Keras saves the layers that a method adds.
+            self._parts = method.parts(model)
             self._means = EpochMeans()
             self._scales = ScaleCallback()
             self._stagnation = StagnationCallback(self._classes, self._scales)
@@ -115,24 +127,18 @@ class MixUpModel(keras.Model):
         """
         check_loss(loss)
         if isinstance(optimizer, keras.Optimizer):
+            check_optimizer(optimizer)
             own = getattr(optimizer.iterations.value, "distribute_strategy", None)
             if own is not getattr(self.model.variables[0].value, "distribute_strategy", None):
                 raise UserError(
                     "the optimizer and the model were not made in the scope of the same "
                     "tf.distribute strategy: make and compile both in it"
                 )
-        if jit_compile is True:
-            raise UserError("jit_compile=True: the step is not compiled by XLA; leave it out")
-        if options.get("loss_weights") is not None:
-            raise UserError("loss_weights: the step has one loss, of weight 1; leave them out")
+        check_options(jit_compile, options.get("loss_weights"))
         with self.distribute_strategy.scope():
             super().compile(optimizer, loss, metrics=metrics, jit_compile=False, **options)
-            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-                raise UserError(
-                    "an optimizer that scales losses (mixed_float16) is not supported by the step: "
-                    "build the model in float32"
-                )
-            self._network = Network(self.model, parts=self._method.parts(self.model))
+            check_optimizer(self.optimizer)
+            self._network = Network(self.model, parts=self._parts)
             self.optimizer.build(self._network.trainable)
             self._feature_cache = None
             if self._policy.caches_features:
@@ -154,6 +160,7 @@ class MixUpModel(keras.Model):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
+        check_validation(given.get("validation_data"), self._classes)
         self._scales.compare(
             meta=self._meta and self._meta.images, validation=given.get("validation_data")
         )

@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from tf_metamixup import methods, policies
 from tf_metamixup.config import check_jit
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
-from tf_metamixup.training import initial_weights, inputs, mixed_precision
+from tf_metamixup.policies import Policy
+from tf_metamixup.training import arguments, initial_weights, inputs, mixed_precision
 from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.optimizer import Staged, make_optimizer
@@ -65,16 +66,26 @@ class Learner:
         self.model = model
         self.classes = model.output_shape[-1]
         self.class_names = _class_names(class_names, self.classes)
-        self.seed = seed
+        seed = self.seed = arguments.whole("seed", seed, 0, below=2**32)
+        learning_rate = arguments.rate(learning_rate)
+        momentum = arguments.number("momentum", momentum, "lie in [0, 1)", lambda m: 0 <= m < 1)
+        allowed = "be a number of at least 0"
+        weight_decay = arguments.number(
+            "weight_decay", weight_decay, allowed, lambda w: 0 <= w < float("inf")
+        )
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
         self.method = methods.make(method) if isinstance(method, str) else method
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
+        require(isinstance(self.method, Method), f"method={method!r}", "be a name or a Method")
+        require(isinstance(self.policy, Policy), f"policy={policy!r}", "be a name or a Policy")
         how = {"mix_until": mix_until, "rank": len(model.input_shape)}
         policies.check(self.policy, self.method, **how)
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
         self._learning_rate = learning_rate
+        if row_groups is not None:
+            row_groups = arguments.whole("row_groups", row_groups, 1)
         self.row_groups = row_groups or self.strategy.num_replicas_in_sync
         if self.row_groups % self.strategy.num_replicas_in_sync:
             raise UserError(
@@ -85,6 +96,8 @@ class Learner:
             mixed_precision.multiply_in_full()
         low_precision = None
         stages = {"real": mixed_bfloat16, "meta": meta_bfloat16}
+        if meta_bfloat16:
+            policies.check_meta_stage(self.policy, "meta_bfloat16")
         if any(stages.values()):
             methods.check_precision(self.method)
             low_precision = mixed_precision.low_precision_copy(model)
@@ -104,7 +117,12 @@ class Learner:
             if weight_decay_on not in ("all", "kernels"):
                 raise UserError(f"weight_decay_on={weight_decay_on!r} must be all or kernels")
             self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
-            late = [] if unfreeze_at is None else _body(model)
+            late = []
+            if unfreeze_at is not None:
+                unfreeze_at = arguments.number(
+                    "unfreeze_at", unfreeze_at, "lie in (0, 1)", lambda share: 0 < share < 1
+                )
+                late = _body(model)
             if late:
                 second = make_optimizer(optimizer, self._rate_now, momentum)
                 self.optimizer = Staged(self.optimizer, second, late)

@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted, Stop, listen
 from tf_metamixup.distribution.workers import LostWorkerError, Workers
+from tf_metamixup.policies import check_meta_stage
 from tf_metamixup.runs.recorder import Recorder, versions
 from tf_metamixup.runs.results import judged
 from tf_metamixup.training.callbacks import Callbacks
@@ -67,6 +69,9 @@ def fit(
     """
     plan = Plan.of(steps, epoch_steps, plan)
     check(plan, validated="val" in evaluated)
+    if plan.diagnostics:
+        check_meta_stage(trainer.policy, "diagnostics")
+    labels_used = labels_used if labels_used is None else int(labels_used)
     callbacks = Callbacks(callbacks, trainer.model, validated="val" in evaluated)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": epoch_steps}
@@ -86,8 +91,15 @@ def fit(
         workers.check_same(**same, contents=contents)
         progress = recorder.share(progress)
         if finished := recorder.finished():
-            if progress is not None:
+            if progress is not None and progress.state["step"] == finished["steps"]:
                 selection.apply(progress.state["history"])
+            elif workers.chief:
+                warnings.warn(
+                    f"run directory {run_dir} holds the result of step {finished['steps']}, but no "
+                    "checkpoint of it: the model does not have the weights of that result, so do "
+                    "not evaluate or export it",
+                    stacklevel=2,
+                )
             return finished
         config = settings | (recorded or {})
         recorder.open_summaries(config, trainer.class_names)

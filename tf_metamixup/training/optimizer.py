@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from tf_metamixup.config import OPTIMIZERS
-from tf_metamixup.core.errors import UserError, require
+from tf_metamixup.core.errors import require
 
 
 @keras.saving.register_keras_serializable(package="tf_metamixup")
@@ -73,11 +73,9 @@ def make_optimizer(name: str, learning_rate, momentum: float) -> keras.Optimizer
     """Makes the optimizer of the real step.
 
     Raises:
-        UserError: no such name, or a rate below 0.
+        UserError: no such name.
     """
     require(name in OPTIMIZERS, f"optimizer={name!r}", f"be one of {', '.join(OPTIMIZERS)}")
-    if not callable(learning_rate) and learning_rate < 0:
-        raise UserError(f"learning_rate={learning_rate} must not be below 0")
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
     return SGD(learning_rate, momentum=momentum)

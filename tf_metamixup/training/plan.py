@@ -1,6 +1,8 @@
 """Says how long a run is, and how often it is logged, evaluated and saved."""
 
 import dataclasses
+import numbers
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +53,13 @@ class Plan:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in options.keys() - set(names):
             raise UserError(f"fit() takes no argument {name!r}{did_you_mean(name, names)}")
-        return cls(steps, epoch_steps, **options)
+        # NumPy's whole numbers, which JSON does not take.
+        whole = {
+            name: operator.index(value)
+            for name, value in options.items()
+            if isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        }
+        return cls(steps, epoch_steps, **{**options, **whole})
 
     @property
     def last_step(self) -> int:

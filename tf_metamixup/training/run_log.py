@@ -114,7 +114,7 @@ class RunLog:
         result = {
             "status": status,
             **{k: v for k, v in last.items() if k.startswith(("test_", "val_"))},
-            **self._judgement(last, evaluation or self.history.evaluation),
+            **self._judgement(last | more, evaluation or self.history.evaluation),
             "epochs": len(self.history.entries),
             "steps": self.step,
             "seconds": round(seconds, 3),

@@ -12,7 +12,7 @@ from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
 from tf_metamixup.runs.fingerprint import fingerprint
 from tf_metamixup.runs.summary import summary
-from tf_metamixup.training import initial_weights, loop
+from tf_metamixup.training import arguments, initial_weights, loop
 from tf_metamixup.training.learner import Learner
 
 
@@ -119,7 +119,7 @@ class Trainer(Learner):
         """
         initial_weights.check(self, run_dir)
         self._run_dir = run_dir
-        epoch_steps = epoch_steps or min(steps, 1000)
+        steps, epoch_steps = arguments.lengths(steps, epoch_steps)
         data = {"labelled": labelled, "unlabelled": unlabelled, "meta": meta}
         graphs = self.graphs(**data, audited=audited, epoch_steps=epoch_steps, steps=steps)
         given = {"val": validation, "test": test}
@@ -151,7 +151,7 @@ class Trainer(Learner):
             `error`, `error_macro` (the mean over classes) and, with more than 10 classes,
             `error_top5` in percent; `loss`; `ece`, the expected calibration error in percent.
         """
-        return self.measure(test).scores
+        return self.evaluator.scores(test)
 
     def measure(self, test: Iterable, between=None, name: str = "test") -> Evaluation:
         """Evaluates like `evaluate`, and also returns the confusion matrix and the confidences.
@@ -166,7 +166,7 @@ class Trainer(Learner):
         Args:
             images: in the format of the training images, [N, H, W, C]; held in memory.
         """
-        return self.evaluator.probabilities(images)
+        return self.evaluator.predict(images)
 
     def export(
         self,

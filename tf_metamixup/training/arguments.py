@@ -1,0 +1,64 @@
+"""Checks of the plain values that `Trainer` is given; `config` checks those of the flags."""
+
+import numbers
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tf_metamixup.core.errors import require
+
+
+def whole(name: str, value: Any, least: int, below: float = float("inf")) -> int:
+    """Returns a whole number of Python, NumPy or TensorFlow as Python's.
+
+    Raises:
+        UserError: it is none, or does not lie in [least, below).
+
+    >>> whole("steps", 100, least=1)
+    100
+    """
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    require(is_whole, f"{name}={value!r}", "be a whole number")
+    value = operator.index(value)
+    require(value >= least, f"{name}={value}", f"be at least {least}")
+    require(value < below, f"{name}={value}", f"be less than {below:,.0f}")
+    return value
+
+
+def lengths(steps: Any, epoch_steps: Any) -> tuple[int, int]:
+    """Returns the steps of a run and of an epoch, for which None is at most 1,000.
+
+    Raises:
+        UserError: one is no whole number of at least 1.
+    """
+    steps = whole("steps", steps, 1)
+    return steps, min(steps, 1000) if epoch_steps is None else whole("epoch_steps", epoch_steps, 1)
+
+
+def number(name: str, value: Any, allowed: str, holds: Callable[[float], bool]) -> float:
+    """Returns a number as Python's.
+
+    Raises:
+        UserError: it is none, or it is not `allowed`, which `holds` tells.
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    require(is_number and holds(float(value)), f"{name}={value!r}", allowed)
+    return float(value)
+
+
+def rate(value: Any) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a learning rate: a number, or a schedule of Keras that can be written down.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        try:
+            value.get_config()
+        except NotImplementedError:
+            require(False, f"learning_rate={value!r}", "have get_config(), which a run records")
+        return value
+    allowed = "be a number of at least 0, or a keras.optimizers.schedules.LearningRateSchedule"
+    return number("learning_rate", value, allowed, lambda rate: 0 <= rate < float("inf"))
