@@ -140,6 +140,9 @@ def test_all_settings_but_eleven_make_two_runs_the_same():
     }
     names = {field.name for field in dataclasses.fields(Config)}
     assert config().identity().keys() == names - free
+    # Which epochs are evaluated decides which is the best, and when patience ends.
+    for selects in ({"select": "best"}, {"patience": 2}):
+        assert config(**selects).identity().keys() == names - free | {"evaluate_every"}
 
 
 def test_the_devices_there_are_are_settings_of_the_run():

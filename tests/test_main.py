@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 
 import pytest
@@ -91,8 +92,14 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
         (["--policy=beta("], ["'beta('", "name(option=value, ...)"]),
         (["--policy=fixed(1, 2)"], ["option=value"]),
         (["--method=vat", "--mixed_bfloat16"], ["Vat", "xi is below what bfloat16 tells apart"]),
-        (["--policy=beta", "--meta_bfloat16"], ["--meta_bfloat16 has no effect", "beta"]),
-        (["--policy=none", "--diagnostics"], ["--diagnostics has no effect", "none"]),
+        (
+            ["--policy=beta", "--meta_bfloat16"],
+            ["--meta_bfloat16 with --policy=beta has no effect", "beta"],
+        ),
+        (
+            ["--policy=none", "--diagnostics"],
+            ["--diagnostics with --policy=none has no effect", "none"],
+        ),
         (["--jit", "--replicas=2"], ["one device", "2 replicas"]),
         (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],
@@ -217,6 +224,7 @@ def test_equal_things_are_spelt_alike():
         ["--policy=beta( 0.5 )", "--seed=4", "--learning_rate=0.05", "--data_dir=/d"],
         ["--dataset=cifar10", "--mode=ssl", "--include_labelled", "--num_meta=70", "--noflip"],
         ["--dataset=folder:my photos", "--shift=2", "--batch_size=30", "--replicas=2"],
+        ["--select=best", "--evaluate_every=5", "--val_fraction=0.1"],
     ],
 )
 def test_the_command_of_a_run_repeats_it(flags):
@@ -229,6 +237,28 @@ def test_the_command_of_a_run_repeats_it(flags):
     again = experiment.canonical(main.parse(["main", *arguments])).resolve(replicas=config.replicas)
     assert again.identity() == config.identity()
     assert not [word for word in arguments if word.startswith(("--data_dir", "--run_dir"))]
+
+
+def test_a_model_of_an_earlier_run_in_the_folder_is_replaced(run, tmp_path):
+    folder = tmp_path / "run"
+    arguments = [f"--run_dir={folder}", *TINY[:2], "--epochs=1", "--batch_size=500", "--pictures=0"]
+    for seed in (0, 5):
+        assert run(*arguments, f"--seed={seed}")[0] == 0
+        assert f"| seed | `{seed}` |" in (folder / "saved_model" / "README.md").read_text()
+        shutil.rmtree(folder / "checkpoints")
+        for path in folder.glob("*.json"):
+            path.unlink()
+
+
+@pytest.mark.filterwarnings("ignore:there are no test images")
+def test_litert_without_images_to_compare_on_is_refused_before_training(refused, tmp_path):
+    for label in ("red", "blue"):
+        path = tmp_path / "photos" / "train" / label / "0.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8), label).save(path)
+    data = f"--dataset=folder:{tmp_path}/photos"
+    message = refused(1, *TINY[:2], data, "--litert=float32")
+    assert "--litert compares what it writes on test or validation images" in message
 
 
 def test_every_setting_has_a_flag_with_help(capsys):

@@ -1,6 +1,7 @@
 """What all commands share: flags, mistakes in plain words, exit codes."""
 
 import dataclasses
+import errno
 import os
 import re
 import sys
@@ -66,6 +67,14 @@ def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
+        except BrokenPipeError:  # of what read the output, which has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            print(f"error: {reason(error)}; make room and start again", file=sys.stderr)
+            return FAILED
     except KeyboardInterrupt:
         return 130
 

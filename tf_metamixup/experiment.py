@@ -14,6 +14,7 @@ from keras.optimizers import schedules
 
 from tf_metamixup import data, methods, models, policies
 from tf_metamixup.config import Config
+from tf_metamixup.config.defaults import is_own
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.schedules import warm_up
 from tf_metamixup.data.contents import changes
@@ -72,7 +73,7 @@ def canonical(config: Config) -> Config:
         methods.check_precision(method)
     for name in ("meta_bfloat16", "diagnostics"):
         if getattr(config, name):
-            policies.check_meta_stage(policy, f"--{name}")
+            policies.check_meta_stage(policy, f"--{name} with --policy={config.policy}")
     if method.views and config.mode == "sl":
         raise UserError(
             f"--method={config.method} learns from unlabelled images too, and --mode=sl has none; "
@@ -212,9 +213,12 @@ def rebuild(
     if (folder / "data.json").exists():  # which an older version did not write
         differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing
     if differing:
+        where, remedy = f" in {own.data_dir}", "say with --data_dir where that one lies"
+        if is_own(own.dataset):
+            where, remedy = "", "put the files back as they were"
         raise UserError(
-            f"the data set {own.dataset} in {own.data_dir} is not the one that {folder} was "
-            f"trained on: {differing}; say with --data_dir where that one lies"
+            f"the data set {own.dataset}{where} is not the one that {folder} was trained on: "
+            f"{differing}; {remedy}"
         )
     graphs = assembly.graphs
     plan = Plan(assembly.steps, assembly.prepared.epoch_steps, select=own.select)

@@ -8,7 +8,8 @@ import warnings
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.config import LITERT, RECORDED_ONLY, Config
+from tf_metamixup.config import LITERT, RECORDED_ONLY, Config, selecting
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.plurals import counted
 from tf_metamixup.core.signals import Interrupted, listen
 from tf_metamixup.distribution.startup import quiet
@@ -48,7 +49,7 @@ def train(config: Config) -> dict | None:
     if config.litert != "none":
         with workers.together():
             if workers.chief:
-                _require_litert(trainer, source)
+                _require_litert(trainer, source, prepared)
     if config.initial_weights is not None:
         initial_weights.load(trainer, config)
     labels_used = prepared.labels_used(trainer.policy.reads_meta)
@@ -125,9 +126,11 @@ def command_of(config: Config) -> list[str]:
     default = experiment.canonical(Config(dataset=config.dataset, mode=config.mode).resolve())
     words = ["python", "-m", "tf_metamixup.main", f"--dataset={config.dataset}"]
     words.append(f"--mode={config.mode}")
-    for name, value in dataclasses.asdict(config).items():
-        # How many devices share a run makes no other run of it; the row groups do.
-        if value == getattr(default, name) or name in (*RECORDED_ONLY, "replicas"):
+    settings = dataclasses.asdict(config)
+    # How many devices share a run makes no other run of it; the row groups do.
+    free = {*RECORDED_ONLY, "replicas"} - selecting(settings)
+    for name, value in settings.items():
+        if value == getattr(default, name) or name in free:
             continue
         if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no{name}")
@@ -136,11 +139,16 @@ def command_of(config: Config) -> list[str]:
     return words
 
 
-def _require_litert(trainer, source) -> None:
+def _require_litert(trainer, source, prepared) -> None:
     import tensorflow as tf
 
     from tf_metamixup.export import litert
 
+    if prepared.judged is None:
+        raise UserError(
+            "--litert compares what it writes on test or validation images, and there are none: "
+            "add some, or drop it"
+        )
     with quiet():
         image = tf.TensorSpec([None, *source.image_shape], tf.uint8)
         litert.require_convertible(trainer.network, image)
@@ -150,8 +158,11 @@ def _export(config: Config, trainer, source, prepared, result: dict) -> None:
     """Writes what the finished run has not left behind yet; see `export` and `litert`."""
     folder = RunDirectory(config.run_dir)
     command = shlex.join(command_of(config))
-    if not folder.saved_model.exists():
+    # One that lies there may be of an earlier run.
+    if not (result.get("exported") and (folder.saved_model / "saved_model.pb").exists()):
         trainer.export(folder.saved_model, command)
+        result["exported"] = True
+        folder.write_json("result.json", result)
     there = result.get("litert", {}) if folder.litert.exists() else {}
     wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
     if wanted != list(there):

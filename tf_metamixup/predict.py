@@ -84,7 +84,7 @@ def _image_shape(folder: str, image) -> tuple[int, int, int]:
 
 def _names(path: pathlib.Path, count: int) -> list[str]:
     try:
-        names = path.read_text().removesuffix("\n").split("\n")
+        names = path.read_text("utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the class names {path}: {reason(error)}") from None
     if len(names) != count or len(set(names)) != count:

@@ -93,6 +93,7 @@ def own_folder(folder):
     paths += [f"train/blue/{n}.png" for n in range(2, 6)]
     paths += ["unlabelled/0.png", "unlabelled/deep/er/1.png", "unlabelled/2.png"]
     paths += [f"{part}/{c}/{part}.png" for part in ("trusted", "val") for c in ("red", "blue")]
+    paths += [f"train/{c}/{n}.png" for c in ("red", "blue") for n in (0, 1)]  # which were alike
     for n, path in enumerate(paths):
         color = next((each for each in ("red", "blue") if each in path), "green")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,7 @@ def test_images_in_folders_of_a_class_are_read_and_the_rest_is_counted(folder):
         f"3 hidden ({folder}/train/__MACOSX, ...)",
         f"1 outside the class folders ({folder}/train/0.png)",
         f"1 .txt ({folder}/train/red/more/notes.txt)",
-        f"1 beside train, unlabelled, trusted, val and test ({folder}/validation)",
+        f"val and test (did you mean 'val'?) ({folder}/validation)",
     ):
         assert part in line
 
@@ -263,3 +263,26 @@ def test_an_empty_folder_of_unlabelled_images_is_told(own_folder):
     (own_folder / "unlabelled").mkdir()
     with pytest.raises(UserError, match=r"unlabelled holds no \.png.* or remove the folder"):
         load_folder(own_folder)
+
+
+def test_classes_whose_names_are_nearly_the_same_are_named(folder):
+    for name in ("Red", "re\u0301d", "r\u00e9d"):
+        shutil.copytree(folder / "train" / "red", folder / "train" / name)
+    with pytest.warns(UserWarning, match="names are nearly the same") as caught:
+        load_folder(folder)
+    (line,) = (str(w.message) for w in caught if "nearly the same" in str(w.message))
+    assert "'Red' and 'red'" in line and r"'re\u0301d' and 'r\xe9d'" in line
+
+
+def test_a_part_that_is_no_folder_is_refused(folder):
+    shutil.rmtree(folder / "test")
+    (folder / "test").symlink_to(folder / "gone")
+    with pytest.raises(UserError, match="test is not a folder, or a link to none"):
+        load_folder(folder)
+
+
+def test_a_part_of_which_no_file_can_be_read_counts_as_missing(folder):
+    for path in (folder / "test").rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="test has no image of"):
+        assert load_folder(folder, corrupt_images="skip").test is None

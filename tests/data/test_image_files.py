@@ -240,3 +240,11 @@ def test_a_pipe_is_no_image_to_wait_for(tree):
 def test_a_folder_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(UserError, match=f"cannot list {tmp_path}/none: No such file"):
         image_files.find(tmp_path / "none")
+
+
+@pytest.mark.parametrize("most", [200, 4095])
+def test_16_bit_images_that_use_few_levels_are_warned_of(tmp_path, most):
+    path = tmp_path / "12_bits.png"
+    Image.fromarray(np.linspace(0, most, 25).astype(np.uint16).reshape(5, 5)).save(path)
+    with pytest.warns(UserWarning, match="few of the 256 grey levels"):
+        image_files.decode(path.read_bytes(), path, (5, 5, 1))

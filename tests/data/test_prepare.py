@@ -417,3 +417,88 @@ def test_a_class_that_is_copies_of_one_image_is_divided_all_the_same(tmp_path):
     source = data.folder(tmp_path)
     parts = prepared(source, dataset=source.name, val_fraction=0.2).splits
     assert np.bincount(source.train.labels[parts.labelled]).tolist() == [8, 8]
+
+
+def coloured(folder, part, label, numbers, copy=0):
+    """Writes images of a class, each number with its own colour, into a part of a folder."""
+    for n in numbers:
+        path = folder / part / label / f"{n}-{copy}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (n, ord(label[0]), 0)).save(path)
+
+
+def colours(source, positions):
+    return {tuple(source.train.images[i, 0, 0].tolist()) for i in positions}
+
+
+@pytest.mark.filterwarnings("ignore:.*has two images of the same")
+@pytest.mark.parametrize("settings", [{}, {"meta_source": "heldout"}])
+def test_training_images_that_were_checked_are_not_trained_on_as_they_were(tmp_path, settings):
+    for label in ("a", "b"):
+        coloured(tmp_path, "train", label, range(20))
+        coloured(tmp_path, "trusted", label, range(10), copy=1)
+    # One was of the other class before it was checked.
+    (tmp_path / "train" / "a" / "0-0.png").rename(tmp_path / "train" / "b" / "a.png")
+    source = data.folder(tmp_path)
+    with pytest.warns(UserWarning, match="20 images left out of training: copies of checked"):
+        made = prepared(source, dataset=source.name, val_fraction=0.2, **settings)
+    parts = made.splits
+    assert parts.meta.tolist() == source.trusted.tolist()
+    assert not colours(source, parts.val) & colours(source, [*parts.meta, *parts.labelled])
+    trained_on = np.setdiff1d(parts.labelled, parts.meta)
+    assert len(trained_on) == 16 and not colours(source, trained_on) & colours(source, parts.meta)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"meta_source": "heldout", "num_meta": 10}, {"evaluate_on": "unused"}]
+)
+def test_copies_of_an_image_that_judges_are_not_trained_on(tmp_path, settings):
+    for label in ("a", "b"):
+        for copy in range(2):
+            coloured(tmp_path, "train", label, range(20), copy)
+    source = data.folder(tmp_path)
+    settings = {"train_examples": 20, "val_fraction": 0.1, "batch_size": 4, **settings}
+    made = prepared(source, dataset=source.name, **settings)
+    parts, judges = made.splits, [*made.splits.val]
+    if settings.get("meta_source") == "heldout":
+        judges += [*made.splits.meta]
+    assert not colours(source, parts.labelled) & colours(source, judges)
+    if "evaluate_on" in settings:
+        used = colours(source, [*parts.labelled, *parts.val])
+        unused = {tuple(x[0, 0].tolist()) for batch, _ in made.test for x in batch.numpy()}
+        assert unused and not unused & used
+
+
+def test_unlabelled_copies_of_validation_images_are_not_trained_on(tmp_path):
+    for label in ("a", "b"):
+        coloured(tmp_path, "train", label, range(20))
+        coloured(tmp_path, "unlabelled", label, range(30))
+    source = data.folder(tmp_path)
+    made = prepared(source, dataset=source.name, mode="ssl", val_fraction=0.2)
+    parts = made.splits
+    assert len(parts.unlabelled) == 60 - 8
+    assert not colours(source, parts.unlabelled) & colours(source, parts.val)
+
+
+def test_a_class_of_one_image_that_no_split_evaluates_is_named(tmp_path):
+    for label, count in (("a", 10), ("b", 10), ("rare", 1)):
+        coloured(tmp_path, "train", label, range(count))
+    source = data.folder(tmp_path)
+    with pytest.warns(UserWarning, match=r"no val image is split off .*\(rare\), so their error"):
+        prepared(source, dataset=source.name, val_fraction=0.2)
+
+
+def first_labels(stream, step):
+    return next(iter(stream.shards(step, range(1), 1)))[1].numpy()
+
+
+def test_classes_are_balanced_by_the_labels_that_are_trained_on(tmp_path):
+    for label in ("a", "b"):
+        coloured(tmp_path, "train", label, range(100))
+    source = data.folder(tmp_path)
+    settings = {"label_noise": "symmetric(0.5)", "balance": "equal", "val_fraction": 0.1}
+    settings |= {"batch_size": 4, "imbalance": 4}
+    made = prepared(source, dataset=source.name, **settings)
+    seen = [first_labels(made.labelled, step) for step in range(made.epoch_steps)]
+    one, other = np.bincount(np.concatenate(seen))
+    assert abs(one - other) <= 4  # less than a batch of each pass is left out

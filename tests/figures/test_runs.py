@@ -4,7 +4,7 @@ import pytest
 
 from tests.figures.made import run
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.figures.runs import by_row, check_alike, read, seeds, subject
+from tf_metamixup.figures.runs import by_row, check_alike, check_lengths, read, seeds, subject
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def write(tmp_path):
     def call(name, result=None):
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
+        (folder / "config.json").write_text('{"settings": {}}')
         if result is not None:
             (folder / "result.json").write_text(json.dumps(result))
         return folder
@@ -94,3 +94,17 @@ def test_a_title_says_what_was_trained():
     trained = [run(train_examples=2000, architecture="cnn3")]
     assert subject(trained) == "digits, cnn3, 2,000 training images, 2 epochs"
     assert (seeds(trained), seeds(trained * 2)) == ("1 seed", "2 seeds")
+
+
+def test_runs_that_ended_after_other_epochs_are_not_averaged():
+    runs = [run(history=[{}, {}]), run(history=[{}, {}])]
+    check_lengths(runs)
+    runs[1].result["history"].pop()
+    with pytest.raises(UserError, match=r"averages over epochs, but .* has 1"):
+        check_lengths(runs)
+
+
+def test_the_configuration_of_another_program_is_passed_over(write, tmp_path):
+    write("study/one", run().result)
+    (tmp_path / "study" / "config.json").write_text("{}")
+    assert len(read([str(tmp_path / "study")])) == 1

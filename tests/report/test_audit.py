@@ -105,3 +105,11 @@ def test_a_result_that_is_not_ours_is_refused(tmp_path):
     (tmp_path / "result.json").write_text('{"accuracy": 1}')
     with pytest.raises(UserError, match="holds no result"):
         audit.run(([str(tmp_path)], None))
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path):
+    made = {"config": {}, "history": [], "labels_used": 3, "method": "supervised"}
+    made |= {"policy": "none", "status": "stopped", "steps": 4}
+    (tmp_path / "result.json").write_text(json.dumps(made))
+    with pytest.raises(UserError, match="is stopped after 4 steps"):
+        audit.run(([str(tmp_path)], None))

@@ -214,3 +214,17 @@ def test_a_validation_error_is_never_called_a_test_error():
     assert "| error % |" in told
     assert "12.25" in told
     assert "digits, validation images" in told
+
+
+def test_a_table_and_a_comparison_are_two_reports(capsys):
+    assert report.main(["report", "runs", "--table=3", "--against=none"]) == 2
+    assert "--table and --against are two reports" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps(result(4.0)))
+    command = [sys.executable, "-m", "tf_metamixup.report", str(tmp_path)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "No space left on device" in done.stderr

@@ -7,6 +7,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import __main__ as report
 from tf_metamixup.report import comparison, paper
 from tf_metamixup.runs import results
+from tf_metamixup.runs.summary import summary
 
 
 def run(folder, made):
@@ -170,3 +171,47 @@ def test_a_line_that_is_cut_short_costs_no_other_line(tmp_path, capsys):
     (tmp_path / "results.jsonl").write_text(text[:-30])
     assert [each["test_error"] for each in results.read([str(tmp_path)])] == [4.0]
     assert "results.jsonl line 2 is skipped: it is not JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"history": [None]},
+        {"test_error": "33"},
+        {"val_error": [1]},
+        {"method": None},
+        {"data": [1]},
+        {"config": {"seed": [1]}},
+    ],
+)
+def test_a_damaged_result_is_left_out_and_the_others_are_read(tmp_path, capsys, damage):
+    run(tmp_path / "a", result(4.0) | damage)
+    run(tmp_path / "b", result(6.0, seed=1))
+    assert [each["test_error"] for each in results.read([str(tmp_path)])] == [6.0]
+    assert "a/result.json is skipped: it is not the result of a run" in capsys.readouterr().err
+
+
+def test_runs_are_found_behind_links_and_by_their_file(tmp_path):
+    run(tmp_path / "elsewhere" / "a", result(4.0))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a").symlink_to(tmp_path / "elsewhere" / "a")
+    (tmp_path / "runs" / "up").symlink_to(tmp_path / "runs")
+    for place in ("runs", "elsewhere/a/result.json"):
+        assert len(results.read([str(tmp_path / place)])) == 1
+
+
+def test_how_often_was_evaluated_makes_another_row_where_it_decides_the_weights():
+    for more, differ in (({}, False), ({"select": "best"}, True), ({"patience": 2}, True)):
+        often, rarely = result(4.0), result(5.0)
+        often["config"] |= {"evaluate_every": 1, **more}
+        rarely["config"] |= {"evaluate_every": 5, **more}
+        assert (results.row_key(often) != results.row_key(rarely)) is differ
+        assert ("evaluate_every" in results.line(often)) is differ
+
+
+def test_unused_training_images_are_called_so():
+    unused = result(4.0)
+    unused["config"]["evaluate_on"] = "unused"
+    assert results.judged(unused) == ("unused training", 4.0)
+    told = summary({**unused, "status": "finished"}, "runs/a")
+    assert told.startswith("finished: 10 steps, error on unused training images 4.00 %")

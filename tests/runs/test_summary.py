@@ -31,6 +31,8 @@ def test_it_says_how_to_predict_with_what_there_is(tmp_path):
     assert "  predict  " not in summary(RESULT | {"config": {"export": False}}, tmp_path)
     assert "  predict  " not in summary(RESULT | {"status": "stopped"}, tmp_path)
     model.mkdir()
+    assert exporting in summary(RESULT, tmp_path).splitlines()  # an empty folder is no model
+    (model / "saved_model.pb").touch()
     assert f"  predict      {command}" in summary(RESULT, tmp_path).splitlines()
 
 

@@ -289,3 +289,12 @@ def test_nothing_is_no_start(tmp_path):
 
 def test_one_folder_has_one_spelling(tmp_path):
     assert settings("a//b/", tmp_path).initial_weights == settings("a/b", tmp_path).initial_weights
+
+
+def test_classes_of_other_names_are_warned_of(trained, tmp_path):
+    there = ["a", "b", "c"]
+    trainer = tiny.trainer("supervised", "none", class_names=there)
+    trainer.fit(**tiny.streams(), run_dir=tmp_path / "old", **PLAN)
+    here = tiny.trainer("supervised", "none", class_names=["first", *there[:2]])
+    with pytest.warns(UserWarning, match="trained on other classes, 'a' where .* has 'first'"):
+        initial_weights.load(here, settings(tmp_path / "old", tmp_path / "new"))

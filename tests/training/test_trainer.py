@@ -146,7 +146,7 @@ def test_an_unknown_optimizer_or_a_setting_out_of_range_is_reported():
         ({"seed": 0.5}, "seed=0.5 must be a whole number"),
         ({"seed": 2**70}, "must be less than 4,294,967,296"),
         ({"row_groups": -2}, "row_groups=-2 must be at least 1"),
-        ({"meta_bfloat16": True}, "meta_bfloat16 has no effect: policy .* has no meta stage"),
+        ({"meta_bfloat16": True}, "meta_bfloat16 with policy none has no effect"),
         ({"unfreeze_at": 2}, r"unfreeze_at=2 must lie in \(0, 1\)"),
         ({"weight_decay_on": "none"}, "must be all or kernels"),
     ]:
@@ -172,9 +172,8 @@ def test_numbers_of_numpy_are_taken_and_recorded(tmp_path):
 def own_batches(rows, scale=1.0):
     """Batches whose size is not known before they are read."""
     pixels, labels = tiny.images()
-    return tf.data.Dataset.from_tensor_slices((pixels / np.float32(255 / scale), labels)).batch(
-        rows
-    )
+    pixels = pixels * np.float32(scale / 255)
+    return tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(rows)
 
 
 @pytest.mark.parametrize(

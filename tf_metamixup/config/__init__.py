@@ -1,7 +1,7 @@
 """The settings of a run: the paper's defaults by mode, and what is allowed. No TensorFlow."""
 
 from tf_metamixup.config.checks import check_jit
-from tf_metamixup.config.config import FREE, RECORDED_ONLY, Config, DataInfo
+from tf_metamixup.config.config import FREE, RECORDED_ONLY, Config, DataInfo, selecting
 from tf_metamixup.config.defaults import BY_MODE, LITERT, META, MODES, OPTIMIZERS, dataset_name
 from tf_metamixup.config.fields import GROUPS
 
@@ -18,4 +18,5 @@ __all__ = [
     "DataInfo",
     "check_jit",
     "dataset_name",
+    "selecting",
 ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import checks, defaults, fields
@@ -90,7 +91,9 @@ class Config(
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings that make two runs the same."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in RECORDED_ONLY}
+        settings = dataclasses.asdict(self)
+        free = {*RECORDED_ONLY} - selecting(settings)
+        return {name: value for name, value in settings.items() if name not in free}
 
     def _data_defaults(self, data: DataInfo, *, gpus: bool) -> dict[str, Any]:
         checks.check_data(self, data)
@@ -109,7 +112,8 @@ class Config(
             given["architecture"] = defaults.up_to(defaults.OWN_NETWORKS, data.side)
         if self.mode == "ssl" and not data.unlabelled:
             given["num_labels"] = defaults.NUM_LABELS.get(name, 100 * data.classes)
-        if not (data.val or data.test or self.test_fraction):
+        judged = data.val or data.test or self.test_fraction or self.evaluate_on == "unused"
+        if not judged:
             given["val_fraction"] = defaults.VAL_FRACTION
         return given
 
@@ -126,3 +130,9 @@ RECORDED_ONLY = tuple(
 # Settings that runs of one row of a table, or of one curve, may differ in: neither the protocol
 # nor what is measured depends on them.
 FREE = frozenset((*RECORDED_ONLY, "seed", "replicas", "row_groups", "deterministic"))
+
+
+def selecting(settings: Mapping[str, Any]) -> set[str]:
+    """Returns the names in `RECORDED_ONLY` that decide which weights a run ends with."""
+    selects = settings.get("select") == "best" or settings.get("patience")
+    return {"evaluate_every"} if selects else set()

@@ -117,7 +117,10 @@ class DataSettings:
         False, "whether the unlabelled images contain the labelled ones"
     )
     train_examples: int | None = setting(
-        None, "maximum number of training images left after the meta set is split off", at_least=1
+        None,
+        "maximum number of training images left after the meta set is split off, not counting a "
+        "data set's own unlabelled images",
+        at_least=1,
     )
     balance: str | None = setting(
         None,

@@ -41,7 +41,9 @@ def warn(
                 stacklevel=2,
             )
     # The first file of each label, and of many labels some: what is no photo may be of all classes.
-    labelled = [{label: file for _, file, label in reversed(each) if label >= 0} for each in copies]
+    # A checked label stands, and its copies are left out of training.
+    doubtful = [each for each in copies if not any(part == "trusted" for part, *_ in each)]
+    labelled = [{lab: file for _, file, lab in reversed(each) if lab >= 0} for each in doubtful]
     twice = [" is ".join(sorted(files.values())[:3]) for files in labelled if len(files) > 1]
     if twice:
         warnings.warn(

@@ -1,8 +1,10 @@
 """A data set of image files, once they are listed by part: `folder_source` and `table_source`."""
 
+import collections
 import concurrent.futures
 import math
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +74,7 @@ def read(
         UserError: images that do not fit into memory, or cannot be read and are not skipped;
             classes that `train` lacks.
     """
-    _check_classes(name, classes, parts)
+    _check_names(name, classes)
     reader = _Reader(parts)
     if not reader.headers:
         raise UserError(f"{name}: no image can be read; {reader.problems[0]}")
@@ -82,6 +84,9 @@ def read(
     val, test = (
         reader.read([part], shape, held=held)[0] if parts.get(part) else None for part in JUDGED_BY
     )
+    checked = trained_on.labels[[part == "trusted" for part, _ in listed]]
+    there = {"trusted": checked} | {p: i.labels for p, i in (("val", val), ("test", test)) if i}
+    _check_classes(name, classes, parts, there)
     if reader.problems:
         _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
     files = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
@@ -94,9 +99,9 @@ def read(
         shape,
         True,
         trained_on,
-        test,
+        test or None,  # where no file can be read
         {**(contents or {}), **reader.contents},
-        val,
+        val or None,
         np.flatnonzero([part == "trusted" for part, _ in listed]),
         np.array([entry.given for part, entry in listed if part == "trusted"], np.int64),
     )
@@ -172,13 +177,34 @@ class _Reader:
                     yield found
 
 
+def _check_names(name: str, classes: Sequence[str]) -> None:
+    """Warns of classes whose names differ in case, spaces or Unicode's forms alone."""
+    alike = collections.defaultdict(list)
+    for each in classes:
+        number = each.strip().isdecimal() and str(int(each))
+        alike[number or unicodedata.normalize("NFKC", each).strip().casefold()].append(each)
+    if twins := [" and ".join(map(ascii, each)) for each in alike.values() if len(each) > 1]:
+        warnings.warn(
+            f"{name}: classes whose names are nearly the same: {listing(twins)}; if they are one "
+            "class, give them one name",
+            stacklevel=2,
+        )
+
+
 def _check_classes(
-    name: str, classes: Sequence[str], parts: Mapping[str, Sequence[Listed]]
+    name: str,
+    classes: Sequence[str],
+    parts: Mapping[str, Sequence[Listed]],
+    labels: Mapping[str, np.ndarray],
 ) -> None:
-    """Says in one line which classes a part of checked or of evaluated images has not."""
+    """Says in one line which classes a part of checked or of evaluated images has not.
+
+    Of the files of a part, `labels` are those of the images that could be read.
+    """
     for part in ("trusted", *JUDGED_BY):
-        there = {entry.label for entry in parts.get(part, ())}
-        if there and (lacking := [label for c, label in enumerate(classes) if c not in there]):
+        there = labels.get(part, ())
+        lacking = [label for c, label in enumerate(classes) if c not in there]
+        if parts.get(part) and lacking:
             told = (
                 "so the meta set has none of them"
                 if part == "trusted"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import file_source, image_files
 from tf_metamixup.data.file_source import PARTS, Listed
 from tf_metamixup.data.images import UNLABELLED, Source
@@ -26,6 +27,9 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
     left_out: LeftOut = []
     classes = _class_files(root, "train", left_out)
     parts = {"train": classes}
+    for part in PARTS[1:]:
+        if os.path.lexists(root / part) and not (root / part).is_dir():
+            raise UserError(f"{root / part} is not a folder, or a link to none; remove or mend it")
     for part in ("trusted", "val", "test"):
         if (root / part).is_dir():
             parts[part] = _class_files(root, part, left_out)
@@ -40,8 +44,12 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
     files = [path for part in parts.values() for members in part.values() for path in members]
     _require_names(classes, [*files, *unlabelled])
     for path in sorted(root.iterdir()):
-        if path.is_dir() and path.name not in PARTS and not image_files.is_hidden(path.name):
-            left_out.append((f"beside {', '.join(PARTS[:-1])} and {PARTS[-1]}", path))
+        is_image = path.suffix.lower() in image_files.SUFFIXES
+        if path.name in PARTS or image_files.is_hidden(path.name):
+            continue
+        if path.is_dir() or is_image:
+            meant = did_you_mean(path.name, PARTS) if path.is_dir() else ""
+            left_out.append((f"beside {', '.join(PARTS[:-1])} and {PARTS[-1]}{meant}", path))
     if left_out:
         warnings.warn(image_files.describe_left_out(left_out), stacklevel=2)
     order = sorted(classes)

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ _CLUTTER = ("__MACOSX", "@eaDir")
 # A JPEG is decoded at least so many times as large as needed. From 3 on Pillow's documentation (of
 # `reducing_gap`) calls what comes of it the same as the whole image in most cases.
 _DRAFT = 3
+
+# Of 16 bits: cameras that measure 12 of them use fewer values.
+_FEW_LEVELS = 8192
 
 _TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -174,6 +178,13 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
         raise ValueError(
             f"its values range from {values.min():g} to {values.max():g}, but greyscale images of "
             f"this type are read as 0 to {most}; convert it to 8 bits"
+        )
+    if most == 65535 and 0 < values.max(initial=0) < _FEW_LEVELS:
+        warnings.warn(
+            f"a 16-bit image has no value above {_FEW_LEVELS - 1:,} of {most:,}, so few of the "
+            "256 grey levels are used: scale such images to the full range, or save them with 8 "
+            "bits",
+            stacklevel=2,
         )
     pixels = np.round(values * (255 / most)).astype(np.uint8)
     pixels[values == image.info.get("transparency", -1)] = 255

@@ -151,6 +151,15 @@ class Source:
         return [first.setdefault(digest or name, name) for digest, name in pairs]
 
     @property
+    def originals(self) -> np.ndarray:
+        """Returns the position of the first copy of each image of `train`, int64 [N]."""
+        if not self.own:
+            return np.arange(len(self.train))
+        first: dict[str, int] = {}
+        names = enumerate(self.names)
+        return np.array([first.setdefault(name, place) for place, name in names], np.int64)
+
+    @property
     def outside(self) -> np.ndarray:
         """Positions in `train` of images whose label is none of the classes, int64 [n]."""
         return np.flatnonzero(self.train.labels >= len(self.classes))
@@ -165,13 +174,14 @@ class Source:
     @property
     def info(self) -> DataInfo:
         """Returns the facts that settings depend on."""
-        unlabelled, trusted = len(self.unlabelled), len(self.trusted)
+        labels, originals = self.train.labels, self.originals
+        checked = np.isin(originals, originals[self.trusted])
         return DataInfo(
             len(self.classes),
-            len(self.train) - unlabelled - trusted - len(self.outside),
+            int(((labels >= 0) & (labels < len(self.classes)) & ~checked).sum()),
             self.flip,
-            unlabelled=unlabelled,
-            trusted=trusted,
+            unlabelled=len(self.unlabelled),
+            trusted=len(self.trusted),
             val=self.val is not None,
             test=self.test is not None,
             side=max(self.image_shape[:2]),

@@ -8,7 +8,9 @@ import numpy as np
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.plurals import counted
 from tf_metamixup.data import imbalance, splits
+from tf_metamixup.data.contents import listing
 from tf_metamixup.data.images import Source
 
 
@@ -19,15 +21,16 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
         UserError: the data cannot be split as the settings say.
     """
     labels = source.train.labels.copy()
-    # What has a place already is of no class to what follows.
-    labels[source.trusted] = splits.TAKEN
-    names = source.names
+    names, originals = source.names, source.originals
+    # What has a place already is of no class to what follows, nor are copies of it.
+    labels[np.isin(originals, originals[source.trusted])] = splits.TAKEN
     found = {}
     for part, share in (("test", config.test_fraction), ("val", config.val_fraction)):
         if share is not None:
             found[part] = splits.held_out(
                 labels, names, len(source.classes), share, config.seed, part
             )
+            _tell_missing(source, labels, found[part], part)
             labels[found[part]] = splits.TAKEN
     if source.test is None and "test" not in found and source.val is None:
         told = f"splits {len(found['val']):,} images off the training images, and their error is "
@@ -57,7 +60,7 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
         found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
     if len(source.outside):
         found["unlabelled"] = np.union1d(parts.unlabelled, _outside(parts, source, config))
-    parts = dataclasses.replace(parts, **found)
+    parts = _without_copies(dataclasses.replace(parts, **found), source, config)
     return parts if config.imbalance is None else _imbalanced(parts, source, config)
 
 
@@ -79,6 +82,44 @@ def require_batch(parts: splits.Splits, config: Config) -> None:
                 f"--batch_size={config.batch_size}{ratio} is larger than the {count} {name} images"
                 f"{f' (--{flag}={asked})' if asked else ''}; lower {lower}"
             )
+
+
+def _without_copies(parts: splits.Splits, source: Source, config: Config) -> splits.Splits:
+    """Leaves out of training what is a copy of an image that is held out or was checked."""
+    originals = source.originals
+    meta = parts.meta if config.meta_source == "heldout" else source.trusted
+    judges = np.concatenate([meta, parts.val, parts.test])
+    found = {}
+    for part in ("labelled", "unlabelled"):
+        trained_on = getattr(parts, part)
+        copies = np.isin(originals[trained_on], originals[judges]) & ~np.isin(trained_on, judges)
+        # A class whose images are all copies of each other keeps some.
+        labels = source.train.labels[trained_on]
+        lost = np.setdiff1d(labels, labels[~copies])
+        found[part] = trained_on[~copies | np.isin(labels, lost)]
+    checked = np.flatnonzero(np.isin(originals, originals[source.trusted]))
+    checked = np.setdiff1d(checked, source.trusted)
+    dropped = np.concatenate(
+        [checked, *(np.setdiff1d(getattr(parts, part), kept) for part, kept in found.items())]
+    )
+    if count := len(np.unique(dropped)):
+        warnings.warn(
+            f"{source.name}: {counted(count, 'image')} left out of training: copies of "
+            "checked, meta, validation or test images",
+            stacklevel=4,
+        )
+    return dataclasses.replace(parts, **found)
+
+
+def _tell_missing(source: Source, labels: np.ndarray, held: np.ndarray, part: str) -> None:
+    """Warns of classes that have no image among those that were held out."""
+    there = np.intersect1d(labels[labels >= 0], np.arange(len(source.classes)))
+    if len(held) and (lacking := [source.classes[c] for c in np.setdiff1d(there, labels[held])]):
+        warnings.warn(
+            f"{source.name}: no {part} image is split off for classes with one image "
+            f"({listing(lacking)}), so their error is not measured",
+            stacklevel=4,
+        )
 
 
 def _outside(parts: splits.Splits, source: Source, config: Config) -> np.ndarray:

@@ -88,7 +88,7 @@ def prepare(
             f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
             f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
-    drawn = _balanced(source, config, parts.labelled)
+    drawn = _balanced(source, config, parts.labelled, given.labels)
     trusted_rows = _trusted_rows(config, groups)
     labelled = stream("labelled", drawn, config.batch_size - trusted_rows, **augmented)
     trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
@@ -111,7 +111,7 @@ def prepare(
         most = len(source.train) if test is None else len(test)
         labelled_at = np.flatnonzero(source.train.labels >= 0)
         labelled_at = np.setdiff1d(labelled_at, source.outside)
-        test = source.train.keep(parts.unused(labelled_at, most))
+        test = source.train.keep(parts.unused(labelled_at, source.originals, most))
     evaluated = [part for part in (test, val) if part is not None]
     fewest = OWN_EVALUATION_STEPS if is_own(config.dataset) else 1
     rows = epoch_steps * (labelled.batch_size + (unlabelled.batch_size if unlabelled else 0))
@@ -254,8 +254,10 @@ def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Au
     return Audited(checked.images, checked.labels, known)
 
 
-def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarray:
-    """Returns the labelled positions, those of rare classes repeated where the settings say so."""
+def _balanced(
+    source: Source, config: Config, labelled: np.ndarray, given: np.ndarray
+) -> np.ndarray:
+    """Returns the labelled positions, repeated where their class, as `given` [N], is rare."""
     if config.balance is None:
         return labelled
     if isinstance(source.train, Streamed):
@@ -263,8 +265,7 @@ def _balanced(source: Source, config: Config, labelled: np.ndarray) -> np.ndarra
             f"--balance={config.balance} cannot be used with {source.name}, which is read from its "
             "TFDS files in their order; drop the flag"
         )
-    labels = source.train.labels[labelled]
-    return labelled[balance.repeated(labels, config.balance, config.seed)]
+    return labelled[balance.repeated(given[labelled], config.balance, config.seed)]
 
 
 def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Streamed | None:

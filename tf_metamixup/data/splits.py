@@ -27,13 +27,16 @@ class Splits:
     # Of no use, so that the training set has a long tail; see `imbalance`.
     left_out: np.ndarray = dataclasses.field(default_factory=lambda: np.array([], np.int64))
 
-    def unused(self, labelled: np.ndarray, most: int) -> np.ndarray:
+    def unused(self, labelled: np.ndarray, originals: np.ndarray, most: int) -> np.ndarray:
         """Returns at most `most` of the labelled images that are in no part, evenly spread, sorted.
+
+        Copies of an image have the same of the `originals`, int [N], and are in no part either.
 
         Raises:
             UserError: all are used.
         """
-        rest = np.setdiff1d(labelled, np.concatenate(list(vars(self).values())))
+        used = originals[np.concatenate(list(vars(self).values()))]
+        rest = np.sort(labelled[~np.isin(originals[labelled], used)])
         if not rest.size:
             raise UserError(
                 "no training image is unused, so evaluate_on=unused has no images to evaluate on; "

@@ -2,7 +2,10 @@
 
 import collections
 import csv
+import io
 import os
+import re
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +45,7 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
     """
     content = _read(path)
     cells = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, content)
-    rows = [_row(path, line, values) for line, values in cells]
+    rows = _whole_numbers([_row(path, line, values) for line, values in cells])
     _check_files(path, rows)
     classes = _classes(path, rows)
     number = {label: c for c, label in enumerate(classes)}
@@ -51,6 +54,10 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
         label = UNLABELLED if row.part == "unlabelled" else number[row.label]
         given = number.get(row.given, UNLABELLED)
         parts[row.part].append(Listed(path.parent / row.file, label, row.file, given))
+    if unknown := [row for row in rows if row.given and row.given not in number]:
+        told = f"{path} line {unknown[0].line}: the label {unknown[0].given!r} of a checked image"
+        told += f"{did_you_mean(unknown[0].given, classes)} is no class"
+        warnings.warn(f"{told}, so no label that checked images had is used", stacklevel=2)
     contents = {path.name: checksum(content)}
     return file_source.read(
         name, classes, parts, size, skip=skip, in_memory=in_memory, contents=contents
@@ -69,10 +76,11 @@ def _read(path: Path) -> bytes:
 def _csv(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line and cells by column of each row."""
     try:
-        lines = content.decode("utf-8-sig").splitlines(keepends=True)
+        # Not `splitlines`, which also ends lines at characters that names may have.
+        lines = io.StringIO(content.decode("utf-8-sig"), newline="")
     except UnicodeDecodeError as error:
         raise UserError(f"the table {path} is not UTF-8: {error}; save it as UTF-8") from error
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, skipinitialspace=True)
     try:
         columns = [each.strip() for each in next(reader, [])]
         _check_columns(path, columns)
@@ -136,11 +144,27 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
             f"{where} has the split {split!r}{did_you_mean(split, SPLITS)}; known: "
             f"{', '.join(SPLITS)}, or empty for train"
         )
+    if split == "unlabelled" and trusted:
+        raise UserError(
+            f"{where} has a trusted_label in the split unlabelled, which uses none; leave one of "
+            "them empty"
+        )
     if split in ("val", "test") and not label:
         raise UserError(f"{where} has no label, which images of the split {split} need")
     if split == "train":
         split = "trusted" if trusted else "train" if label else "unlabelled"
     return Row(line, cells["file"], split, label, cells["label"] if trusted else "")
+
+
+def _whole_numbers(rows: list[Row]) -> list[Row]:
+    """Returns the rows with 0 for the label 0.0: pandas writes floats where cells are empty."""
+    labels = [label for row in rows for label in (row.label, row.given) if label]
+    if not all(re.fullmatch(r"\d+(\.0+)?", label) for label in labels):
+        return rows
+    return [
+        row._replace(label=row.label.partition(".")[0], given=row.given.partition(".")[0])
+        for row in rows
+    ]
 
 
 def _check_files(path: Path, rows: Iterable[Row]) -> None:

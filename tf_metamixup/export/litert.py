@@ -117,8 +117,8 @@ def write(
         with replacing_folder(folder) as draft:
             for name, content in models.items():
                 (draft / f"{name}.tflite").write_bytes(content)
-            (draft / "labels.txt").write_text("".join(f"{name}\n" for name in class_names))
-            (draft / CARD).write_text(card)
+            (draft / "labels.txt").write_text("".join(f"{name}\n" for name in class_names), "utf-8")
+            (draft / CARD).write_text(card, "utf-8")
     except OSError as error:
         raise UserError(f"cannot write the LiteRT models {folder}: {reason(error)}") from error
 

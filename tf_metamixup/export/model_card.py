@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
     @property
     def part(self) -> str:
-        """Returns which images are evaluated: "test", or "validation" where there are none."""
+        """Returns which images are evaluated; see `results.judged`."""
         return results.judged(self.result)[0]
 
 
@@ -87,9 +87,10 @@ def markdown(
         title += f", trained on {settings['dataset']}"
     weights = "those of the last step"
     if run and run.selected:
+        measured = sum(each.get("val_error") is not None for each in run.result["history"])
         weights = (
-            f"those of epoch {run.selected}, which had the lowest validation error of "
-            f"{run.result['epochs']}"
+            f"those of epoch {run.selected}, which had the lowest validation error of the "
+            f"{measured} that were evaluated"
         )
     if averaged is not None:
         weights += f", each an exponential average over the steps before (decay {averaged})"
@@ -161,7 +162,7 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
 def _when(run: Run) -> str:
     if run.selected is None:
         return "At the end of training, never at its best"
-    if run.part == "test":
+    if run.part != "validation":
         return "With weights selected by validation error"
     return "With weights selected on these very images, so that the error is too low"
 

@@ -57,11 +57,11 @@ def export(
     module.variables_of_the_model = [variable.value for variable in served]
     try:
         labels.parent.mkdir(parents=True, exist_ok=True)
-        labels.write_text("".join(f"{name}\n" for name in class_names))
+        labels.write_text("".join(f"{name}\n" for name in class_names), "utf-8")
         module.labels = tf.saved_model.Asset(str(labels))
         with replacing_folder(folder) as draft:
             tf.saved_model.save(module, str(draft), signatures={"serving_default": serve})
-            (draft / CARD).write_text(card)
+            (draft / CARD).write_text(card, "utf-8")
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write the SavedModel {folder}: {reason(error)}") from error
     finally:

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.figures import style
-from tf_metamixup.figures.runs import Run, check_alike, seeds, subject
+from tf_metamixup.figures.runs import Run, check_alike, check_lengths, seeds, subject
 
 PANELS = 4
 # Diverging, and distinguishable with any colour vision; its middle is lambda = 1/2.
@@ -57,6 +57,7 @@ def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None)
         UserError: an epoch that the runs do not have; a lambda that has no spread.
     """
     check_alike(runs, ())
+    check_lengths(runs)
     known = runs[0].lambdas["pair_epochs"].tolist()
     if epochs is None:
         quarters = np.array_split(known, min(PANELS, len(known)))

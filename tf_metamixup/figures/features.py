@@ -64,7 +64,7 @@ def draw(
     """
     classes = fonts.class_names(classes)
     written = {"fontfamily": fonts.families(classes), "parse_math": False, "path_effects": HALO}
-    title = f"Test images in the two features of the network\n{what}"
+    title = f"Evaluated images in the two features of the network\n{what}"
     made, grid = style.panels(title, len(panels), 4)
     for axes, (name, (values, labels)) in zip(grid, panels.items(), strict=True):
         colours = [style.CLASS_COLOURS[n % len(style.CLASS_COLOURS)] for n in labels]

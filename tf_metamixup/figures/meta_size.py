@@ -42,7 +42,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 def draw(curves: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
     """Draws curves of test errors by size of the meta set: mean, deviation, each seed as a dot."""
-    made = style.new("Test error (last epoch) by size of the meta set")
+    made = style.new("Test error by size of the meta set")
     axes = made.subplots()
     sizes = sorted({size for curve in curves.values() for size in curve})
     for number, (name, curve) in enumerate(curves.items()):

@@ -79,7 +79,11 @@ def read(paths: Iterable[str], data_dir: str | None = None) -> list[Run]:
     """
     folders: dict[pathlib.Path, None] = {}
     for path in paths:
-        found = sorted(pathlib.Path(path).expanduser().rglob("config.json"))
+        found = [
+            file
+            for file in results.below(pathlib.Path(path).expanduser(), "config.json")
+            if "settings" in (read_json(file) or {})  # else it is another program's
+        ]
         if not found:
             raise UserError(
                 f"{path!r} is no run directory and none lies below it; RUNS are the --run_dir of "
@@ -131,6 +135,17 @@ def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
             raise UserError(
                 f"{same.folder} and {run.folder} are the same run, settings and seed: leave one out"
             )
+
+
+def check_lengths(runs: Sequence[Run]) -> None:
+    """Refuses runs of which some ended early, whose epochs are not averaged."""
+    epochs = {len(run.result["history"]): run for run in runs}
+    if len(epochs) > 1:
+        (fewest, one), (most, other) = min(epochs.items()), max(epochs.items())
+        raise UserError(
+            f"this figure averages over epochs, but {one.folder} has {fewest} and {other.folder} "
+            f"{most}: give it runs of one length, without --patience"
+        )
 
 
 def by_row(runs: Iterable[Run]) -> dict[str, list[Run]]:

@@ -16,7 +16,7 @@ TYPICAL = 0.99
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Draws gaps of random pairs of test images, the same for all runs; see `draw`."""
+    """Draws gaps of random pairs of evaluated images, the same for all runs; see `draw`."""
     check_alike(runs, COMPARED)
     panels = {
         f"{run.row}, seed {run.config['seed']}": measure(run.rebuilt)

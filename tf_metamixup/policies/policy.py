@@ -160,7 +160,7 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
 def check_meta_stage(policy: Policy, option: str) -> None:
     """Refuses an option that is about the meta stage where a policy has none."""
     if not policy.reads_meta:
-        raise UserError(f"{option} has no effect: policy {policy} has no meta stage")
+        raise UserError(f"{option} has no effect: the policy has no meta stage")
 
 
 def check_alpha(policy: str, alpha: float) -> None:

@@ -194,6 +194,8 @@ def parse(argv: list[str]) -> Order:
     flags.DEFINE_string("against", None, "policy or name of the row to compare with", **common)
     flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
     folders = cli.read_flags(values, argv, __doc__, operands=True)
+    if None not in (values["table"].value, values["against"].value):
+        raise UserError("--table and --against are two reports: give one of them")
     if not folders:
         usage = "python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY]"
         raise UserError(cli.as_typed(f"no runs; usage: {usage} [--keep=DIR]", argv))

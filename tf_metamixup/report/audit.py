@@ -185,6 +185,11 @@ def run(order: tuple[list[str], str | None]) -> None:
         result = read_json(pathlib.Path(folder) / "result.json")
         if not is_result(result):
             raise UserError(f"{folder} holds no result.json: give the --run_dir of a finished run")
+        if result["status"] != "finished":
+            raise UserError(
+                f"the run in {folder} is {result['status']} after {result['steps']} steps, and its "
+                "labels are judged by its final network; resume it with its command"
+            )
         start_tensorflow()
         from tf_metamixup.experiment import rebuild
 

@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import numbers
+import os
 import pathlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tf_metamixup.config import FREE, RECORDED_ONLY, Config
+from tf_metamixup.config import FREE, RECORDED_ONLY, Config, selecting
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
@@ -37,17 +39,18 @@ class Row(NamedTuple):
     @property
     def judged_on(self) -> str:
         """Returns which images the errors are of."""
-        if self.first["config"].get("evaluate_on") == "unused":
-            return "unused training images"
         return f"{judged(self.first)[0]} images"
 
 
 def judged(result: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Returns what a result is judged by, "test" or "validation" images, and the error in percent.
+    """Returns what a result is judged by, and the error in percent.
 
-    Validation images are, where there are no test images.
+    "test" images, "unused training" images where the settings say so, or "validation" images, where
+    there are none of these.
     """
     error, val_error = result.get("test_error"), result.get("val_error")
+    if error is not None and result.get("config", {}).get("evaluate_on") == "unused":
+        return "unused training", error
     return ("validation", val_error) if error is None and val_error is not None else ("test", error)
 
 
@@ -72,7 +75,7 @@ def row_key(result: dict[str, Any]) -> str:
     settings = {
         name: value
         for name, value in result["config"].items()
-        if name not in FREE
+        if name not in FREE - selecting(result["config"])
         and value is not None
         and value is not False
         and value != DEFAULTS.get(name)
@@ -118,7 +121,8 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
 
 def line(result: dict[str, Any]) -> str:
     """Returns the JSON that is kept of a result: no folders, and of all epochs the last."""
-    config = {k: v for k, v in result["config"].items() if k not in RECORDED_ONLY}
+    free = {*RECORDED_ONLY} - selecting(result["config"])
+    config = {k: v for k, v in result["config"].items() if k not in free}
     return json.dumps(
         result | {"config": config, "history": result["history"][-1:]}, sort_keys=True
     )
@@ -171,10 +175,22 @@ def _everything(folders: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     seen = set()
     for folder in folders:
         root = pathlib.Path(folder).expanduser()
-        for path in [*sorted(root.rglob("result.json")), *sorted(root.rglob(KEPT))]:
+        found = [root] if root.is_file() else [*below(root, "result.json"), *below(root, KEPT)]
+        for path in found:
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield from _contents(path)
+
+
+def below(root: pathlib.Path, name: str) -> list[pathlib.Path]:
+    """Returns the files of a name at or below a folder, sorted; links are followed."""
+    found, seen = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        # A link may lead back up.
+        seen.add(os.path.realpath(folder))
+        folders[:] = [f for f in folders if os.path.realpath(os.path.join(folder, f)) not in seen]
+        found += [pathlib.Path(folder, name)] if name in files else []
+    return sorted(found)
 
 
 def _contents(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -205,6 +221,12 @@ def is_result(value: Any) -> bool:
         and value.keys() >= {*_REQUIRED}
         and isinstance(value["config"], dict)
         and isinstance(value["history"], list)
+        and all(isinstance(entry, dict) for entry in value["history"])
+        and all(isinstance(value[name], str) for name in ("method", "policy", "status"))
+        and isinstance(value["steps"], int)
+        and isinstance(value["config"].get("seed", 0), int)
+        and isinstance(value.get("data"), str | None)
+        and all(isinstance(value.get(f"{p}_error"), numbers.Real | None) for p in ("test", "val"))
     )
 
 

@@ -27,7 +27,7 @@ def summary(
         more: lines that follow what was measured.
         export: the call that exports a run of `Trainer.fit`, given the folder.
     """
-    places = _places(result, os.fspath(run_dir), export)
+    places = _places(result, os.path.expanduser(os.fspath(run_dir)), export)
     lines = [_first(result), *_measured(result), *more, *places]
     if result["status"] == "stopped":
         lines.append("  to resume, run the same command with a larger --max_steps, or without it")
@@ -42,7 +42,8 @@ def _first(result: Mapping[str, Any]) -> str:
     if (decay := result.get("averaged")) is not None:
         which += f", weights averaged with decay {decay}"
     said = "not evaluated" if error is None else f"{error:.2f} % ({which})"
-    return f"{result['status']}: {counted(result['steps'], 'step')}, {part} error {said}"
+    what = "error on unused training images" if part == "unused training" else f"{part} error"
+    return f"{result['status']}: {counted(result['steps'], 'step')}, {what} {said}"
 
 
 def _measured(result: Mapping[str, Any]) -> list[str]:
@@ -74,7 +75,7 @@ def _places(result: Mapping[str, Any], run_dir: str, export: str) -> list[str]:
     predict = f"python -m tf_metamixup.predict {shlex.quote(model)} IMAGES"
     if os.path.isdir(f"{run_dir}/tensorboard"):
         lines.append(f"  TensorBoard  tensorboard --logdir {run_dir}/tensorboard")
-    if os.path.isdir(model):
+    if os.path.exists(f"{model}/saved_model.pb"):
         lines += [f"  SavedModel   {model}", f"  predict      {predict}"]
     elif finished and "export" not in result["config"]:  # it is of `Trainer.fit`
         lines.append(f"  predict      {export.format(model)}, then {predict}")

@@ -68,15 +68,16 @@ def load(trainer, config: Config) -> None:
     values = io.BytesIO()
     with trainer.workers.together():
         if trainer.workers.chief and not has_begun(config.run_dir):
-            np.savez(values, *_read(trainer.model, config))
+            np.savez(values, *_read(trainer, config))
     values = trainer.workers.from_chief(values.getvalue())
     if values:
         with np.load(io.BytesIO(values), allow_pickle=False) as arrays:
             trainer.model.set_weights(list(arrays.values()))
 
 
-def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
-    """Returns the values of `model.weights` in the newest checkpoint of the run."""
+def _read(trainer, config: Config) -> list[np.ndarray]:
+    """Returns the values of the model's weights in the newest checkpoint of the run."""
+    model, class_names = trainer.model, trainer.class_names
     folder = pathlib.Path(config.initial_weights)
     flag = f"--initial_weights={config.initial_weights}"
     theirs = read_json(folder / "config.json") if folder.is_dir() else None
@@ -89,6 +90,7 @@ def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
         network, values = read_model(folder / "checkpoints")
     except UserError as error:
         raise UserError(f"{flag}: {error}") from error
+    their_names = network.pop("class_names", class_names)  # which an older version did not record
     their_architecture = theirs.get("settings", {}).get("architecture")
     there = _describe(their_architecture, network)
     here = _describe(config.architecture, describe(model))
@@ -101,6 +103,13 @@ def _read(model: keras.Model, config: Config) -> list[np.ndarray]:
         raise UserError(
             f"{flag} holds the weights of {there}, but this run has {here}; use the same "
             "architecture, image shape and classes, or drop the flag"
+        )
+    pairs = zip(their_names, class_names, strict=True)
+    if other := next((pair for pair in pairs if pair[0] != pair[1]), None):
+        warnings.warn(
+            f"{flag} was trained on other classes, {other[0]!r} where this run has {other[1]!r}: "
+            "the last layer starts from the weights of the others",
+            stacklevel=2,
         )
     return values
 

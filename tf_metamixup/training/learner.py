@@ -97,7 +97,7 @@ class Learner:
         low_precision = None
         stages = {"real": mixed_bfloat16, "meta": meta_bfloat16}
         if meta_bfloat16:
-            policies.check_meta_stage(self.policy, "meta_bfloat16")
+            policies.check_meta_stage(self.policy, f"meta_bfloat16 with policy {policy}")
         if any(stages.values()):
             methods.check_precision(self.method)
             low_precision = mixed_precision.low_precision_copy(model)
@@ -180,7 +180,8 @@ class Learner:
         """Describes the model for a checkpoint, and which `variables` are weights."""
         place = {id(variable): place for place, variable in enumerate(self.variables)}
         values = [place[id(variable)] for variable in self.network.evaluated]
-        return {**initial_weights.describe(self.model), "values": values}
+        known = {"class_names": self.class_names, "values": values}
+        return initial_weights.describe(self.model) | known
 
     @property
     def steps_taken(self) -> int:

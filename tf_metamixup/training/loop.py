@@ -70,7 +70,7 @@ def fit(
     plan = Plan.of(steps, epoch_steps, plan)
     check(plan, validated="val" in evaluated)
     if plan.diagnostics:
-        check_meta_stage(trainer.policy, "diagnostics")
+        check_meta_stage(trainer.policy, f"diagnostics with policy {trainer.policy}")
     labels_used = labels_used if labels_used is None else int(labels_used)
     callbacks = Callbacks(callbacks, trainer.model, validated="val" in evaluated)
     if settings is None:
