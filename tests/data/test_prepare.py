@@ -444,6 +444,8 @@ def test_training_images_that_were_checked_are_not_trained_on_as_they_were(tmp_p
         made = prepared(source, dataset=source.name, val_fraction=0.2, **settings)
     parts = made.splits
     assert parts.meta.tolist() == source.trusted.tolist()
+    # The copies tell what the checked images were taken for.
+    assert source.given.tolist() == [1] + [0] * 9 + [1] * 10
     assert not colours(source, parts.val) & colours(source, [*parts.meta, *parts.labelled])
     trained_on = np.setdiff1d(parts.labelled, parts.meta)
     assert len(trained_on) == 16 and not colours(source, trained_on) & colours(source, parts.meta)

@@ -103,7 +103,21 @@ def read(
         {**(contents or {}), **reader.contents},
         val or None,
         np.flatnonzero([part == "trusted" for part, _ in listed]),
-        np.array([entry.given for part, entry in listed if part == "trusted"], np.int64),
+        _given(listed, reader.contents),
+    )
+
+
+def _given(listed: Sequence[tuple[str, Listed]], contents: Mapping[str, str]) -> np.ndarray:
+    """Returns what the trusted images were taken for, int64: also the labels of their copies."""
+    named = [(part, entry, contents[f"{part}/{entry.name}"]) for part, entry in listed]
+    copies = {digest: entry.label for part, entry, digest in named if part == "train"}
+    return np.array(
+        [
+            entry.given if entry.given != UNLABELLED else copies.get(digest, UNLABELLED)
+            for part, entry, digest in named
+            if part == "trusted"
+        ],
+        np.int64,
     )
 
 
