@@ -95,7 +95,7 @@ def _without_copies(parts: splits.Splits, source: Source, config: Config) -> spl
         copies = np.isin(originals[trained_on], originals[judges]) & ~np.isin(trained_on, judges)
         # A class whose images are all copies of each other keeps some.
         labels = source.train.labels[trained_on]
-        lost = np.setdiff1d(labels, labels[~copies])
+        lost = np.setdiff1d(labels[labels >= 0], labels[~copies])
         found[part] = trained_on[~copies | np.isin(labels, lost)]
     checked = np.flatnonzero(np.isin(originals, originals[source.trusted]))
     checked = np.setdiff1d(checked, source.trusted)
