@@ -228,3 +228,12 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "No space left on device" in done.stderr
+
+
+def test_rows_that_look_the_same_are_told_apart_by_their_settings():
+    one, two, other = result(4.0), result(5.0), result(6.0, policy="beta")
+    one["config"]["learning_rate"], two["config"]["learning_rate"] = 0.1, 0.03
+    other["config"]["learning_rate"] = 0.2
+    lines = read(report.table([one, two, other]))
+    assert [line["differs in"] for line in lines] == ["learning_rate=0.1", "learning_rate=0.03", ""]
+    assert "differs in" not in report.table([one, other])

@@ -8,6 +8,7 @@ policy or name. Errors are those of the last epoch, mean ± sample standard devi
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ COLUMNS = (
     "policy",
     "labels used",
     "steps",
+    "differs in",
     "test error %",
     "top-5 %",
     "paper",
@@ -43,12 +45,16 @@ COLUMNS = (
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """Formats a line for each set of settings that differ in no more than the seed.
 
-    A column that is empty in all lines is left out.
+    A column that is empty in all lines is left out. Lines that look the same name the settings in
+    which they differ.
     Within a data set the best comes first. Cells with fewer seeds than the fullest line, with runs
     that are not finished, or with other steps than most lines of the data set are marked, and so is
     a number of the paper whose protocol was another.
     """
     ordered = sorted(results.rows(runs), key=lambda row: (_dataset(row), np.mean(row.errors)))
+    alike = defaultdict(list)
+    for row in ordered:
+        alike[_identity(row)].append(row.first["config"])
     most_seeds = max((len(row.seeds) for row in ordered), default=0)
     lines = []
     for row in ordered:
@@ -65,6 +71,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
             f"`{first['policy']}`",
             "" if labels is None else str(labels),
             _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
+            _differing(first["config"], alike[_identity(row)]),
             spread(row.errors),
             spread([r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]),
             _paper(first["config"]),
@@ -133,6 +140,23 @@ def _paper(config: dict[str, Any]) -> str:
     other = departures(config)
     text = ", ".join(f"{name}={value}" for name, value in sorted(other.items()))
     return numbers + _mark(bool(found and other), f"here {text}")
+
+
+def _identity(row: Row) -> tuple:
+    """Returns what the other columns tell of a row."""
+    first = row.first
+    shown = first["config"].get("architecture"), first["method"], first["policy"]
+    return _dataset(row), *shown, first["labels_used"], _steps(row)
+
+
+def _differing(config: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
+    """Returns the settings of a row in which rows that look the same differ."""
+    names = sorted({name for other in others for name in other} - FREE)
+    return ", ".join(
+        f"{name}={config.get(name)}"
+        for name in names
+        if len({repr(other.get(name)) for other in others}) > 1
+    )
 
 
 def _dataset(row: Row) -> str:
