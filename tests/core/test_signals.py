@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import threading
@@ -77,3 +78,14 @@ def test_a_signal_in_a_destructor_raises_behind_it(capsys):
         time.sleep(10)
         pytest.fail("the signal was lost")
     assert capsys.readouterr().err == ""
+
+
+def test_a_signal_that_a_library_swallowed_is_heard_where_the_next_block_begins():
+    with listen():
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted) as caught, listen():
+            pytest.fail("the block begins")
+    assert caught.value.signum == signal.SIGTERM
+    with listen() as stop:  # a later one is not concerned
+        assert stop.signum is None

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 # Seconds until a signal that came in a destructor is sent again.
 AGAIN = 0.05
+# Of the blocks that listen, outermost first.
+_stops: list["Stop"] = []
 
 
 class Interrupted(BaseException):
@@ -60,11 +62,18 @@ def listen() -> Iterator[Stop]:
     """Yields a `Stop` that hears SIGTERM and SIGINT; a second signal acts as it did before.
 
     Outside the main thread Python hears no signals, and nothing ever stops.
+
+    Raises:
+        Interrupted: an outer block heard a signal, and the exception was lost: some libraries catch
+            whatever comes while they are imported.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    for outer in _stops:
+        if outer.signum is not None:
+            raise Interrupted(outer.signum)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def restore():
@@ -81,7 +90,9 @@ def listen() -> Iterator[Stop]:
 
     for number in before:
         signal.signal(number, hear)
+    _stops.append(stop)
     try:
         yield stop
     finally:
+        _stops.remove(stop)
         restore()
