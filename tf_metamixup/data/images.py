@@ -1,6 +1,7 @@
 """What a data set is to a run: images, labels and names, in memory or in files."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -150,7 +151,7 @@ class Source:
         pairs = zip(digests, ids, strict=True)
         return [first.setdefault(digest or name, name) for digest, name in pairs]
 
-    @property
+    @functools.cached_property
     def originals(self) -> np.ndarray:
         """Returns the position of the first copy of each image of `train`, int64 [N]."""
         if not self.own:

@@ -72,10 +72,11 @@ def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
 def row_key(result: dict[str, Any]) -> str:
     """Identifies a row by what its runs have in common, as one text."""
     # A version that did not know a setting did what its default does.
+    free = FREE - selecting(result["config"])
     settings = {
         name: value
         for name, value in result["config"].items()
-        if name not in FREE - selecting(result["config"])
+        if name not in free
         and value is not None
         and value is not False
         and value != DEFAULTS.get(name)

@@ -1,6 +1,5 @@
 """Chooses by the validation error which weights a run ends with, and when it ends early."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 
 from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.models.network import copies
+from tf_metamixup.training.arguments import whole
 from tf_metamixup.training.plan import Plan
 
 
@@ -86,10 +86,8 @@ def check(plan: Plan, *, validated: bool) -> None:
     """Refuses a plan with counts below 1, and a selection that cannot be made."""
     for name in _COUNTS:
         value = getattr(plan, name)
-        is_whole = isinstance(value, numbers.Integral)
-        may_lack = value is None and name in ("max_steps", "patience")
-        require(may_lack or is_whole, f"{name}={value!r}", "be a whole number")
-        require(may_lack or value >= 1, f"{name}={value}", "be at least 1")
+        if value is not None or name not in ("max_steps", "patience"):
+            whole(name, value, 1)
     require(plan.select in ("last", "best"), f"select={plan.select!r}", "be last or best")
     if validated or (plan.select == "last" and plan.patience is None):
         return
