@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.experiment import assemble, make_schedule, rebuild
+from tf_metamixup.experiment import assemble, canonical, make_schedule, rebuild
 
 
 @pytest.mark.parametrize(("epochs", "epoch_steps"), [(200, 455), (10, 1)])
@@ -46,6 +46,29 @@ def test_a_warm_up_begins_with_a_small_share_of_the_rate():
     schedule = make_schedule(config, 1000)
     rates = [float(schedule(step)) for step in (0, 49, 99, 999)]
     assert rates == pytest.approx([0.001, 0.05, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 0.8),
+        ({"mode": "ssl"}, 0.8),
+        ({"method": "audit", "policy": "dynamic(2.0)"}, 0.8),
+        ({"mix_until": 1.0}, 1.0),
+        ({"mix_until": 0.9}, 0.9),
+        ({"policy": "meta"}, 1.0),
+        ({"policy": "none"}, 1.0),
+        ({"policy": "cutmix"}, 1.0),
+        ({"method": "fixmatch", "mode": "ssl"}, 1.0),
+        ({"method": "adamixup", "policy": "none"}, 1.0),
+        ({"dataset": "digits", "policy": "beta"}, 1.0),
+    ],
+)
+def test_mixing_stops_early_by_default_where_that_was_measured_on_images_of_ones_own(
+    settings, share
+):
+    config = Config(**{"dataset": "folder:photos", **settings}).resolve()
+    assert canonical(config).mix_until == share
 
 
 @pytest.mark.parametrize(

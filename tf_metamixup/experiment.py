@@ -13,8 +13,7 @@ import tensorflow as tf
 from keras.optimizers import schedules
 
 from tf_metamixup import data, methods, models, policies
-from tf_metamixup.config import Config
-from tf_metamixup.config.defaults import is_own
+from tf_metamixup.config import Config, defaults
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.schedules import warm_up
 from tf_metamixup.data.contents import changes
@@ -62,10 +61,14 @@ class Assembly:
 def canonical(config: Config) -> Config:
     """Returns `config` with method, policy and architecture in their canonical spelling.
 
+    What depends on the names of method and policy is filled in: when mixing stops.
+
     Raises:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
+    if config.mix_until is None:
+        config = dataclasses.replace(config, mix_until=default_mix_until(config))
     policies.check(policy, method, mix_until=config.mix_until)
     methods.check_smoothing(method, config.label_smoothing)
     methods.averaging(method, config.ema)
@@ -149,6 +152,15 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     return Assembly(config, source, prepared, trainer)
 
 
+def default_mix_until(config: Config) -> float:
+    """Returns the share of the run that is mixed where the settings name none."""
+    measured = (
+        methods.parse(config.method).name in defaults.OWN_MIX_UNTIL_METHODS
+        and policies.parse(config.policy).name in defaults.OWN_MIX_UNTIL_POLICIES
+    )
+    return defaults.OWN_MIX_UNTIL if defaults.is_own(config.dataset) and measured else 1.0
+
+
 def default_warmup(model: keras.Model) -> int:
     """Returns the number of warm-up steps of a network where the settings name none.
 
@@ -214,7 +226,7 @@ def rebuild(
         differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing
     if differing:
         where, remedy = f" in {own.data_dir}", "say with --data_dir where that one lies"
-        if is_own(own.dataset):
+        if defaults.is_own(own.dataset):
             where, remedy = "", "put the files back as they were"
         raise UserError(
             f"the data set {own.dataset}{where} is not the one that {folder} was trained on: "

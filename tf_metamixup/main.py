@@ -1,6 +1,7 @@
 """`python -m tf_metamixup.main`: flags -> Config -> data, model, Trainer -> run directory."""
 
 import dataclasses
+import math
 import shlex
 import sys
 import warnings
@@ -108,11 +109,14 @@ def announce(assembly, labels_used: int) -> str:
     if assembly.trainer.policy.reads_meta:
         parts["meta"] = splits.meta
     images = ", ".join(f"{len(indices):,} {name}" for name, indices in parts.items())
-    return (
+    text = (
         f"{config.dataset}: {images} images with {counted(labels_used, 'label')}; "
         f"{counted(assembly.steps, 'step')} of {config.batch_size} "
         f"({counted(config.epochs, 'epoch')})"
     )
+    if config.mix_until < 1:
+        text += f"; mixing stops after {math.ceil(config.mix_until * assembly.steps):,} of them"
+    return text
 
 
 def command_of(config: Config) -> list[str]:

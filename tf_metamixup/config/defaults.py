@@ -49,6 +49,10 @@ OWN_NETWORKS = (
     (40, "cnn3(width=32, batch_norm=True, average_pool=True)"),
     (math.inf, "cnn3(width=16, batch_norm=True, average_pool=True)"),
 )
+# When mixing stops, and with what that was measured (docs/results.md, "Mixing that stops early").
+OWN_MIX_UNTIL = 0.8
+OWN_MIX_UNTIL_METHODS = ("supervised", "audit", "glc", "pseudo_label")
+OWN_MIX_UNTIL_POLICIES = ("beta", "dynamic")
 # Steps between two evaluations, at least: an epoch of few images has but a handful.
 OWN_EVALUATION_STEPS = 100
 OWN_STEPS = ((10_000, 3_000), (100_000, 10_000), (math.inf, 30_000))

@@ -25,8 +25,10 @@ class RowSettings:
         "where lambda comes from: none, fixed(c), beta(a), cutmix(a), mixup_cutmix, dynamic, meta; "
         "the paper's MetaMixUp is meta(estimator='nested')",
     )
-    mix_until: float = setting(
-        1.0, "fraction of the run after which mixing stops (lambda is 1); by default it never stops"
+    mix_until: float | None = setting(
+        None,
+        "fraction of the run after which mixing stops (lambda is 1); 1 never stops it, and is the "
+        "default except for your own images with policy beta or dynamic: 0.8",
     )
     architecture: str | None = setting(
         None,
