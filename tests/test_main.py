@@ -335,12 +335,13 @@ def test_a_run_whose_folder_has_changed_is_refused_even_when_it_is_finished(run,
                 image = Image.new("RGB", (8, 8), color)
                 image.putpixel((n, 0), (9, 9, 9))
                 image.save(tmp_path / split / label / f"{n}.png")
-    command = (*TINY, f"--dataset=folder:{tmp_path}", "--batch_size=4", "--epochs=1")
+    command = (*TINY[::2], f"--dataset=folder:{tmp_path}", "--batch_size=4", "--epochs=2")
     command = (*command, f"--run_dir={tmp_path}/run")
     moved, back = tmp_path / "train" / "red" / "0.png", tmp_path / "train" / "blue" / "9.png"
     for steps, reported in (("--max_steps=1", "stopped"), ("--max_steps=100", "finished")):
         code, out, err = run(*command, steps)
         assert (code, out.split(":")[0]) == (0, reported), err
+        assert "8 steps of 4 (2 epochs)\nmixing stops after 7 steps (--mix_until=0.8)\n" in err
         moved.rename(back)
         code, out, err = run(*command)
         assert (code, out) == (1, "")

@@ -101,7 +101,7 @@ def train(config: Config) -> dict | None:
 
 
 def announce(assembly, labels_used: int) -> str:
-    """Returns the line that is printed before training: images, labels and steps."""
+    """Returns what is printed before training: images, labels, steps, and when mixing stops."""
     config, splits = assembly.config, assembly.prepared.splits
     parts = {"labelled": splits.labelled}
     if assembly.prepared.unlabelled is not None:
@@ -115,7 +115,8 @@ def announce(assembly, labels_used: int) -> str:
         f"({counted(config.epochs, 'epoch')})"
     )
     if config.mix_until < 1:
-        text += f"; mixing stops after {math.ceil(config.mix_until * assembly.steps):,} of them"
+        mixed = counted(math.ceil(config.mix_until * assembly.steps), "step")
+        text += f"\nmixing stops after {mixed} (--mix_until={config.mix_until:g})"
     return text
 
 
