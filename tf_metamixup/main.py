@@ -101,7 +101,7 @@ def train(config: Config) -> dict | None:
 
 
 def announce(assembly, labels_used: int) -> str:
-    """Returns what is printed before training: images, labels, steps, and when mixing stops."""
+    """Returns what is printed before training: images, labels, noise, steps, when mixing stops."""
     config, splits = assembly.config, assembly.prepared.splits
     parts = {"labelled": splits.labelled}
     if assembly.prepared.unlabelled is not None:
@@ -109,15 +109,21 @@ def announce(assembly, labels_used: int) -> str:
     if assembly.trainer.policy.reads_meta:
         parts["meta"] = splits.meta
     images = ", ".join(f"{len(indices):,} {name}" for name, indices in parts.items())
-    text = (
+    lines = [
         f"{config.dataset}: {images} images with {counted(labels_used, 'label')}; "
         f"{counted(assembly.steps, 'step')} of {config.batch_size} "
         f"({counted(config.epochs, 'epoch')})"
-    )
+    ]
+    if config.label_noise is not None:
+        lines.append(
+            f"{len(assembly.prepared.relabelled):,} of the {len(splits.labelled):,} labels are "
+            f"wrong (--label_noise={config.label_noise}); those of the {len(splits.meta):,} meta "
+            "images are right"
+        )
     if config.mix_until < 1:
         mixed = counted(math.ceil(config.mix_until * assembly.steps), "step")
-        text += f"\nmixing stops after {mixed} (--mix_until={config.mix_until:g})"
-    return text
+        lines.append(f"mixing stops after {mixed} (--mix_until={config.mix_until:g})")
+    return "\n".join(lines)
 
 
 def command_of(config: Config) -> list[str]:

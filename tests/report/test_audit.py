@@ -66,6 +66,8 @@ def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_th
     ]
     result = main.train(experiment.canonical(main.parse(["main", *flags])))
     scores = json.loads((tmp_path / "result.json").read_text())["label_audit"]
+    told = " of the 60 labels are wrong (--label_noise=symmetric(rate=0.5)); those of the 20 meta"
+    assert f"\n{scores['wrong']}{told} images are right\n" in capsys.readouterr().err
     assert scores["labels"] == 60 and 15 < scores["wrong"] < 45 and 0 <= scores["auc"] <= 1
     assert "found with an area under the ROC" in main.describe(result, str(tmp_path))
     before = read(tmp_path)
