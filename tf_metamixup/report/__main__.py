@@ -92,19 +92,18 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
     """Formats table `number`: our error, its number of seeds and the paper's in each cell."""
     cells = [cell for cell in paper.cells() if cell.table == number]
-    configs = [result["config"] for result in runs]
+    finished = [r for r in runs if r["status"] == "finished" and not departures(r["config"])]
     columns = list(dict.fromkeys(cell.column for cell in cells))
     lines = [["row", *columns]]
     missing = 0
     for row in dict.fromkeys(cell.row for cell in cells):
         texts = {column: "" for column in columns}
         for cell in (cell for cell in cells if cell.row == row):
-            own = [
-                runs[n]
-                for n in paper.belonging(cell, configs)
-                if runs[n]["status"] == "finished" and not departures(configs[n])
+            errors = [
+                result[cell.metric]
+                for result in finished
+                if paper.belongs(result["config"], cell) and result.get(cell.metric) is not None
             ]
-            errors = [r[cell.metric] for r in own if r.get(cell.metric) is not None]
             missing += not errors
             ours = f"{spread(errors)} ({len(errors)})" if errors else "missing"
             texts[cell.column] = f"{ours}; paper {stated(cell)}"
@@ -135,7 +134,7 @@ def departures(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _paper(config: dict[str, Any]) -> str:
-    found = [cell for cell in paper.cells() if paper.belonging(cell, [config])]
+    found = [cell for cell in paper.cells() if paper.belongs(config, cell)]
     numbers = " / ".join(dict.fromkeys(stated(cell) for cell in found))
     other = departures(config)
     text = ", ".join(f"{name}={value}" for name, value in sorted(other.items()))

@@ -1,7 +1,7 @@
 """The paper's tables: what each cell trains, and the error that it states (Mai et al. 2019)."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tf_metamixup.config import META
@@ -229,10 +229,6 @@ def _essential(method: str) -> str:
     return f"{name}({', '.join(kept)})" if kept else name
 
 
-def belonging(cell: Cell, configs: Iterable[dict[str, Any]]) -> list[int]:
-    """Returns which of `configs` have the cell's settings."""
-    return [
-        number
-        for number, config in enumerate(configs)
-        if all(config.get(name) == value for name, value in cell.settings.items())
-    ]
+def belongs(config: dict[str, Any], cell: Cell) -> bool:
+    """Returns whether a run's settings are those of the cell."""
+    return all(config.get(name) == value for name, value in cell.settings.items())
