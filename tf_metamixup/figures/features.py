@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
-from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
+from tf_metamixup.figures.runs import Run, by_row, check_alike, subject
 from tf_metamixup.runs import fonts, results
 
 BATCHES = 4  # of test images
@@ -24,7 +24,7 @@ def figure(runs: Sequence[Run]) -> Figure:
     Raises:
         UserError: a network with more features than two.
     """
-    check_alike(runs, COMPARED)
+    check_alike(runs)
     panels = {}
     for run in (run for own in by_row(runs).values() for run in own):
         values, labels = of(run.rebuilt, run.rebuilt.prepared.evaluated.take(BATCHES))

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tf_metamixup.figures import style
-from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
+from tf_metamixup.figures.runs import Run, by_row, check_alike, seeds, subject
 
 
 def figure(runs: Sequence[Run]) -> Figure:
     """Draws lambda over all epochs and seeds of a row; see `draw`."""
-    check_alike(runs, COMPARED)
+    check_alike(runs)
     # Those before learning come last, so that rows keep their colours from figure to figure.
     counts, starts = {}, {}
     for row, own in by_row(runs).items():

@@ -13,7 +13,7 @@ from tf_metamixup.data.pipeline import test_batches
 from tf_metamixup.data.prepare import TEST_BATCH
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import features, style
-from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, seeds, subject
+from tf_metamixup.figures.runs import Run, by_row, check_alike, seeds, subject
 from tf_metamixup.training.diagnostics import Diagnostics
 
 # Mixed images of at most so many of a run's last steps, and real ones.
@@ -30,7 +30,7 @@ def figure(runs: Sequence[Run]) -> Figure:
     Raises:
         UserError: a run that does not train on mixed labelled images.
     """
-    check_alike(runs, COMPARED)
+    check_alike(runs)
     for run in runs:
         if not run.mixes_labelled_images:
             raise UserError(

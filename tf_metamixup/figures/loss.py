@@ -7,21 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tf_metamixup.figures import style
-from tf_metamixup.figures.runs import (
-    COMPARED,
-    Run,
-    by_row,
-    check_alike,
-    check_lengths,
-    seeds,
-    subject,
-)
+from tf_metamixup.figures.runs import Run, by_row, check_alike, check_lengths, seeds, subject
 from tf_metamixup.runs.history import MIXING_ENTROPY
 
 
 def figure(runs: Sequence[Run]) -> Figure:
     """Draws the curves of the runs' histories; see `draw`."""
-    check_alike(runs, COMPARED)
+    check_alike(runs)
     check_lengths(runs)
     rows = by_row(runs)
 

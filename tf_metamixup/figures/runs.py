@@ -110,7 +110,7 @@ def _result(folder: pathlib.Path) -> dict[str, Any]:
     return result
 
 
-def check_alike(runs: Sequence[Run], differ: Sequence[str]) -> None:
+def check_alike(runs: Sequence[Run], differ: Sequence[str] = COMPARED) -> None:
     """Refuses runs that differ in more than the seed and the settings that a figure compares."""
     first, seen = runs[0], {}
     for run in runs:

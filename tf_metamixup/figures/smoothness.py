@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tf_metamixup.experiment import Assembly
 from tf_metamixup.figures import style
-from tf_metamixup.figures.runs import COMPARED, Run, by_row, check_alike, subject
+from tf_metamixup.figures.runs import Run, by_row, check_alike, subject
 
 PAIRS, CHUNK = 4000, 500
 BATCHES = 4  # of test images
@@ -17,7 +17,7 @@ TYPICAL = 0.99
 
 def figure(runs: Sequence[Run]) -> Figure:
     """Draws gaps of random pairs of evaluated images, the same for all runs; see `draw`."""
-    check_alike(runs, COMPARED)
+    check_alike(runs)
     panels = {
         f"{run.row}, seed {run.config['seed']}": measure(run.rebuilt)
         for own in by_row(runs).values()
