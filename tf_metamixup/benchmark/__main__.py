@@ -79,7 +79,7 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
     if not values["learning_rate"].present:
         rate = config.learning_rate * min(1, config.batch_size / FULL_RATE_BATCH)
         config = dataclasses.replace(config, learning_rate=rate)
-    return config, plan, values["json"].value
+    return cli.settle(config), plan, values["json"].value
 
 
 class Results:
@@ -209,10 +209,6 @@ def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
     watch = timing.Stopwatch()
 
-    def settled() -> tuple[Config, Plan, str | None]:
-        config, *rest = parse(argv)
-        return cli.settle(config), *rest
-
     def write(order: tuple[Config, Plan, str | None]) -> None:
         config, plan, path = order
         file = Results(path) if path else None
@@ -221,7 +217,7 @@ def main(argv: list[str]) -> int:
         if file:
             file.write(result)
 
-    return cli.exit_code(settled, write)
+    return cli.exit_code(lambda: parse(argv), write)
 
 
 if __name__ == "__main__":

@@ -183,17 +183,14 @@ def parse(argv: list[str]) -> tuple[list[Config], timing.Plan, str]:
     plan = timing.Plan(steps=1, rounds=values["rounds"].value, seconds=values["seconds"].value)
     config = cli.config_of(values)
     configs = [
-        dataclasses.replace(config, architecture=name).resolve() for name in values["network"].value
+        cli.settle(dataclasses.replace(config, architecture=name).resolve())
+        for name in values["network"].value
     ]
     return configs, plan, values["json"].value
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-
-    def settled() -> tuple[list[Config], timing.Plan, str]:
-        configs, *rest = parse(argv)
-        return [cli.settle(config) for config in configs], *rest
 
     def write(order: tuple[list[Config], timing.Plan, str]) -> None:
         import tensorflow as tf
@@ -206,7 +203,7 @@ def main(argv: list[str]) -> int:
         if found := differing(result):
             raise UserError(f"the GPU's step differs from the CPU's: {'; '.join(found)}")
 
-    return cli.exit_code(settled, write)
+    return cli.exit_code(lambda: parse(argv), write)
 
 
 if __name__ == "__main__":

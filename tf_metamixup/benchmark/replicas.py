@@ -93,17 +93,12 @@ def parse(argv: list[str]) -> tuple[Config, int]:
         "rounds", 5, "rounds of timing", lower_bound=3, flag_values=values, module_name="benchmark"
     )
     cli.read_flags(values, argv, __doc__)
-    return cli.config_of(values), values["rounds"].value
+    return cli.settle(cli.config_of(values)), values["rounds"].value
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-
-    def settled() -> tuple[Config, int]:
-        config, rounds = parse(argv)
-        return cli.settle(config), rounds
-
-    return cli.exit_code(settled, lambda order: print(json.dumps(run(*order))))
+    return cli.exit_code(lambda: parse(argv), lambda order: print(json.dumps(run(*order))))
 
 
 if __name__ == "__main__":
