@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.outcome import result_of
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import assemble, canonical, make_schedule, rebuild
@@ -105,10 +106,6 @@ def test_a_network_without_normalization_learns_at_the_papers_rate(seed):
 def test_without_a_warm_up_it_dies():
     """The literal setting: the loss is that of a guess among ten classes."""
     assert losses_of(0, warmup_steps=0)[-20:].mean() == pytest.approx(np.log(10), abs=0.05)
-
-
-def result_of(folder):
-    return json.loads((folder / "result.json").read_text())
 
 
 @pytest.fixture(scope="module")

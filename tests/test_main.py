@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tf_metamixup as tmm
+from tests.outcome import result_of
 from tf_metamixup import experiment, main, methods, predict
 from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
@@ -161,7 +162,7 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_step(run, tmp_path):
         r"^error: the loss is (nan|inf) at step \d+; there is no checkpoint", err, re.M
     )
     assert "Traceback" not in err
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = result_of(tmp_path / "run")
     assert (result["status"], result["test_error"]) == ("failed", None)
 
 
@@ -302,7 +303,7 @@ def test_a_run_is_stopped_refused_to_others_resumed_and_finished(run, tmp_path):
     assert code == 0
     assert out.startswith("finished: 26 steps")
 
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = result_of(tmp_path / "run")
     assert result["parameters"] == 554
     assert result["labels_used"] == 1337
     assert result["class_errors"].keys() == {*"0123456789"}

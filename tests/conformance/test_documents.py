@@ -17,6 +17,7 @@ import sys
 import pytest
 import yaml
 
+from tests.outcome import result_of
 from tf_metamixup import data, experiment, main, methods, predict
 from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
@@ -238,7 +239,7 @@ def carry_out(block):
 
 
 def check_result(folder, run_dir, most):
-    result = json.loads((folder / "runs" / run_dir / "result.json").read_text())
+    result = result_of(folder / "runs" / run_dir)
     assert result["status"] == "finished"
     assert result["test_error"] < most  # of ten classes
     return result
@@ -267,7 +268,7 @@ def check_photos(folder, output):
 
 def check_products(folder, output):
     del output
-    result = json.loads((folder / "runs" / "products" / "result.json").read_text())
+    result = result_of(folder / "runs" / "products")
     assert result["labels_used"] == 360  # the trusted images are trained on too
     assert result["class_errors"].keys() == {"apple", "lemon", "plum"}
     splits = json.loads((folder / "runs" / "products" / "splits.json").read_text())
@@ -278,7 +279,7 @@ def check_products(folder, output):
 
 def check_method(folder, output):
     del output
-    result = json.loads((folder / "runs" / "smoothed" / "result.json").read_text())
+    result = result_of(folder / "runs" / "smoothed")
     assert result["method"].startswith("LabelSmoothing(share=0.2)")
     # The smoothed loss cannot fall below the entropy of its targets, 0.325.
     assert 0.325 < result["history"][-1]["train_loss"] < 2

@@ -1,5 +1,4 @@
 import functools
-import json
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 import tf_metamixup as tmm
 from tests import tiny
+from tests.outcome import result_of
 from tf_metamixup import experiment, main
 from tf_metamixup.export import litert
 
@@ -50,13 +50,13 @@ def test_a_run_exports_what_plain_tensorflow_serves_like_the_live_model(tmp_path
         strict.setattr(litert, "LEAST_SAME_CLASS", 101)
         with pytest.warns(UserWarning, match=r"int8.tflite puts only [\d.]+ % of 360 images"):
             assert main.main([*command, "--litert=int8"]) == 0
-    models = json.loads((run_dir / "result.json").read_text())["litert"]
+    models = result_of(run_dir)["litert"]
     assert models.keys() == {"int8"}
     assert models["int8"]["same_class"] > 90
     # A further one can be asked for later, and what was there stays.
     monkeypatch.setattr(litert, "LEAST_SAME_CLASS", 0)
     assert main.main([*command, "--litert=float32"]) == 0
-    result = json.loads((run_dir / "result.json").read_text())
+    result = result_of(run_dir)
     assert list(result["litert"]) == ["float32", "int8"]
     assert result["litert"]["float32"]["same_class"] == 100
     assert result["litert"]["float32"]["saved_model_error"] == pytest.approx(result["test_error"])

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.outcome import result_of
 from tf_metamixup import experiment, main
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import audit, audit_page
@@ -65,7 +66,7 @@ def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_th
         *("--method=small_loss", "--policy=dynamic", "--mode=sl", f"--run_dir={tmp_path}"),
     ]
     result = main.train(experiment.canonical(main.parse(["main", *flags])))
-    scores = json.loads((tmp_path / "result.json").read_text())["label_audit"]
+    scores = result_of(tmp_path)["label_audit"]
     told = " of the 60 labels are wrong (--label_noise=symmetric(rate=0.5)); those of the 20 meta"
     assert f"\n{scores['wrong']}{told} images are right\n" in capsys.readouterr().err
     assert scores["labels"] == 60 and 15 < scores["wrong"] < 45 and 0 <= scores["auc"] <= 1
@@ -89,10 +90,6 @@ def test_any_other_run_is_judged_by_its_losses_and_the_page_says_so(finished_mix
     assert "memorised" in page and "% right" not in page and "suspicious</small>" not in page
     assert "60 labels, the most suspicious first" in audit.describe(judged.scores(), "runs/x")[0]
     assert ((judged.right >= 0) & (judged.right <= 1)).all()
-
-
-def result_of(folder):
-    return json.loads((folder / "result.json").read_text())
 
 
 @pytest.mark.parametrize(("words", "code"), [([], 2), (["nowhere/at/all"], 1)])

@@ -1,12 +1,11 @@
 """A disk that is really full: a small tmpfs, which takes root to mount."""
 
-import json
 import os
 import subprocess
 
 import pytest
 
-from tests.outcome import outcome
+from tests.outcome import outcome, result_of
 from tf_metamixup import main
 
 pytestmark = pytest.mark.slow
@@ -71,4 +70,4 @@ def test_a_full_disk_is_reported_and_what_was_written_before_is_whole(run, small
     (small_disk / "filler").unlink()
     assert run(small_disk / "run", "--epochs=2")[0] == 0
     assert (small_disk / "run/saved_model/saved_model.pb").exists()
-    assert json.loads((small_disk / "run/result.json").read_text())["status"] == "finished"
+    assert result_of(small_disk / "run")["status"] == "finished"

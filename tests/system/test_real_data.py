@@ -1,12 +1,12 @@
 """The job on real images, through its command line, in processes of its own."""
 
-import json
 import subprocess
 import sys
 
 import pytest
 import tensorflow as tf
 
+from tests.outcome import result_of
 from tf_metamixup.config import Config
 from tf_metamixup.experiment import assemble
 
@@ -17,7 +17,7 @@ def job(tmp_path, *flags):
     command = [sys.executable, "-m", "tf_metamixup.main", f"--run_dir={tmp_path}/run", "--noexport"]
     done = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    return json.loads((tmp_path / "run" / "result.json").read_text())
+    return result_of(tmp_path / "run")
 
 
 def test_supervised_metamixup_learns_fashion_mnist(real_data, tmp_path):

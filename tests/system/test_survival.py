@@ -1,6 +1,5 @@
 """Real processes, killed and stopped from outside."""
 
-import json
 import os
 import pathlib
 import random
@@ -14,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.outcome import outcome
+from tests.outcome import outcome, result_of
 from tests.survivor import EPOCH_STEPS, PLACES
 
 pytestmark = pytest.mark.slow
@@ -70,7 +69,7 @@ def whole(tmp_path_factory):
 
 def exported(folder):
     """(the test error of the first epoch's weights, which are the best; what was exported)."""
-    result = json.loads((folder / "result.json").read_text())
+    result = result_of(folder)
     assert result["selected"] == {"weights": "best", "epoch": 1}
     weights = tf.train.load_checkpoint(folder / "saved_model" / "variables" / "variables")
     names = sorted(weights.get_variable_to_shape_map())
@@ -238,7 +237,7 @@ def test_two_replicas_stop_on_sigterm_with_143_and_go_on_to_the_end(tmp_path):
     with start(*command) as process:
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = result_of(tmp_path / "run")
     assert result["status"] == "finished"
     assert len(result["history"]) == 12
     assert result["config"]["replicas"] == result["config"]["row_groups"] == 2

@@ -1,11 +1,10 @@
 """What is done at the ends of epochs, with a stand-in for the device."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.outcome import result_of
 from tests.training.stand_in import PLAN, Device, Killed, fit, outcome, saved_steps
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
@@ -113,10 +112,7 @@ def test_a_run_without_a_test_set_is_saved_and_resumed_alike(tmp_path):
             device = Device()
             settings = PLAN | {"max_steps": max_steps}
             loop.fit(device, device, {}, tmp_path / folder, **settings)
-    histories = [
-        json.loads((tmp_path / folder / "result.json").read_text())["history"]
-        for folder in ("whole", "run")
-    ]
+    histories = [result_of(tmp_path / folder)["history"] for folder in ("whole", "run")]
     assert histories[0] == histories[1]
     assert all(entry["test_error"] is None for entry in histories[0])
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.outcome import outcome
+from tests.outcome import outcome, result_of
 from tf_metamixup import experiment, main
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
@@ -58,7 +58,7 @@ def test_a_second_fit_into_another_run_directory_is_refused_and_writes_nothing(t
 
 def test_a_second_fit_into_the_same_run_directory_returns_the_finished_result(trained):
     trainer, folder = trained
-    recorded = json.loads((folder / "result.json").read_text())
+    recorded = result_of(folder)
     assert fit(trainer, folder) == recorded
     assert fit(tiny.trainer("supervised", "none"), folder) == recorded
 
@@ -171,7 +171,7 @@ def test_a_new_run_starts_with_the_error_of_the_other_one(finished_mixup, tmp_pa
     assembly = assemble(config, tf.distribute.get_strategy())
     initial_weights.load(assembly.trainer, config)
     measured = assembly.trainer.evaluate(assembly.prepared.test)
-    result = json.loads((finished_mixup / "result.json").read_text())
+    result = result_of(finished_mixup)
     assert measured["error"] == result["test_error"]
     assert measured["loss"] == pytest.approx(result["test_loss"], rel=1e-6)
     assert assembly.trainer.steps_taken == 0

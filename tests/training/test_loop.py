@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from tests.outcome import result_of
 from tests.training.stand_in import Device, Killed, fit, outcome
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted
@@ -25,7 +26,7 @@ def test_a_run_takes_all_its_steps_and_closes_its_epochs(tmp_path):
     assert (result["status"], result["steps"], result["epochs"]) == ("finished", 25, 3)
     assert (result["labels_used"], result["parameters"]) == (7, 4)
     assert result["test_error"] == result["history"][-1]["test_error"] is not None
-    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert result_of(tmp_path) == result
 
 
 def test_a_result_holds_the_keys_of_the_interface(tmp_path):

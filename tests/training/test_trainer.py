@@ -1,5 +1,4 @@
 import functools
-import json
 
 import keras
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.outcome import result_of
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import scale
 from tf_metamixup.runs import results
@@ -165,7 +165,7 @@ def test_numbers_of_numpy_are_taken_and_recorded(tmp_path):
     plan = {"steps": np.int64(2), "epoch_steps": np.int32(1), "log_every": np.int64(1)}
     streams = {"labelled": tiny.streams()["labelled"], "labels_used": np.int64(30)}
     result = trainer.fit(**streams, **plan, run_dir=tmp_path, verbose=0)
-    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert result_of(tmp_path) == result
     assert (result["labels_used"], result["config"]["seed"], result["epochs"]) == (30, 3, 2)
 
 
@@ -335,7 +335,7 @@ def test_runs_on_other_own_data_are_not_taken_together(tmp_path):
         trainer = tiny.trainer("supervised", "none", seed=seed)
         folder = tmp_path / str(seed)
         found.append(trainer.fit(data[3], test=data[test], steps=1, run_dir=folder, **named))
-    assert json.loads((tmp_path / "0" / "result.json").read_text())["data"] == found[0]["data"]
+    assert result_of(tmp_path / "0")["data"] == found[0]["data"]
     rows = results.rows(results.read([str(tmp_path)]))
     assert [sorted(row.seeds) for row in rows] == [[0, 1], [2], [3]]
     assert rows[2].data == "photos"

@@ -1,10 +1,9 @@
 """Runs that diverge or do not learn, with a stand-in for the device."""
 
-import json
-
 import numpy as np
 import pytest
 
+from tests.outcome import result_of
 from tests.training.stand_in import Device, diverge, fit, saved_steps
 from tf_metamixup.core.errors import UserError
 
@@ -14,7 +13,7 @@ def test_a_loss_that_is_not_finite_is_reported_and_the_checkpoint_before_is_kept
     with pytest.raises(UserError, match="the loss is inf at step 15; the checkpoint of step 10 is"):
         fit(tmp_path, device=device)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000000010"]
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = result_of(tmp_path)
     assert (result["status"], len(result["history"])) == ("failed", 1)
     assert "the loss is inf at step 15" in result["error"]
     # A run that is started again finds its checkpoint, and fails alike.
@@ -27,7 +26,7 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_leaves_no_checkpoint(tmp_p
     device = Device(step=lambda step: diverge(device, step, 3))
     with pytest.raises(UserError, match="the loss is inf at step 4; there is no checkpoint yet"):
         fit(tmp_path, device=device)
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = result_of(tmp_path)
     assert (result["status"], result["test_error"], result["history"]) == ("failed", None, [])
 
 
