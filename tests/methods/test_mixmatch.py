@@ -3,12 +3,12 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.by_hand import Logits, batch, clock, reported, unmixed
+from tests.policies.by_hand import task as policy_task
 from tf_metamixup import methods, policies
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
 from tf_metamixup.methods.mixmatch import sharpen
 from tf_metamixup.mixing import Mixture
-from tf_metamixup.policies import Task
 
 LN3 = np.log(3.0)
 # Two labelled rows that answer (3/4, 1/4); one class each. Two unlabelled images, whose two views
@@ -65,18 +65,13 @@ def test_lambda_u_rises_linearly_over_the_ramp():
     assert weights == pytest.approx([0, 15, 37.5, 75, 75])
 
 
-def task(pull=(1.0, -1.0, 1.0, -1.0), fold_lambda=True):
-    """One weight w = 0; row i pulls it by lam_i * pull_i; the meta loss is w."""
-    pull = tf.constant(pull, tf.float64)
-    return Task(
-        theta=[tf.constant(0.0, tf.float64)],
+def task(fold_lambda=True):
+    """One weight w = 0; row i pulls it by lam_i * s_i, s = (1, -1, 1, -1); the meta loss is w."""
+    pull = tf.constant([1.0, -1.0, 1.0, -1.0], tf.float64)
+    return policy_task(
+        accepted=(True,) * 4,
         inner=lambda theta, lam: tf.reduce_sum(lam * pull) * theta[0],
-        outer=lambda theta: theta[0],
-        learning_rate=tf.constant(0.1, tf.float64),
-        accepted=tf.fill([len(pull)], True),
-        batch_size=tf.constant(len(pull)),
         fold_lambda=fold_lambda,
-        head=(0,),
     )
 
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.methods.by_hand import clock
 from tf_metamixup import methods, mixing, models, policies
 from tf_metamixup.core.rng import Draws
-from tf_metamixup.core.schedules import Clock
 from tf_metamixup.methods.batch import Batch
 from tf_metamixup.mixing import Mixture
 from tf_metamixup.models.network import Network
@@ -18,11 +18,6 @@ from tf_metamixup.training.step import Recipe, meta_task, train_step
 
 ETA = 0.1
 DRAWS = Draws.at(0, tf.constant(0))
-
-
-def clock(epoch=0):
-    step, epoch = tf.constant(0, tf.int64), tf.constant(epoch, tf.int64)
-    return Clock(step, epoch, tf.constant(ETA), progress=tf.constant(0.0))
 
 
 def batch(dtype=tf.float64, rows=6, soft=False, shape=tiny.SHAPE):
@@ -256,7 +251,7 @@ def test_equal_halves_of_the_meta_batch_agree_fully():
 @pytest.mark.parametrize("policy", ["beta(per_sample=True)", "cutmix", tiny.EXACT])
 def test_mixing_stops_at_its_share_of_the_run(policy, progress, mixed):
     made = recipe(policy=policy)._replace(mix_until=0.8)
-    at = clock()._replace(progress=tf.constant(progress))
+    at = clock(progress=progress)
     lambdas = train_step(made, batch(tf.float32), at, DRAWS).lambdas
     plain = train_step(recipe(policy=policy), batch(tf.float32), at, DRAWS).lambdas
     if not mixed:
