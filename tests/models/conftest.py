@@ -1,5 +1,6 @@
 import math
 
+import keras
 import pytest
 
 
@@ -11,3 +12,10 @@ def trainable_parameters():
         return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
     return count
+
+
+@pytest.fixture
+def global_policy():
+    """Sets Keras's global dtype policy for one test."""
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy("float32")

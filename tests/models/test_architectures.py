@@ -88,23 +88,15 @@ def test_a_second_model_has_the_layer_names_of_the_first():
     assert [x.path for x in first.variables] == [x.path for x in second.variables]
 
 
-def test_in_mixed_precision_the_logits_stay_in_float32():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        model = models.make("cnn3(width=1)", (8, 8, 1), 3)
-    finally:
-        keras.config.set_dtype_policy(before)
+def test_in_mixed_precision_the_logits_stay_in_float32(global_policy):
+    global_policy("mixed_float16")
+    model = models.make("cnn3(width=1)", (8, 8, 1), 3)
     assert model.get_layer("features").compute_dtype == "float16"
     assert model.get_layer("logits").compute_dtype == "float32"
     assert model(tf.zeros([1, 8, 8, 1])).dtype == tf.float32
 
 
-def test_in_double_precision_the_logits_are_double_too():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    try:
-        model = models.make("cnn3(width=1)", (8, 8, 1), 3)
-    finally:
-        keras.config.set_dtype_policy(before)
+def test_in_double_precision_the_logits_are_double_too(global_policy):
+    global_policy("float64")
+    model = models.make("cnn3(width=1)", (8, 8, 1), 3)
     assert model(tf.zeros([1, 8, 8, 1], tf.float64)).dtype == tf.float64

@@ -169,12 +169,6 @@ def test_a_model_that_returns_logits_is_taken(build):
     check_model(build())
 
 
-@pytest.fixture
-def global_policy():
-    yield keras.config.set_dtype_policy
-    keras.config.set_dtype_policy("float32")
-
-
 HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 
 
