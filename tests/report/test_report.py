@@ -34,6 +34,12 @@ def result(
     }
 
 
+def run(folder, made):
+    """A run directory that holds nothing but a result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(made))
+
+
 def read(markdown):
     """A Markdown table as one dict a line."""
     head, _, *rest = [
@@ -159,13 +165,10 @@ def test_runs_of_own_models_have_a_line(tmp_path):
 
 
 def test_failed_runs_and_broken_files_are_left_out(tmp_path, capsys):
-    for name, text in (
-        ("good", json.dumps(result(4.0))),
-        ("failed", json.dumps(result(90.0, status="failed"))),
-        ("broken", "{"),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "result.json").write_text(text)
+    run(tmp_path / "good", result(4.0))
+    run(tmp_path / "failed", result(90.0, status="failed"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "result.json").write_text("{")
     assert report.main(["report", str(tmp_path)]) == 0
     reported = capsys.readouterr()
     assert "4.00" in reported.out and "90" not in reported.out
@@ -174,9 +177,7 @@ def test_failed_runs_and_broken_files_are_left_out(tmp_path, capsys):
 
 def test_a_comparison_is_printed_without_what_tensorflow_says_as_it_starts(tmp_path):
     for seed, error in enumerate((4.0, 5.5)):
-        folder = tmp_path / f"run{seed}"
-        folder.mkdir()
-        (folder / "result.json").write_text(json.dumps(result(error, policy="beta", seed=seed)))
+        run(tmp_path / f"run{seed}", result(error, policy="beta", seed=seed))
     command = [sys.executable, "-m", "tf_metamixup.report", tmp_path, "--against=beta(1)"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -202,8 +203,7 @@ def test_seeds_of_data_without_a_name_are_reported_to_name_it(tmp_path, capsys):
     for seed in (0, 1):
         own = result(4.0)
         own["config"] = {"method": "Supervised()", "policy": "Meta()", "seed": seed}
-        (tmp_path / str(seed)).mkdir()
-        (tmp_path / str(seed) / "result.json").write_text(json.dumps(own))
+        run(tmp_path / str(seed), own)
         assert report.main(["report", str(tmp_path)]) == 0
         assert ("dataset='NAME'" in capsys.readouterr().err) == (seed == 1)
 
@@ -222,7 +222,7 @@ def test_a_table_and_a_comparison_are_two_reports(capsys):
 
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):
-    (tmp_path / "result.json").write_text(json.dumps(result(4.0)))
+    run(tmp_path, result(4.0))
     command = [sys.executable, "-m", "tf_metamixup.report", str(tmp_path)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)

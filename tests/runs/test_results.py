@@ -1,18 +1,11 @@
-import json
-
 import pytest
 
-from tests.report.test_report import result
+from tests.report.test_report import result, run
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import __main__ as report
 from tf_metamixup.report import comparison, paper
 from tf_metamixup.runs import results
 from tf_metamixup.runs.summary import summary
-
-
-def run(folder, made):
-    folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(made))
 
 
 def test_what_is_kept_is_read_like_the_runs_it_came_from(tmp_path):
