@@ -163,20 +163,15 @@ class History:
         """Returns the inverse of `arrays`."""
         history = cls(classes)
         history.entries = list(entries)
-        pairs = dict(
-            zip(
-                arrays["pair_epochs"].tolist(),
-                zip(arrays["pair_sum"], arrays["pair_count"], strict=True),
-                strict=True,
-            )
-        )
-        for number, (before, after) in enumerate(
-            zip(arrays["before"], arrays["after"], strict=True), 1
-        ):
+        for before, after in zip(arrays["before"], arrays["after"], strict=True):
             epoch = Epoch(classes)
             epoch.before, epoch.after = before, after
-            epoch.pair_sum, epoch.pair_count = pairs.get(number, (None, None))
+            epoch.pair_sum = epoch.pair_count = None
             history._closed.append(epoch)
+        paired = (arrays[name] for name in ("pair_epochs", "pair_sum", "pair_count"))
+        for number, total, count in zip(*paired, strict=True):
+            epoch = history._closed[number - 1]
+            epoch.pair_sum, epoch.pair_count = total, count
         history.open = Epoch.from_arrays(_without_prefix("open_", arrays))
         if evaluated := _without_prefix("evaluation_", arrays):
             history.evaluation = Evaluation(**evaluated)
