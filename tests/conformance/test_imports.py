@@ -185,7 +185,10 @@ def test_methods_do_not_know_each_other():
             assert not others, f"{path} imports {others}"
 
 
-def test_every_file_stands_in_the_map():
+def test_every_room_stands_in_the_map_and_every_file_of_those_that_list_theirs():
     text = (PACKAGE.parent / "WORKSPACE.md").read_text()
     for room in FLOOR:
         assert f"`{room}.py`" in text or f"`{room}/`" in text, f"WORKSPACE.md has no {room}"
+    for room in ("core", "data", "distribution", "export", "runs", "training"):
+        for path in (PACKAGE / room).glob("[!_]*.py"):
+            assert f"`{path.stem}`" in text, f"WORKSPACE.md has no {room}/{path.stem}"

@@ -7,7 +7,7 @@ from tf_metamixup.figures import meta_size
 
 
 def test_points_are_means_with_the_sample_deviation_of_the_seeds():
-    figure = meta_size.draw({"MetaMixUp": {100: [3.0, 5.0], 10: [8.0]}})
+    figure = meta_size.draw({"MetaMixUp": {100: [3.0, 5.0], 10: [8.0]}}, "test error")
     (axes,) = figure.axes
     means, *_ = axes.containers[0].lines
     assert means.get_xdata().tolist() == [10, 100] and means.get_ydata().tolist() == [8, 4]
@@ -25,6 +25,15 @@ def test_data_sets_have_curves_of_their_own():
     ]
     (axes,) = meta_size.figure(runs).axes
     assert len(axes.containers) == 2
+
+
+@pytest.mark.parametrize(
+    ("on", "what"), [("test", "test error"), ("unused", "unused training error")]
+)
+def test_the_figure_says_what_its_errors_are_of(on, what):
+    made = meta_size.figure([run(num_meta=size, evaluate_on=on) for size in (10, 20)])
+    assert made.axes[0].get_ylabel() == f"{what}, %"
+    assert made.get_suptitle() == f"{what.capitalize()} by size of the meta set"
 
 
 def test_one_size_is_reported():

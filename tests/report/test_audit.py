@@ -106,9 +106,11 @@ def test_a_result_that_is_not_ours_is_refused(tmp_path):
         audit.run(([str(tmp_path)], None))
 
 
-def test_a_run_that_is_not_finished_is_refused(tmp_path):
+def test_a_run_that_is_not_finished_is_refused_wherever_it_lies(tmp_path, monkeypatch):
     made = {"config": {}, "history": [], "labels_used": 3, "method": "supervised"}
     made |= {"policy": "none", "status": "stopped", "steps": 4}
     (tmp_path / "result.json").write_text(json.dumps(made))
-    with pytest.raises(UserError, match="is stopped after 4 steps"):
-        audit.run(([str(tmp_path)], None))
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    for folder in (str(tmp_path), f"~/{tmp_path.name}"):
+        with pytest.raises(UserError, match="is stopped after 4 steps"):
+            audit.run(([folder], None))

@@ -40,6 +40,11 @@ def test_a_difference_is_that_of_the_same_seeds_with_students_interval():
     assert "Comparisons: 1, each at 95 %, uncorrected." in reported
 
 
+def test_labels_that_were_not_counted_are_left_empty():
+    runs = [each | {"labels_used": None} for each in row("none", [3.0, 4.0])]
+    assert "| `none` |  | 1 | 2 | 3.50 |" in comparison.against(runs, "none")
+
+
 def test_rows_are_distinguished_where_the_interval_excludes_zero():
     apart = row("meta", [9.0, 11.1, 18.9]) + row("none", [11.0, 13.1, 20.9])
     reported = comparison.against(BETA, row(BETA, [10.0, 12.0, 20.0]) + apart)

@@ -3,8 +3,8 @@
 RUNS are run directories of finished runs, or folders that hold them.
 
   --figure=2            training loss by epoch, MixUp against MetaMixUp
-  --figure=3            test error against the size of the meta set
-  --figure=4            test images in the features of networks that have two
+  --figure=3            error against the size of the meta set
+  --figure=4            evaluated images in the features of networks that have two
   --figure=5            distance of mixed images to real images of other classes
   --figure=6            relative frequency of lambda
   --figure=7            mean lambda by class pair, at --epochs

@@ -14,12 +14,12 @@ from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import Run, by_row, check_alike, subject
 from tf_metamixup.runs import fonts, results
 
-BATCHES = 4  # of test images
+BATCHES = 4  # of evaluated images
 HALO = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
 
 
 def figure(runs: Sequence[Run]) -> Figure:
-    """Draws the features of test images under each run's network; see `draw`.
+    """Draws the features of evaluated images under each run's network; see `draw`.
 
     Raises:
         UserError: a network with more features than two.

@@ -11,7 +11,7 @@ from tf_metamixup.figures import style
 from tf_metamixup.figures.runs import Run, by_row, check_alike, subject
 
 PAIRS, CHUNK = 4000, 500
-BATCHES = 4  # of test images
+BATCHES = 4  # of evaluated images
 TYPICAL = 0.99
 
 
@@ -27,7 +27,7 @@ def figure(runs: Sequence[Run]) -> Figure:
 
 
 def measure(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """Computes `gaps` of the class probabilities between scaled test images."""
+    """Computes `gaps` of the class probabilities between scaled, evaluated images."""
     network = assembly.trainer.network
     batches = assembly.prepared.evaluated.take(BATCHES)
     x = np.concatenate([network.preprocess(images).numpy() for images, _ in batches])
@@ -75,7 +75,7 @@ def draw(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], what: str) -> Figu
 
     Each of the panels has lambda (1 - lambda) |x - x'|^2 and gap, [n] each.
     """
-    title = "Proposition 1: interpolation gap of class probabilities, random pairs of test images"
+    title = "Proposition 1: interpolation gap of class probabilities, random pairs of images"
     made, grid = style.panels(f"{title}\n{what}", len(panels), 3.8, sharex=True, sharey=True)
     right = max(bounding.max() for bounding, _ in panels.values())
     for axes, (name, (bounding, gap)) in zip(grid, panels.items(), strict=True):

@@ -13,6 +13,7 @@ Where --label_noise made the labels wrong, it also says how well they were found
 import csv
 import dataclasses
 import io
+import os
 import pathlib
 from typing import Any
 
@@ -181,7 +182,7 @@ def run(order: tuple[list[str], str | None]) -> None:
         UserError: a run has no result, or cannot be rebuilt.
     """
     folders, data_dir = order
-    for folder in folders:
+    for folder in map(os.path.expanduser, folders):
         result = read_json(pathlib.Path(folder) / "result.json")
         if not is_result(result):
             raise UserError(f"{folder} holds no result.json: give the --run_dir of a finished run")

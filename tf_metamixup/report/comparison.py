@@ -53,8 +53,9 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
         for row in sorted(among, key=lambda row: np.mean(row.errors)):
             errors = dict(zip(row.seeds, row.errors, strict=True))
             seeds = sorted(errors.keys() & base.keys())
+            labels = row.first["labels_used"]
             cells = [
-                *(_name(row, among), str(row.first["labels_used"]), str(row.first["steps"])),
+                *(_name(row, among), "" if labels is None else str(labels), str(row.first["steps"])),
                 *(str(len(errors)), f"{np.mean(row.errors):.2f}"),
             ]
             if row is chosen:
