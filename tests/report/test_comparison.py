@@ -42,7 +42,7 @@ def test_a_difference_is_that_of_the_same_seeds_with_students_interval():
 
 def test_labels_that_were_not_counted_are_left_empty():
     runs = [each | {"labels_used": None} for each in row("none", [3.0, 4.0])]
-    assert "| `none` |  | 1 | 2 | 3.50 |" in comparison.against(runs, "none")
+    assert "| `none` |  | 1 | 2 | 3.50 |" in comparison.against("none", runs)
 
 
 def test_rows_are_distinguished_where_the_interval_excludes_zero():
