@@ -5,6 +5,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tf_metamixup import losses
+from tf_metamixup.core import schedules
 from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, Ratio, guess_metrics, over_batch, with_guesses
@@ -31,8 +32,8 @@ class Consistency(Method):
         raise NotImplementedError
 
     def weight(self, clock) -> tf.Tensor:
-        """Returns w(t) at `clock`, float32 scalar."""
-        raise NotImplementedError
+        """Returns w(t) at `clock`, float32 scalar: coefficient * exp(-5 (1 - t/T)^2)."""
+        return self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)
 
     def examples(self, forward, batch, clock, groups):
         """Takes the labelled rows and one view of each unlabelled image; the other is guessed."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from tf_metamixup.core import schedules
 from tf_metamixup.methods.consistency import Consistency, check_weight
 from tf_metamixup.methods.method import METHODS
 
@@ -29,7 +28,3 @@ class PiModel(Consistency):
     def teacher(self, forward):
         """Returns the network itself."""
         return forward
-
-    def weight(self, clock):
-        """Returns w_max exp(-5 (1 - t/T)^2)."""
-        return self.coefficient * schedules.sigmoid_ramp(self.ramp, clock.progress)
