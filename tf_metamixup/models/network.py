@@ -104,13 +104,11 @@ class Network:
         self._place = {id(variable): place for place, variable in enumerate(self.trainable)}
         stepped = [v for layer in head.layers(model) for v in layer.trainable_variables]
         self.head = tuple(sorted(self._place[id(variable)] for variable in stepped))
-        seeds = {id(v) for m in models for v in m.variables}
-        seeds -= {id(w) for m in models for w in m.weights}
+        # Random seeds are variables of a Keras model, and none of its weights.
+        weights = {id(w) for m in models for w in m.weights}
         others = _distinct(v for m in models for v in m.non_trainable_variables)
-        self._seed_numbers = {
-            id(variable): number
-            for number, variable in enumerate(v for v in others if id(v) in seeds)
-        }
+        seeds = [v for v in others if id(v) not in weights]
+        self._seed_numbers = {id(variable): number for number, variable in enumerate(seeds)}
         self.memory = {
             name: unlearned(tf.constant(value, model.variable_dtype), name)
             for name, value in (memory or {}).items()
