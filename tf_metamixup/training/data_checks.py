@@ -46,7 +46,8 @@ def labelled_dataset(
             f"{spec}{hint}"
         )
     image_shape, label_shape = check_pair(name, *spec, shape, classes)
-    if _is_known(spec[0].shape, image_shape) and _is_known(spec[1].shape, label_shape):
+    expected = map(tf.TensorShape, (image_shape, label_shape))
+    if all(each.shape.is_subtype_of(own) for each, own in zip(spec, expected, strict=True)):
         return data
     return data.map(
         lambda images, labels: (
@@ -162,7 +163,7 @@ def ensure_shape(name: str, what: str, values: tf.Tensor, expected: Shape) -> tf
     Raises:
         tf.errors.InvalidArgumentError: they have another one; see `graph_checks.problem_of`.
     """
-    if not _is_known(values.shape, expected):
+    if not values.shape.is_subtype_of(tf.TensorShape(expected)):
         given = tf.shape(values)
         sizes = tf.constant([-1 if size is None else size for size in expected])
         same = tf.cond(
@@ -229,13 +230,6 @@ def _check_views(name: str, given: tf.TensorShape, shape: Shape, views: int) -> 
             f"`{name}` data, {_text((None, views, *shape[1:]))}, but the data has {count}: "
             f"{list(given)}; stack copies, each augmented independently, with tf.stack(..., axis=1)"
         )
-
-
-def _is_known(given: tf.TensorShape, expected: Shape) -> bool:
-    """Returns whether `given`, compatible with `expected`, says all that it does."""
-    return given.rank is not None and all(
-        size is None or size == known for size, known in zip(expected, given, strict=True)
-    )
 
 
 def _text(shape: Shape) -> str:
