@@ -107,7 +107,8 @@ class Graphs:
         except tf.errors.OpError as error:
             inputs.explain(self._streams, error)
             raise
-        inputs.check_pairs(self._trainer, len(rows) // count, start_step)
+        if not start_step:  # a later step may read a short last batch
+            inputs.check_pairs(self._trainer, len(rows) // count)
         self._compare_scales(ranges)
         loss = metrics["train_loss"]
         return metrics, loss[:, 0] / loss[:, 1], rows.numpy()
@@ -154,9 +155,8 @@ class Graphs:
             self.strategy.run(lambda: self.recipe.feature_cache.refresh(self.draws(step)))
             return step
 
-        policy = self._trainer.policy
-        if policy.caches_features:
-            tf.cond(step % policy.refresh == 0, refreshed, lambda: step)
+        if self._trainer.policy.caches_features:
+            tf.cond(step % self._trainer.policy.refresh == 0, refreshed, lambda: step)
 
     def on_first_replica(self, function, *arguments) -> tf.Tensor:
         """Runs `function` on all replicas and returns what this worker's first one gives."""

@@ -47,19 +47,12 @@ def collect(trainer, *, labelled, unlabelled=None, meta=None) -> dict[str, Strea
     return streams
 
 
-def check_pairs(trainer, rows: int, step: int = 0) -> None:
-    """Refuses a global batch that cannot be mixed within its row groups.
-
-    Args:
-        trainer: whose policy and row groups they are.
-        rows: of the batch.
-        step: which reads it: a later one than the first may read a short last batch.
+def check_pairs(trainer, rows: int) -> None:
+    """Refuses a global batch of `rows` that cannot be mixed within its row groups.
 
     Raises:
         UserError: no row has a partner, or the groups are not of one size.
     """
-    if step:
-        return
     groups, mixes = trainer.row_groups, trainer.policy.mixes or trainer.method.learns_lambda
     if mixes and rows < 2 * groups:
         raise UserError(
