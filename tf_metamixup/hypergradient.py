@@ -64,17 +64,8 @@ def vjp(
 
     theta' is linear in the training gradient g(z), so with v = d outer / d theta' the gradient is
     -learning_rate times the vector-Jacobian product of g with v. On several replicas g and v are
-    summed by hand, and the product is that of the local g.
-
-    Args:
-        inner: see `nested`.
-        outer: see `nested`.
-        weights: see `nested`.
-        z: see `nested`.
-        learning_rate: see `nested`.
-
-    Returns:
-        A tensor of the shape of `z`.
+    summed by hand, and the product is that of the local g. Arguments, result and errors are those
+    of `nested`.
 
     >>> inner, outer = lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2
     >>> float(vjp(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
