@@ -53,7 +53,7 @@ def nested(
         meta_tape.watch(z)
         gradients = replicas.total(_gradient(lambda theta: inner(theta, z), theta))
         meta_loss = outer(_stepped(theta, gradients, learning_rate))
-    return meta_tape.gradient(meta_loss, z, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return meta_tape.gradient(meta_loss, z, unconnected_gradients="zero")
 
 
 @exact_moments()
@@ -77,9 +77,7 @@ def vjp(
         gradients = _gradient(lambda theta: inner(theta, z), theta)
     stepped = _stepped(theta, replicas.total(gradients), learning_rate)
     v = replicas.total(_gradient(outer, stepped))
-    product = tape.gradient(
-        gradients, z, output_gradients=v, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
+    product = tape.gradient(gradients, z, output_gradients=v, unconnected_gradients="zero")
     return -tf.cast(learning_rate, product.dtype) * product
 
 
@@ -93,7 +91,7 @@ def _gradient(loss: Callable[[list[tf.Tensor]], tf.Tensor], theta: list[tf.Tenso
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
         value = loss(theta)
-    return tape.gradient(value, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return tape.gradient(value, theta, unconnected_gradients="zero")
 
 
 def _stepped(theta: list[tf.Tensor], gradients: list[tf.Tensor], learning_rate):

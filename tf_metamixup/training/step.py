@@ -98,7 +98,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
             lambdas, region = method.lambdas(forward, examples, partner)
         mixture = Mixture(examples, partner, lambdas.value, lambdas.pixels)
         loss, watched = method.loss(forward, mixture, batch, clock)
-    gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
     # The optimizer sums over replicas, so each adds its share of the decay.
     gradients = [
         gradient + decay / replicas.count() * weight
