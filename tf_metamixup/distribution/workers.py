@@ -85,7 +85,7 @@ class Workers:
     def gather(self, rows) -> tf.Tensor:
         """Gathers the rows of all replicas, in their order; in a graph, one value per replica."""
         if self.count == 1:
-            return tf.concat(_local(self._strategy, rows), axis=0)
+            return tf.concat(self._strategy.experimental_local_results(rows), axis=0)
         return self._strategy.gather(rows, axis=0)
 
     @contextlib.contextmanager
@@ -139,7 +139,8 @@ class Workers:
             ) from error
 
     def _replicated(self, function, values):
-        return _local(self._strategy, self._strategy.run(function, (values,)))[0]
+        found = self._strategy.run(function, (values,))
+        return self._strategy.experimental_local_results(found)[0]
 
 
 def _place(resolver) -> tuple[int, int]:
@@ -158,7 +159,3 @@ def _in_own_row(numbers: tf.Tensor) -> tf.Tensor:
 
 def _of_first_replica(words: tf.Tensor) -> tf.Tensor:
     return replicas.total(tf.where(tf.equal(replicas.index(), 0), words, 0))
-
-
-def _local(strategy, value) -> Sequence[tf.Tensor]:
-    return strategy.experimental_local_results(value)
