@@ -10,7 +10,7 @@ import socket
 import keras
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, reason, require
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.models import MODELS, layers
 
@@ -106,16 +106,13 @@ class BodyInput(keras.layers.Layer):
 def _check_stages(frozen: bool, unfreeze_at: float | None) -> None:
     if unfreeze_at is None:
         return
+    given = f"architecture keras: unfreeze_at={unfreeze_at}"
     if not frozen:
         raise UserError(
-            f"architecture keras: unfreeze_at={unfreeze_at} goes with frozen=True: a body that "
-            "trains from the start has nothing to unfreeze"
+            f"{given} goes with frozen=True: a body that trains from the start has nothing to "
+            "unfreeze"
         )
-    if not 0 < unfreeze_at < 1:
-        raise UserError(
-            f"architecture keras: unfreeze_at={unfreeze_at} must lie between 0 and 1, a share of "
-            "the run"
-        )
+    require(0 < unfreeze_at < 1, given, "lie between 0 and 1, a share of the run")
 
 
 def _find(name: str):
