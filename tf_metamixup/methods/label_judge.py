@@ -157,8 +157,7 @@ class LabelTrust(LabelJudge):
         if not self.weights:
             return over_batch(each, batch), watched
         trust = mixture.of(mixture.examples.trust)
-        mean = replicas.total(tf.reduce_mean(trust)) / replicas.count()
-        return over_batch(trust / mean * each, batch), watched
+        return over_batch(trust / replicas.mean(tf.reduce_mean(trust)) * each, batch), watched
 
 
 def check_share(method: Method, name: str) -> None:
