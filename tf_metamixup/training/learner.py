@@ -79,19 +79,16 @@ class Learner:
         self.policy = policies.make(policy) if isinstance(policy, str) else policy
         require(isinstance(self.method, Method), f"method={method!r}", "be a name or a Method")
         require(isinstance(self.policy, Policy), f"policy={policy!r}", "be a name or a Policy")
-        how = {"mix_until": mix_until, "rank": len(model.input_shape)}
-        policies.check(self.policy, self.method, **how)
+        policies.check(self.policy, self.method, mix_until=mix_until, rank=len(model.input_shape))
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
         self._learning_rate = learning_rate
         if row_groups is not None:
             row_groups = arguments.whole("row_groups", row_groups, 1)
-        self.row_groups = row_groups or self.strategy.num_replicas_in_sync
-        if self.row_groups % self.strategy.num_replicas_in_sync:
-            raise UserError(
-                f"row_groups={row_groups} must be a multiple of the "
-                f"{self.strategy.num_replicas_in_sync} replicas"
-            )
+        replicas = self.strategy.num_replicas_in_sync
+        self.row_groups = row_groups or replicas
+        allowed = f"be a multiple of the {replicas} replicas"
+        require(self.row_groups % replicas == 0, f"row_groups={row_groups}", allowed)
         if self.policy.reads_meta:
             mixed_precision.multiply_in_full()
         low_precision = None
@@ -102,7 +99,7 @@ class Learner:
             methods.check_precision(self.method)
             low_precision = mixed_precision.low_precision_copy(model)
         if jit:
-            check_jit(self.strategy.num_replicas_in_sync)
+            check_jit(replicas)
         self.jit = jit
         with self.strategy.scope():
             self.network = Network(
@@ -123,7 +120,6 @@ class Learner:
                     "unfreeze_at", unfreeze_at, "lie in (0, 1)", lambda share: 0 < share < 1
                 )
                 late = _body(model)
-            if late:
                 second = make_optimizer(optimizer, self._rate_now, momentum)
                 self.optimizer = Staged(self.optimizer, second, late)
             self.optimizer.build(self.network.trainable)
@@ -141,7 +137,7 @@ class Learner:
                 weight_decay if weight_decay_on == "all" or v.path.endswith("kernel") else 0.0
                 for v in self.network.trainable
             ],
-            groups=self.row_groups // self.strategy.num_replicas_in_sync,
+            groups=self.row_groups // replicas,
             mix_until=mix_until,
         )
         self.hyper_parameters = {
@@ -153,7 +149,7 @@ class Learner:
             "weight_decay": weight_decay,
             "weight_decay_on": weight_decay_on,
             "seed": seed,
-            "replicas": self.strategy.num_replicas_in_sync,
+            "replicas": replicas,
             "row_groups": self.row_groups,
             "mixed_bfloat16": mixed_bfloat16,
             "jit": jit,
