@@ -78,9 +78,8 @@ class Lambdas(NamedTuple):
 
     def where(self, mixes: tf.Tensor) -> "Lambdas":
         """Returns these lambdas where `mixes`, bool scalar, is true, and else 1, unmoved."""
-        unmoved = tf.where(mixes, self.move, tf.zeros_like(self.move))
-        ones = self.map(lambda part: tf.where(mixes, part, tf.ones_like(part)))
-        return ones._replace(move=unmoved)
+        or_one = self.map(lambda part: tf.where(mixes, part, 1))
+        return or_one._replace(move=tf.where(mixes, self.move, 0))
 
 
 class Mixture(NamedTuple):

@@ -51,8 +51,7 @@ class GoldLossCorrection(LabelJudge):
     def relabel(self, given, untrusted, positions, state):
         corrected = tf.matmul(given, state["transition"], transpose_b=True)
         # As likely whatever the class is: such a label says nothing.
-        silent = tf.ones_like(given)
-        plain = tf.where(state["estimated"] > 0, given, silent)
+        plain = tf.where(state["estimated"] > 0, given, 1)
         return given, {"likelihood": tf.where(untrusted[:, None], corrected, plain)}
 
     def examples(self, forward, batch, clock, groups):
