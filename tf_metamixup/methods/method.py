@@ -56,8 +56,7 @@ class Ratio(tuple):
     @classmethod
     def mean(cls, values: tf.Tensor, where: tf.Tensor | None = None) -> "Ratio":
         """Makes the mean of `values` [n], or of those where `where` bool [n] is true."""
-        where = tf.ones_like(values, tf.bool) if where is None else where
-        where = tf.cast(where, tf.float64)
+        where = tf.cast(tf.ones_like(values) if where is None else where, tf.float64)
         return cls(tf.reduce_sum(where * tf.cast(values, tf.float64)), tf.reduce_sum(where))
 
 

@@ -78,11 +78,10 @@ def residual_stages(x, counts: Sequence[int], unit: Callable):
     is marked.
     """
     for stage, count in enumerate(counts):
-        last_stage = stage == len(counts) - 1
         for number in range(count):
             name = f"stage{stage + 1}_unit{number + 1}"
             x = unit(x, stage, 2 if stage > 0 and number == 0 else 1, name)
-        if not last_stage:
+        if stage < len(counts) - 1:
             x = stage_end(x, stage + 1)
     return x
 

@@ -95,8 +95,7 @@ class Meta(Policy):
             value, names = getattr(self, option), ", ".join(allowed)
             require(value in allowed, f"policy meta: {option}={value!r}", f"be one of {names}")
         require(self.refresh >= 1, f"policy meta: refresh={self.refresh}", "be at least 1")
-        is_cached, default = self.caches_features, type(self).refresh
-        if self.refresh != default and not is_cached:
+        if self.refresh != type(self).refresh and not self.caches_features:
             raise UserError(
                 f"policy meta: refresh={self.refresh} has no effect with estimator="
                 f"{self.estimator!r}, which caches no features; leave it out"

@@ -8,10 +8,8 @@ import tensorflow as tf
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.models.checks import last_operation
 
-MIXED_BFLOAT16 = "mixed_bfloat16"
 
-
-def low_precision_copy(model: keras.Model, policy: str = MIXED_BFLOAT16) -> keras.Model:
+def low_precision_copy(model: keras.Model, policy: str = "mixed_bfloat16") -> keras.Model:
     """Copies `model`, with layers that compute as `policy` but for the one that gives the logits.
 
     A softmax needs more than half precision. The copy's variables are the model's, in their order
