@@ -56,7 +56,8 @@ def test_the_switch_decides_between_both():
 
 
 def test_what_cannot_be_pasted_is_refused():
-    with pytest.raises(UserError, match="must lie in"):
-        policies.make("mixup_cutmix(switch=2.0)")
+    for option in ("alpha=0.0", "cutmix_alpha=0.0", "switch=2.0"):
+        with pytest.raises(UserError, match=f"mixup_cutmix: {option} must lie in"):
+            policies.make(f"mixup_cutmix({option})")
     with pytest.raises(UserError, match="mixes hidden layers too; use policy beta"):
         tiny.trainer("manifold_mixup", "cutmix")

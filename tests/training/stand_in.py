@@ -85,6 +85,7 @@ class Device:
         return bool(np.isfinite(self.variables[0].numpy()).all())
 
     def image_range(self):
+        self._reach("image_range", None)
         return -1.0, 1.0
 
 

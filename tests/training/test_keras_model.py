@@ -176,6 +176,12 @@ def test_a_whole_data_set_may_be_the_meta_set():
     np.testing.assert_array_equal(meta.labels, META[1])
 
 
+def test_a_meta_set_that_the_replicas_cannot_share_is_reported():
+    one = META[0][:1], META[1][:1]
+    with pytest.raises(UserError, match="the meta set has 1 image, fewer than the 2 replicas"):
+        mixing(tiny.EXACT, replicas=2, meta=one)
+
+
 def test_a_batch_that_cannot_be_split_evenly_is_reported():
     model = compiled("none", replicas=2, model=tiny.unnamed)
     with pytest.raises(UserError, match="cannot be split evenly over 2 replicas"):

@@ -122,9 +122,12 @@ class Collapsed(Device):
 
 def test_a_network_with_one_answer_for_all_images_is_warned_of_once(tmp_path):
     says = "after step 55 .* predicts 'b' for all test images"
+    looked = []
+    device = Collapsed(image_range=looked.append)
     with pytest.warns(UserWarning, match=says) as reported:
-        fit(tmp_path, device=Collapsed(), log_every=50, steps=110, epoch_steps=55)
+        fit(tmp_path, device=device, log_every=50, steps=110, epoch_steps=55)
     assert len([each for each in reported if "predicts 'b'" in str(each.message)]) == 1
+    assert len(looked) == 1  # at the images, for its advice
 
 
 @pytest.mark.parametrize(("device", "steps"), [(Collapsed, 40), (Device, 60)])

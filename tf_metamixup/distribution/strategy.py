@@ -8,7 +8,7 @@ import threading
 import keras
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.distribution import rendezvous
 
 
@@ -36,7 +36,7 @@ def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise UserError(
             f"this process cannot join the workers {', '.join(addresses)} of TF_CONFIG: "
-            f"{str(error).splitlines()[0]}"
+            f"{reason(error)}"
         ) from error
     finally:
         # TensorFlow takes SIGTERM for itself, and drops it.

@@ -60,8 +60,7 @@ def convert(saved_model: pathlib.Path, representative: np.ndarray | None = None)
         return converter.convert()
     except Exception as error:  # the converter raises what it likes
         raise UserError(
-            f"LiteRT cannot convert this network ({str(error).splitlines()[0][:300]}); leave "
-            "--litert out"
+            f"LiteRT cannot convert this network ({reason(error)[:300]}); leave --litert out"
         ) from error
 
 

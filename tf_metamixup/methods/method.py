@@ -145,7 +145,7 @@ def check_precision(method: Method) -> None:
     if type(method).parts is not Method.parts:
         reason = "it calls parts of the network, and only the whole has a low-precision copy"
     if reason:
-        raise UserError(f"mixed_bfloat16 does not go with method {method}: {reason}")
+        raise UserError(f"bfloat16 does not go with method {method}: {reason}")
 
 
 def check_smoothing(method: Method, share: float) -> None:

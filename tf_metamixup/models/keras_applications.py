@@ -153,7 +153,7 @@ def _body(function, shape: tuple[int, int, int], weights: str | None, options) -
         except Exception as error:  # as many kinds as there are formats
             raise UserError(
                 f"architecture keras: the file {path} holds no weights of {name} without its "
-                f"classifier, of these options ({_first_line(error)})"
+                f"classifier, of these options ({reason(error).rstrip('.')})"
             ) from error
     return body
 
@@ -174,11 +174,7 @@ def _problem(name: str, shape: tuple[int, int, int], error: Exception) -> str:
             f"architecture keras: {name} takes images of at least {found[1]}x{found[1]} pixels, "
             f"and these have {shape[0]}x{shape[1]}; enlarge them with --image_size={found[1]}"
         )
-    return f"architecture keras: {name} cannot be built ({_first_line(error)})"
-
-
-def _first_line(error: Exception) -> str:
-    return reason(error).strip().splitlines()[0].rstrip(".")
+    return f"architecture keras: {name} cannot be built ({reason(error).rstrip('.')})"
 
 
 @contextlib.contextmanager

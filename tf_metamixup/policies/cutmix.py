@@ -54,7 +54,7 @@ class MixUpCutMix(Policy):
 
     def __post_init__(self):
         check_alpha("mixup_cutmix", self.alpha)
-        check_alpha("mixup_cutmix", self.cutmix_alpha)
+        check_alpha("mixup_cutmix", self.cutmix_alpha, "cutmix_alpha")
         switch = self.switch
         require(0 <= switch <= 1, f"policy mixup_cutmix: switch={switch}", "lie in [0, 1]")
 

@@ -163,6 +163,6 @@ def check_meta_stage(policy: Policy, option: str) -> None:
         raise UserError(f"{option} has no effect: the policy has no meta stage")
 
 
-def check_alpha(policy: str, alpha: float) -> None:
+def check_alpha(policy: str, alpha: float, option: str = "alpha") -> None:
     """Refuses a parameter of Beta(alpha, alpha) that cannot be sampled in float64."""
-    require(0.01 <= alpha <= 100, f"policy {policy}: alpha={alpha}", "lie in [0.01, 100]")
+    require(0.01 <= alpha <= 100, f"policy {policy}: {option}={alpha}", "lie in [0.01, 100]")

@@ -55,12 +55,11 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
             seeds = sorted(errors.keys() & base.keys())
             labels = row.first["labels_used"]
             cells = [
-                *(
-                    _name(row, among),
-                    "" if labels is None else str(labels),
-                    str(row.first["steps"]),
-                ),
-                *(str(len(errors)), f"{np.mean(row.errors):.2f}"),
+                _name(row, among),
+                "" if labels is None else str(labels),
+                str(row.first["steps"]),
+                str(len(errors)),
+                f"{np.mean(row.errors):.2f}",
             ]
             if row is chosen:
                 cells += ["reference", "", ""]

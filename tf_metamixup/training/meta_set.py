@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.plurals import counted
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.pipeline import order
 from tf_metamixup.distribution import replicas
@@ -37,6 +38,11 @@ class MetaSet:
                 images, labels = DatasetStream(dataset).whole()
         check_values("meta", images, labels, classes)
         shared = len(images) // replicas.count() * replicas.count()
+        if not shared:
+            raise UserError(
+                f"the meta set has {counted(len(images), 'image')}, fewer than the "
+                f"{replicas.count()} replicas"
+            )
         self.images, self.labels = images[:shared], labels[:shared]
 
     def rows(self, seed: int, step: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

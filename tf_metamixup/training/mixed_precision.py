@@ -5,7 +5,7 @@ import sys
 import keras
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.models.checks import last_operation
 
 
@@ -39,13 +39,14 @@ def low_precision_copy(model: keras.Model, policy: str = "mixed_bfloat16") -> ke
             made = keras.models.clone_model(model, clone_function=copied, recursive=True)
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         raise UserError(
-            f"mixed_bfloat16 computes with a copy of the model, but {model.name!r} cannot be "
-            "copied; build it with Keras's functional API from layers that have get_config, or "
-            f"leave mixed_bfloat16 out ({type(error).__name__}: {str(error).splitlines()[0]})"
+            f"bfloat16 computes with a copy of the model, but {model.name!r} cannot be copied; "
+            "build it with Keras's functional API from layers that have get_config, or leave "
+            "mixed_bfloat16 and meta_bfloat16 out "
+            f"({type(error).__name__}: {reason(error)})"
         ) from error
     if _kinds(made) != _kinds(model):
         raise UserError(
-            f"mixed_bfloat16 needs float32 weights, but those of the model {model.name!r} are "
+            f"bfloat16 needs float32 weights, but those of the model {model.name!r} are "
             f"{model.trainable_variables[0].dtype}, or differ in its copy"
         )
     logits, returned = made.outputs[0], model.outputs[0].dtype

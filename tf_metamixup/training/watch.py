@@ -57,8 +57,7 @@ class Watch:
             self._fail(f"the {name} loss is {evaluation.loss} after step {step}")
         only = evaluation.only_answer
         if only is not None and step >= divergence.FEWEST_STEPS:
-            problem = divergence.collapse(name, self._class_names[only], step)
-            self._warn(f"{problem}. {divergence.advice(*self._graphs.image_range())}")
+            self._warn(divergence.collapse(name, self._class_names[only], step))
 
     def warn_of_stagnation(self) -> None:
         """Warns once; epochs of few steps are looked at together."""
@@ -69,12 +68,12 @@ class Watch:
         median, classes = float(np.median(losses)), len(self._class_names)
         problem = divergence.stagnation(median, len(losses), classes)
         if problem:
-            self._warn(f"{problem}. {divergence.advice(*self._graphs.image_range())}")
+            self._warn(problem)
         self._losses = []
 
-    def _warn(self, message: str) -> None:
+    def _warn(self, problem: str) -> None:
         if self._warns:
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(f"{problem}. {self._advice()}", stacklevel=3)
             self._warns = False
 
     def _fail(self, what: str) -> NoReturn:
@@ -83,4 +82,8 @@ class Watch:
             if self.saved >= 0
             else "there is no checkpoint yet"
         )
-        raise NotFiniteError(f"{what}; {kept}. {divergence.advice(*self._graphs.image_range())}")
+        raise NotFiniteError(f"{what}; {kept}. {self._advice()}")
+
+    def _advice(self) -> str:
+        """Says what to change; reads a batch of the images."""
+        return divergence.advice(*self._graphs.image_range())
