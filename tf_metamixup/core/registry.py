@@ -6,7 +6,6 @@ import importlib
 import inspect
 import math
 import pkgutil
-import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -154,11 +153,7 @@ class Registry:
         if type(value) is int and float in allowed and int not in allowed:
             with contextlib.suppress(OverflowError):
                 value = float(value)
-        fits = any(
-            kind is type(value) or (kind is None and value is None)
-            for kind in (types.NoneType if a is None else a for a in allowed)
-        )
-        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+        if type(value) not in allowed or (isinstance(value, float) and not math.isfinite(value)):
             kinds = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
             raise UserError(
                 f"{self.kind} {name!r}: option {parameter.name}={value!r} must be a finite {kinds}"
