@@ -67,14 +67,15 @@ def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
-        except BrokenPipeError:  # of what read the output, which has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             print(f"error: {reason(error)}; make room and start again", file=sys.stderr)
             return FAILED
+    except BrokenPipeError:
+        # What read the output has seen enough; Python would complain once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except KeyboardInterrupt:
         return 130
 

@@ -172,12 +172,7 @@ def main(argv: list[str]) -> int:
         start_tensorflow()
         return _tell(predictions(Model(folder), files(names), top))
 
-    try:
-        return cli.exit_code(lambda: parse(argv), run)
-    except BrokenPipeError:
-        # Whoever read the lines has seen enough; Python would complain once more as it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return cli.FAILED
+    return cli.exit_code(lambda: parse(argv), run)
 
 
 def _tell(found: Iterable[dict[str, Any]]) -> int:
