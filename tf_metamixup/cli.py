@@ -99,7 +99,6 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
             parser = flags.FloatParser()
         else:
             parser = flags.ArgumentParser()
-        common["serializer"] = flags.ArgumentSerializer()
         flags.DEFINE(parser, field.name, field.default, field.metadata["help"], **common)
 
 
