@@ -155,15 +155,14 @@ class FileStream(_Sampled):
         """Options as in `stream`."""
         super().__init__(indices, **options)
         self._set = images
-        self._place = np.full(len(images), -1)  # among `indices`
-        self._place[indices] = np.arange(len(indices))
+        self._is_member = np.isin(np.arange(len(images)), indices)
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         rows = self._rows(num_shards)
         first_pass, offset = divmod(start_step * self.batch_size, self._count)
         cropped = self._set.crop and bool(self._flip or self._shift)
-        examples = self._members().map(lambda _, e: e)
+        examples = self._members()
 
         def one_pass(number):
             # `shuffle` also reads the seed of the graph it is traced in, which a user may have set.
@@ -207,15 +206,15 @@ class FileStream(_Sampled):
     @unconverted
     def whole(self):
         """Reads all images in the order of the files."""
-        decoded = self._members().map(lambda _, e: (self._set.decode(e[0]), e[1]))
+        decoded = self._members().map(lambda encoded, label: (self._set.decode(encoded), label))
         return next(iter(decoded.batch(self._count)))
 
     @unconverted
     def _members(self) -> tf.data.Dataset:
-        """Yields (place in the files, (encoded image, label)) of each image."""
+        """Yields (encoded image, label) of each image, in the order of the files."""
         with tf.device("CPU:0"):
-            member = tf.constant(self._place >= 0)
-        return self._set.encoded().enumerate().filter(lambda i, _: member[i])
+            is_member = tf.constant(self._is_member)
+        return self._set.encoded().enumerate().filter(lambda i, _: is_member[i]).map(lambda _, e: e)
 
 
 def order(seed: int, purpose: str, count: int, first: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
