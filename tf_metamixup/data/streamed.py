@@ -44,8 +44,7 @@ class Streamed:
         found = self.encoded().enumerate().filter(lambda i, _: wanted[i]).as_numpy_iterator()
         stored = {int(i): encoded for i, (encoded, _) in found}
         kept = np.array([stored[i] for i in indices.tolist()], object)
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Streamed)}
-        return Kept(**fields | {"labels": self.labels[indices]}, kept=kept)
+        return Kept(**{**vars(self), "labels": self.labels[indices], "kept": kept})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
