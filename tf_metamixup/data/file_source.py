@@ -81,12 +81,11 @@ def read(
     shape = _shape(name, list(reader.headers.values()), size)
     held = _held(name, len(reader.headers), shape, in_memory)
     trained_on, listed = reader.read(TRAINED_ON, shape, held=held)
-    val, test = (
-        reader.read([part], shape, held=held)[0] if parts.get(part) else None for part in JUDGED_BY
-    )
-    checked = trained_on.labels[[part == "trusted" for part, _ in listed]]
-    there = {"trusted": checked} | {p: i.labels for p, i in (("val", val), ("test", test)) if i}
-    _check_classes(name, classes, parts, there)
+    # None where there is no file, or none that can be read.
+    judged = {part: reader.read([part], shape, held=held)[0] or None for part in JUDGED_BY}
+    trusted = np.flatnonzero([part == "trusted" for part, _ in listed])
+    there = {part: images.labels for part, images in judged.items() if images}
+    _check_classes(name, classes, parts, {"trusted": trained_on.labels[trusted], **there})
     if reader.problems:
         _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
     files = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
@@ -99,10 +98,10 @@ def read(
         shape,
         True,
         trained_on,
-        test or None,  # where no file can be read
+        judged["test"],
         {**(contents or {}), **reader.contents},
-        val or None,
-        np.flatnonzero([part == "trusted" for part, _ in listed]),
+        judged["val"],
+        trusted,
         _given(listed, reader.contents),
     )
 
