@@ -44,28 +44,23 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
     files = [path for part in parts.values() for members in part.values() for path in members]
     _require_names(classes, [*files, *unlabelled])
     for path in sorted(root.iterdir()):
-        is_image = path.suffix.lower() in image_files.SUFFIXES
         if path.name in PARTS or image_files.is_hidden(path.name):
             continue
-        if path.is_dir() or is_image:
+        if path.is_dir() or path.suffix.lower() in image_files.SUFFIXES:
             meant = did_you_mean(path.name, PARTS) if path.is_dir() else ""
             left_out.append((f"beside {', '.join(PARTS[:-1])} and {PARTS[-1]}{meant}", path))
     if left_out:
         warnings.warn(image_files.describe_left_out(left_out), stacklevel=2)
     order = sorted(classes)
 
-    def listed(part: str, label: int, paths: Iterable[Path]) -> list[Listed]:
-        return [Listed(path, label, path.relative_to(root / part).as_posix()) for path in paths]
+    def listed(part: str, label: int, path: Path) -> Listed:
+        return Listed(path, label, path.relative_to(root / part).as_posix())
 
     found = {
-        part: [
-            entry
-            for c, label in enumerate(order)
-            for entry in listed(part, c, members.get(label, ()))
-        ]
+        part: [listed(part, c, p) for c, each in enumerate(order) for p in members.get(each, ())]
         for part, members in parts.items()
     }
-    found["unlabelled"] = listed("unlabelled", UNLABELLED, unlabelled)
+    found["unlabelled"] = [listed("unlabelled", UNLABELLED, path) for path in unlabelled]
     return file_source.read(name, order, found, size, skip=skip, in_memory=in_memory)
 
 
