@@ -78,11 +78,8 @@ def square(size: tuple[int, int], center: tf.Tensor, side: tf.Tensor) -> tf.Tens
 def _blended(images: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
     """Returns share * images + (1 - share) * other."""
     share = share[:, None, None, None]
-    return _pixels(share * tf.cast(images, tf.float32) + (1 - share) * tf.cast(other, tf.float32))
-
-
-def _pixels(values: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.clip_by_value(values, 0, 255), tf.uint8)
+    mixed = share * tf.cast(images, tf.float32) + (1 - share) * tf.cast(other, tf.float32)
+    return tf.saturate_cast(mixed, tf.uint8)
 
 
 def _luminance(images: tf.Tensor) -> tf.Tensor:
@@ -96,7 +93,8 @@ def _luminance(images: tf.Tensor) -> tf.Tensor:
 def _autocontrast(images, _):
     x = tf.cast(images, tf.float32)
     low, high = (f(x, (1, 2), keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
-    return tf.where(high > low, _pixels(tf.math.divide_no_nan(255 * (x - low), high - low)), images)
+    stretched = tf.math.divide_no_nan(255 * (x - low), high - low)
+    return tf.where(high > low, tf.saturate_cast(stretched, tf.uint8), images)
 
 
 def _brightness(images, share):
@@ -149,7 +147,7 @@ def _sharpness(images, share):
     # The middle weighs 5, its neighbours 1; sums of integers, which no order of adding changes.
     smooth = (box + 4 * inner) / 13
     difference = tf.pad(smooth - inner, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    return _pixels(x + (1 - share)[:, None, None, None] * difference)
+    return tf.saturate_cast(x + (1 - share)[:, None, None, None] * difference, tf.uint8)
 
 
 def _solarize(images, threshold):
