@@ -23,7 +23,7 @@ UNLABELLED = -1  # in place of a label
 
 def fits(count: int, shape: tuple[int, int, int]) -> bool:
     """Returns whether `count` decoded images of `shape`, (H, W, C), may be held in memory."""
-    return count * int(np.prod(shape, dtype=np.int64)) <= MAX_BYTES
+    return count * math.prod(shape) <= MAX_BYTES
 
 
 def too_large(count: int, shape: tuple[int, int, int]) -> str:
