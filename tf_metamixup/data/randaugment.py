@@ -60,19 +60,14 @@ def cutout(images: tf.Tensor, center: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
         center: [N, 2] in [0, 1), as shares of height and width.
         side: [N], as a share of the width.
     """
-    inside = square(images.shape[1:3], center, side * images.shape[2])
-    return tf.where(inside, tf.constant(_GREY, images.dtype), images)
-
-
-def square(size: tuple[int, int], center: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
-    """Returns which pixels lie in a square, bool [N, H, W, 1]; see `cutout`, `side` in pixels."""
+    half = side[:, None] * images.shape[2] / 2
     # Unstacked: TensorFlow's optimizer breaks `center[:, axis, None]` of what was just stacked.
-    along = [
-        abs(tf.range(length, dtype=center.dtype) + 0.5 - middle[:, None] * length)
-        < side[:, None] / 2
-        for length, middle in zip(size, tf.unstack(center, 2, axis=1), strict=True)
-    ]
-    return (along[0][:, :, None] & along[1][:, None, :])[..., None]
+    rows, columns = (
+        abs(tf.range(length, dtype=center.dtype) + 0.5 - middle[:, None] * length) < half
+        for length, middle in zip(images.shape[1:3], tf.unstack(center, 2, axis=1), strict=True)
+    )
+    inside = (rows[:, :, None] & columns[:, None, :])[..., None]
+    return tf.where(inside, tf.constant(_GREY, images.dtype), images)
 
 
 def _blended(images: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
