@@ -31,8 +31,6 @@ def load(size: int | None) -> Source:
     # The same for every run: the constant is no run's seed. 36 of each class are a fifth.
     parts = splits.make(labels, names, seed=0, num_meta=360)
 
-    def part(indices: np.ndarray) -> InMemory:
-        return InMemory(images[indices], labels[indices])
-
-    train, test = part(parts.labelled), part(parts.meta)
+    whole = InMemory(images, labels)
+    train, test = whole.keep(parts.labelled), whole.keep(parts.meta)
     return Source("digits", names, images.shape[1:], flip=False, train=train, test=test)
