@@ -177,18 +177,14 @@ def _meta_sizes(
     meta = np.full(len(classes), per_class)
     if not balanced:
         meta = np.minimum(meta, sizes if meta_source == "train" else sizes // 2)
-        _tell_unbalanced(meta, per_class, classes)
+        if short := [f"{classes[c]} {meta[c]}" for c in np.flatnonzero(meta < per_class)]:
+            warnings.warn(
+                f"the meta set is not balanced: it has {per_class} images per class, but fewer for "
+                f"classes that have few: {listing(short)}",
+                stacklevel=2,
+            )
     _require(meta, sizes, classes, f"--num_meta={num_meta}", "meta")
     return meta
-
-
-def _tell_unbalanced(meta: np.ndarray, per_class: int, classes: Sequence[str]) -> None:
-    if short := [f"{classes[c]} {meta[c]}" for c in np.flatnonzero(meta < per_class)]:
-        warnings.warn(
-            f"the meta set is not balanced: it has {per_class} images per class, but fewer for "
-            f"classes that have few: {listing(short)}",
-            stacklevel=3,
-        )
 
 
 def _balanced(total: int, room: np.ndarray, turn: np.ndarray) -> np.ndarray:
