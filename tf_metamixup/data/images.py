@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tf_metamixup.config import DataInfo
+from tf_metamixup.config.defaults import is_own
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import checksum
 from tf_metamixup.data.stored_files import StoredFiles
@@ -17,7 +18,6 @@ from tf_metamixup.data.streamed import Streamed
 
 MAX_BYTES = 8 * 2**30  # of decoded images in memory
 DEFAULT_SIZE = 64  # of images that are not all of one size
-OWN = ("folder:", "table:")  # names of data sets of a user's own files begin so
 UNLABELLED = -1  # in place of a label
 
 
@@ -112,7 +112,7 @@ class Source:
     @property
     def own(self) -> bool:
         """Returns whether these are a user's own files, not a published data set."""
-        return self.name.startswith(OWN)
+        return is_own(self.name)
 
     @property
     def unlabelled(self) -> np.ndarray:
