@@ -207,8 +207,6 @@ def _checked_right(
 
 def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
     """Returns the given labels, by position, that are other than the right ones."""
-    if given is train:
-        return {}
     wrong = labelled[given.labels[labelled] != train.labels[labelled]]
     return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
 
