@@ -471,6 +471,19 @@ def test_copies_of_an_image_that_judges_are_not_trained_on(tmp_path, settings):
         assert unused and not unused & used
 
 
+@pytest.mark.parametrize("settings", [{}, {"val_fraction": 0.1}])
+def test_unused_images_of_ones_own_take_the_place_of_test_images(tmp_path, settings, recwarn):
+    for label in ("a", "b"):
+        coloured(tmp_path, "train", label, range(20))
+    settings = {"train_examples": 10, "batch_size": 4, "evaluate_on": "unused", **settings}
+    made = prepared(data.folder(tmp_path), dataset=f"folder:{tmp_path}", **settings)
+    held = 4 if "val_fraction" in settings else 0
+    assert len(made.splits.val) == held
+    unused = 40 - held - len(made.splits.labelled)
+    assert sum(len(labels) for _, labels in made.test) == unused == 26 - held
+    assert not [each for each in recwarn if "validation error" in str(each.message)]
+
+
 def test_unlabelled_copies_of_validation_images_are_not_trained_on(tmp_path):
     for label in ("a", "b"):
         coloured(tmp_path, "train", label, range(20))

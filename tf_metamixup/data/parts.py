@@ -32,7 +32,8 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
             )
             _tell_missing(source, labels, found[part], part)
             labels[found[part]] = splits.TAKEN
-    if source.test is None and "test" not in found and source.val is None:
+    tested = source.test is not None or "test" in found or config.evaluate_on == "unused"
+    if "val" in found and not tested:
         told = f"splits {len(found['val']):,} images off the training images, and their error is "
         told += "a validation error"
         if not len(found["val"]):
