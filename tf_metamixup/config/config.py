@@ -9,7 +9,7 @@ from tf_metamixup.config import checks, defaults, fields
 from tf_metamixup.config.setting import validate
 
 # Of a user's own images.
-OWN_LATER = ("architecture", "batch_size", "epochs")
+OWN_LATER = ("architecture", "batch_size", "epochs", "shift")
 
 
 class DataInfo(NamedTuple):
@@ -22,7 +22,7 @@ class DataInfo(NamedTuple):
         unlabelled: number of images without a label.
         trusted: number of images that are the meta set, since someone has checked their labels.
         val, test: whether there are validation and test images.
-        side: the longer one of the images, in pixels.
+        size: (height, width) of the images, in pixels.
     """
 
     classes: int
@@ -32,7 +32,7 @@ class DataInfo(NamedTuple):
     trusted: int = 0
     val: bool = False
     test: bool = True
-    side: int = 0
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,8 @@ class Config(
             steps = defaults.up_to(defaults.OWN_STEPS, passed)
             rows = steps * (self.batch_size or batch) * self.unlabelled_ratio
             given["epochs"] = max(1, round(rows / max(passed, 1)))
-            given["architecture"] = defaults.up_to(defaults.OWN_NETWORKS, data.side)
+            given["architecture"] = defaults.up_to(defaults.OWN_NETWORKS, max(data.size))
+            given["shift"] = round(defaults.OWN_SHIFT * min(data.size))
         if self.mode == "ssl" and not data.unlabelled:
             given["num_labels"] = defaults.NUM_LABELS.get(name, 100 * data.classes)
         judged = data.val or data.test or self.test_fraction or self.evaluate_on == "unused"

@@ -49,6 +49,8 @@ OWN_NETWORKS = (
     (40, "cnn3(width=32, batch_norm=True, average_pool=True)"),
     (math.inf, "cnn3(width=16, batch_norm=True, average_pool=True)"),
 )
+# Of the shorter side: 2 of 28 or 32 pixels (docs/own_data.md has what it gains).
+OWN_SHIFT = 1 / 16
 # When mixing stops, and with what that was measured (docs/results.md, "Mixing that stops early").
 OWN_MIX_UNTIL = 0.8
 OWN_MIX_UNTIL_METHODS = ("supervised", "audit", "glc", "pseudo_label")

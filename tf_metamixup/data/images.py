@@ -185,7 +185,7 @@ class Source:
             trusted=len(self.trusted),
             val=self.val is not None,
             test=self.test is not None,
-            side=max(self.image_shape[:2]),
+            size=self.image_shape[:2],
         )
 
     def __post_init__(self):
