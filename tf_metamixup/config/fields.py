@@ -148,8 +148,8 @@ class DataSettings:
     )
     shift: int | None = setting(
         None,
-        "random translation in pixels, with reflection; by default 0 (sl) or 2 (ssl), and a 16th of "
-        "the shorter side for your own images",
+        "random translation in pixels, with reflection; by default 0 (sl) or 2 (ssl); for your own "
+        "images a 16th of the shorter side",
         at_least=0,
     )
     evaluate_on: str = setting(
