@@ -227,7 +227,7 @@ def test_all_parts_of_a_folder_are_read(own_folder):
     ]
     assert source.train.labels[source.trusted].tolist() == [0, 1]
     assert source.val.labels.tolist() == source.test.labels.tolist() == [0, 1]
-    assert source.info[1:] == (36, True, 3, 2, True, True, 6)
+    assert source.info[1:] == (36, True, 3, 2, True, True, (6, 5))
 
 
 @pytest.mark.parametrize("part", ["unlabelled/0.png", "trusted/red/trusted.png", "val/red/val.png"])
