@@ -165,7 +165,7 @@ def test_images_of_ones_own_get_a_run_that_ends_and_train_on_every_label():
     assert own.epochs * info.examples // own.batch_size == 3000
     many = Config(dataset="table:photos.csv", mode="ssl").resolve()
     many = many.resolve(replicas=1, data=info._replace(unlabelled=3000))
-    assert (many.policy, many.epochs) == ("beta(0.5, per_sample=True)", 50)
+    assert (many.policy, many.epochs) == ("beta(per_sample=True)", 50)
     trusting = Config(dataset="folder:photos", mode="sl", trusted_share=0.2).resolve()
     assert trusting.meta_source == "heldout"
     assert Config(dataset="cifar10", mode="sl").resolve().meta_source == "heldout"

@@ -153,13 +153,18 @@ def test_deep_grey_is_scaled_to_8_bits(tmp_path, values, dtype, suffix):
     [
         np.array([[0, 200.0]], np.float32),
         np.array([[-1, 1.0]], np.float32),
-        np.array([[0, np.nan]], np.float32),
         np.array([[0, 70_000]], np.int32),
     ],
 )
 def test_numbers_that_may_mean_anything_are_refused(tmp_path, values):
     path = saved(tmp_path / "deep.tif", Image.fromarray(values))
     with pytest.raises(image_files.UnreadableError, match=r"its values range from .*8 bits"):
+        image_files.read(path, (1, 2, 1))
+
+
+def test_numbers_that_are_none_are_refused(tmp_path):
+    path = saved(tmp_path / "deep.tif", Image.fromarray(np.array([[0, np.nan]], np.float32)))
+    with pytest.raises(image_files.UnreadableError, match="a pixel is NaN or infinite"):
         image_files.read(path, (1, 2, 1))
 
 

@@ -36,6 +36,16 @@ def test_every_shard_holds_the_same_share(joined):
         assert (numbers >= joined.num_untrusted).tolist() == [False] * 3 + [True]
 
 
+def test_row_groups_on_one_device_hold_the_shards_of_several(joined):
+    grouped = JoinedStream(*joined._parts, groups=2)
+    together = rows(grouped)
+    shards = [rows(grouped, range(shard, shard + 1), 2) for shard in range(2)]
+    for whole, parts in zip(together, zip(*shards, strict=True), strict=True):
+        np.testing.assert_array_equal(whole, np.concatenate(parts))
+    trusted = rows(grouped.numbered())[1] >= grouped.num_untrusted
+    assert trusted.tolist() == [False, False, False, True] * 2
+
+
 def test_a_number_is_the_position_of_the_image_in_the_whole(joined):
     images, labels = (part.numpy() for part in joined.whole())
     shown, numbers = rows(joined.numbered(), start_step=5)

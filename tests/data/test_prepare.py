@@ -316,6 +316,29 @@ def test_a_share_that_leaves_one_kind_of_image_no_rows_is_refused(digits, share,
         prepared(digits, **settings)
 
 
+def test_fewer_trusted_images_than_a_batch_takes_are_refused(digits):
+    settings = {"method": "audit", "trusted_share": 0.5, "num_meta": 20, "batch_size": 50}
+    config = Config(**settings).resolve().resolve(data=digits.info)
+    says = "takes 25 trusted images for a batch of 50, but there are 15 to train on besides 5 that"
+    with pytest.raises(UserError, match=f"--trusted_share=0.5 {says} are audited; lower it"):
+        data.prepare(digits, config, 0, audits="apart")
+
+
+def test_a_shift_that_is_no_less_than_the_image_is_refused(digits):
+    with pytest.raises(UserError, match=r"--shift=8 must be less than the sides .*, 8x8"):
+        prepared(digits, shift=8, batch_size=50)
+
+
+@pytest.mark.parametrize("trusted_share", [None, 0.2])
+def test_row_groups_make_the_batches_of_as_many_replicas(digits, trusted_share):
+    settings = {"num_meta": 100, "batch_size": 20, "trusted_share": trusted_share}
+    whole = first(prepared(digits, row_groups=2, **settings).labelled)
+    shards = prepared(digits, replicas=2, row_groups=2, **settings).labelled
+    parts = [next(iter(shards.shards(0, range(n, n + 1), 2))) for n in range(2)]
+    for one, both in zip(whole, zip(*parts, strict=True), strict=True):
+        np.testing.assert_array_equal(one, np.concatenate(both))
+
+
 @pytest.mark.parametrize(("audits", "count"), [("apart", 50), ("all", 200)])
 def test_streams_hold_the_checked_images_of_a_method_that_needs_some(digits, audits, count):
     made = data.streams(digits, 50, num_meta=200, trusted_share=0.2, audits=audits)
@@ -374,6 +397,15 @@ def test_images_that_were_relabelled_are_named_with_their_label(digits):
 def test_a_setting_that_streams_do_not_take_is_refused(digits):
     with pytest.raises(UserError, match=r"no setting 'num_mta' \(did you mean 'num_meta'\?\)"):
         data.streams(digits, 50, num_mta=3)
+    with pytest.raises(UserError, match="no setting 'learning_rate'"):
+        data.streams(digits, 50, learning_rate=0.1)
+
+
+def test_streams_tell_the_settings_that_they_were_made_with(digits):
+    made = data.streams(digits, 50, balance="equal", num_labels=None, mode="sl")
+    told = made["data_settings"]
+    assert (made["unlabelled"], told["batch_size"], told["balance"]) == (None, 50, "equal")
+    assert told["flip"] is False and "seed" not in told
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,12 @@ def test_an_image_has_the_same_pixels_from_its_file_as_in_memory(kinds):
         np.testing.assert_array_equal(labels, same_labels)
 
 
+def test_files_are_read_as_an_array_where_all_are_needed_at_once(kinds):
+    held, stored = both(kinds)
+    np.testing.assert_array_equal(np.asarray(stored.train.images), held.train.images)
+    np.testing.assert_array_equal(tf.convert_to_tensor(stored.train.images), held.train.images)
+
+
 def test_a_stream_of_files_is_that_of_memory_at_every_step_and_on_replicas(kinds):
     options = {"batch_size": 6, "seed": 0, "purpose": "labelled", "views": 2, "flip": True}
     held, stored = (

@@ -176,6 +176,13 @@ def test_a_whole_data_set_may_be_the_meta_set():
     np.testing.assert_array_equal(meta.labels, META[1])
 
 
+def test_what_is_exported_is_the_given_model(tmp_path):
+    model = compiled("beta")
+    model.export(str(tmp_path), verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path))
+    np.testing.assert_allclose(loaded.serve(PIXELS[:3]), model.model(PIXELS[:3]), atol=1e-6)
+
+
 def test_a_meta_set_that_the_replicas_cannot_share_is_reported():
     one = META[0][:1], META[1][:1]
     with pytest.raises(UserError, match="the meta set has 1 image, fewer than the 2 replicas"):

@@ -162,6 +162,13 @@ def test_a_run_of_other_settings_is_refused_before_anything_is_written(tmp_path)
     assert json.loads((tmp_path / "splits.json").read_text()) == {"a": [1]}
 
 
+def test_a_run_on_batches_made_with_other_settings_is_refused(tmp_path):
+    fit(tmp_path, data_settings={"batch_size": 20}, max_steps=5)
+    with pytest.raises(UserError, match="batch_size: 20 there, 40 here"):
+        fit(tmp_path, data_settings={"batch_size": 40})
+    assert fit(tmp_path, data_settings={"batch_size": 20})["status"] == "finished"
+
+
 def test_the_graph_is_traced_once_before_the_first_step_and_that_changes_nothing():
     trainer = tiny.trainer("supervised", "none")
     graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)

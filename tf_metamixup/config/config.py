@@ -63,7 +63,7 @@ class Config(
         filled = dict(defaults.BY_MODE[self.mode])
         del filled["num_meta"]  # it depends on the data too
         if defaults.is_own(self.dataset):
-            filled |= {**defaults.OWN, "policy": defaults.OWN_POLICY[self.mode]}
+            filled |= defaults.OWN
             # Nothing is learned from the meta set by default: its labels are for training.
             filled["meta_source"] = "heldout" if self.trusted_share else "train"
             # They depend on the data and the devices.

@@ -42,8 +42,7 @@ BY_MODE: dict[str, dict[str, Any]] = {
 # For a user's own images, in place of the paper's protocol: what ends in minutes on a CPU, and what
 # evidence recommends (docs/results.md, "Does a learned lambda pay?"). docs/own_data.md has the
 # table with its reasons and times.
-OWN = {"schedule": "cosine"}
-OWN_POLICY = {"sl": "beta(per_sample=True)", "ssl": "beta(0.5, per_sample=True)"}
+OWN = {"schedule": "cosine", "policy": "beta(per_sample=True)"}
 # By the longer side of the images in pixels, and by the images of an epoch; each up to a limit.
 OWN_NETWORKS = (
     (40, "cnn3(width=32, batch_norm=True, average_pool=True)"),

@@ -174,6 +174,8 @@ def _orientation(image: Image.Image) -> int:
 def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
     """Scales grey of 16 bits, or of floats in 0..1."""
     values, most = np.asarray(image), 1 if image.mode == "F" else 65535
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel is NaN or infinite")
     if not ((values >= 0) & (values <= most)).all():
         raise ValueError(
             f"its values range from {values.min():g} to {values.max():g}, but greyscale images of "

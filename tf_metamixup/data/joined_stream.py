@@ -2,20 +2,22 @@
 
 import tensorflow as tf
 
+from tf_metamixup import mixing
 from tf_metamixup.core.autograph import unconverted
 from tf_metamixup.data.stream import Stream
 
 
 class JoinedStream(Stream):
-    """Joins two streams in every shard of a batch: first the rows of `noisy`, then `trusted`.
+    """Joins two streams in every row group of a batch: first rows of `noisy`, then of `trusted`.
 
     Args:
         noisy: images whose labels may be wrong.
         trusted: images whose labels were checked; in `whole` they stand behind the others.
+        groups: the number of row groups of a batch, a multiple of the shards.
     """
 
-    def __init__(self, noisy: Stream, trusted: Stream):
-        self._parts = noisy, trusted
+    def __init__(self, noisy: Stream, trusted: Stream, groups: int = 1):
+        self._parts, self._groups = (noisy, trusted), groups
         self.batch_size = noisy.batch_size + trusted.batch_size
 
     @property
@@ -29,13 +31,15 @@ class JoinedStream(Stream):
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
         parts = tuple(part.shards(start_step, shard_ids, num_shards) for part in self._parts)
+        groups = max(1, self._groups // num_shards)
         return tf.data.Dataset.zip(parts).map(
-            lambda *rows: tuple(tf.concat(each, axis=0) for each in zip(*rows, strict=True))
+            lambda *rows: tuple(mixing.join(groups, *each) for each in zip(*rows, strict=True))
         )
 
     def numbered(self, first: int = 0) -> Stream:
         noisy, trusted = self._parts
-        return JoinedStream(noisy.numbered(first), trusted.numbered(first + self.num_untrusted))
+        trusted = trusted.numbered(first + self.num_untrusted)
+        return JoinedStream(noisy.numbered(first), trusted, self._groups)
 
     def whole(self):
         images, labels = zip(*(part.whole() for part in self._parts), strict=True)

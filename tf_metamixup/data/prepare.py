@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tf_metamixup.config import Config
+from tf_metamixup.config import RECORDED_ONLY, Config
 from tf_metamixup.config.defaults import OWN_EVALUATION_STEPS, is_own
+from tf_metamixup.config.fields import DataSettings
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import balance, label_noise, pipeline, splits
@@ -26,6 +27,12 @@ TEST_BATCH = 500
 KEPT = 20_000
 # Share of the trusted images that is audited, where the others are trained on.
 AUDITED_SHARE = 0.25
+# What `streams` takes.
+_DATA = [
+    field.name
+    for field in dataclasses.fields(DataSettings)
+    if field.name not in ("dataset", *RECORDED_ONLY)
+]
 
 
 def prepare(
@@ -54,6 +61,11 @@ def prepare(
             "others; give --trusted_share=0.2, which gives them their own part of each batch, or "
             "--meta_source=heldout"
         )
+    if audits and isinstance(source.train, Streamed):
+        raise UserError(
+            f"--method={config.method} cannot be used with {source.name}, whose images do not fit "
+            "into memory, which an audit needs; use another method"
+        )
     parts = parts_of(source, config)
     noisy = _noisy(source, config)
     given = _checked_right(noisy, source.train, parts.meta)
@@ -75,6 +87,11 @@ def prepare(
         )
 
     require_batch(parts, config)
+    height, width = source.image_shape[:2]
+    if config.shift >= min(height, width):
+        raise UserError(
+            f"--shift={config.shift} must be less than the sides of the images, {height}x{width}"
+        )
     weak = {"flip": config.flip, "shift": config.shift}
     # A method that tells views apart keeps its weak ones.
     is_strong = config.augment == "randaugment"
@@ -92,8 +109,16 @@ def prepare(
     trusted_rows = _trusted_rows(config, groups)
     labelled = stream("labelled", drawn, config.batch_size - trusted_rows, **augmented)
     trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
+    if trusted_rows > len(trained):
+        raise UserError(
+            f"--trusted_share={config.trusted_share} takes {trusted_rows} trusted images for a "
+            f"batch of {config.batch_size}, but there are {len(trained)} to train on"
+            + (f" besides {len(audited)} that are audited" if audits == "apart" else "")
+            + "; lower it or --batch_size, or check more images"
+        )
     if trusted_rows:
-        labelled = JoinedStream(labelled, stream("trusted", trained, trusted_rows, **augmented))
+        trusted = stream("trusted", trained, trusted_rows, **augmented)
+        labelled = JoinedStream(labelled, trusted, groups)
     unlabelled = None
     if semi and views:
         unlabelled = stream(
@@ -152,28 +177,32 @@ def streams(
         views: augmented views of each unlabelled image that the method takes: `method.views`.
         strong_views: `method.strong_views`.
         audits: `method.audits`, for methods that need checked images.
-        **settings: of the command line: `seed`, `augment`, `flip`, `shift`, `num_meta`,
-            `meta_source`, `val_fraction`, `test_fraction`, .... `num_labels` hides all labels but
-            so many.
+        **settings: of the command line, about the data: `augment`, `flip`, `shift`, `num_meta`,
+            `meta_source`, `val_fraction`, ..., and `seed`, `replicas`, `row_groups` and `mode`.
+            `num_labels` hides all labels but so many; `mode="sl"` ignores unlabelled images.
 
     Raises:
         UserError: the data cannot be split as the settings say.
     """
-    known = [field.name for field in dataclasses.fields(Config)]
-    for name in settings.keys() - set(known):
+    known = {*_DATA, "mode", "seed", "replicas", "row_groups"}
+    for name in settings.keys() - known:
         raise UserError(f"streams() takes no setting {name!r}{did_you_mean(name, known)}")
-    semi = len(source.unlabelled) or "num_labels" in settings
-    config = Config(
-        dataset=source.name, batch_size=batch_size, mode="ssl" if semi else "sl", **settings
-    ).resolve()
-    how = {"strong_views": strong_views, "audits": audits}
-    made = prepare(source, config.resolve(data=source.info), views, **how)
+    semi = len(source.unlabelled) or settings.get("num_labels") is not None
+    settings = {"mode": "ssl" if semi else "sl", **settings}
+    config = Config(dataset=source.name, batch_size=batch_size, **settings).resolve()
+    config = config.resolve(data=source.info)
+    made = prepare(source, config, views, strong_views=strong_views, audits=audits)
     names = ("labelled", "unlabelled", "meta", "audited", "validation", "test")
     return {
         **{name: getattr(made, name) for name in names},
         "splits": made.named(source.train.ids),
         "contents": source.contents,
         "dataset": source.name,
+        "data_settings": {
+            "batch_size": batch_size,
+            # Of a seed, the splits tell.
+            **{name: getattr(config, name) for name in _DATA},
+        },
         "data": lambda: source.fingerprint,
     }
 
@@ -249,7 +278,7 @@ def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Au
         known = source.given[np.isin(source.trusted, positions)]
         if not len(known) or UNLABELLED in known:
             known = None
-    return Audited(checked.images, checked.labels, known)
+    return Audited(np.asarray(checked.images), checked.labels, known)
 
 
 def _balanced(

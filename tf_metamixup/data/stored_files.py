@@ -22,6 +22,13 @@ class StoredFiles:
         """Selects the files at `indices`, int [n]."""
         return StoredFiles(self.paths[indices], self.image_shape)
 
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """Reads all images: uint8 [N, H, W, C]."""
+        images = np.empty((len(self), *self.image_shape), np.uint8)
+        for place, path in enumerate(self.paths):
+            images[place] = image_files.read(path, self.image_shape)
+        return images if dtype is None else images.astype(dtype)
+
     def gather(self, positions: tf.Tensor) -> tf.Tensor:
         """Reads the images at `positions`, int [n]: uint8 [n, H, W, C], those of `decode`."""
         # Outside of the pipeline's graph, which would hold several copies of a constant.

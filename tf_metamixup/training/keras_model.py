@@ -39,8 +39,7 @@ from tf_metamixup.training.step import Recipe, train_step
 class MixUpModel(keras.Model):
     """Wraps a Keras classifier so that `fit` trains on images mixed with learned or drawn lambdas.
 
-    It shares the variables of the given model, so `fit` trains that model. Everything else is
-    Keras: callbacks, validation, `evaluate`, `predict`. Differences:
+    It shares the variables of the given model, so `fit` trains that model. Differences to Keras:
 
     - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
       far learning moved lambda's logits, either way. The metrics of `compile` are those of
@@ -50,9 +49,8 @@ class MixUpModel(keras.Model):
       Weight decay and momentum are the optimizer's own; Keras decouples weight decay, and keeps the
       rate inside the velocity, which `training.optimizer.SGD`, used by `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
-    - `save`, and so `ModelCheckpoint`, saves the given model, which loads without this package.
-    - Under `tf.distribute.MirroredStrategy` the batch is the global one, and each must divide
-      evenly.
+    - `save`, and so `ModelCheckpoint`, and `export` write the given model, without this package.
+    - Under `tf.distribute.MirroredStrategy` each global batch must divide evenly.
 
     >>> mixed = MixUpModel(keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]), "beta")
     >>> mixed.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -66,10 +64,9 @@ class MixUpModel(keras.Model):
         policy: where lambda comes from: `name(option=value)` or an instance; see
             `tmm.policies.names()`.
         method: the same; see `tmm.methods.names()`. One that takes unlabelled images is refused.
-        meta: held-out images for policies that learn: a pair of arrays (images, labels), or a
-            finite `tf.data.Dataset` of batches. All of it is kept in memory. A policy that caches
-            features (`meta` by default) uses all of it at every step; of another, a step reads as
-            many as its batch has rows, in seeded passes over all of them.
+        meta: held-out images for policies that learn, kept in memory: arrays (images, labels), or
+            a finite `tf.data.Dataset` of batches. A policy that caches features (`meta` by default)
+            uses all of them at every step; others as many as a batch has rows, in seeded passes.
         seed: of everything drawn while training.
 
     Raises:
@@ -221,6 +218,10 @@ class MixUpModel(keras.Model):
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
         """Saves the given model, without the optimizer."""
         self.model.save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def export(self, *args, **kwargs) -> None:
+        """Exports the given model, as Keras does."""
+        self.model.export(*args, **kwargs)
 
     def save_own_variables(self, store) -> None:
         """Saves the feature cache, so that `BackupAndRestore` goes on with features as old."""

@@ -41,6 +41,7 @@ def fit(
     contents: dict[str, str] | None = None,
     labels_used: int | None = None,
     dataset: str | None = None,
+    data_settings: dict[str, Any] | None = None,
     data: Callable[[], str] | None = None,
     callbacks: Sequence[Any] = (),
     shown: bool = True,
@@ -62,6 +63,7 @@ def fit(
         labels_used: number of labels that the run reads, for the record.
         dataset: what reports call the data, without `settings`; runs on data of two names are
             never taken together.
+        data_settings: what makes two runs the same besides, without `settings`.
         data: gives a checksum that distinguishes data of one name; called at the end.
         callbacks: of Keras; see `training.callbacks`.
         shown: whether the progress is shown.
@@ -77,6 +79,7 @@ def fit(
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": epoch_steps}
         chosen = {"dataset": dataset, "select": plan.select, "patience": plan.patience}
         settings |= {name: value for name, value in chosen.items() if value not in (None, "last")}
+        settings |= data_settings or {}
     workers = trainer.workers
     with contextlib.ExitStack() as stack:
         selection = Selection(trainer, graphs.variables, plan)
