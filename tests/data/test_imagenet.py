@@ -1,5 +1,6 @@
 """ImageNet's path from files to a step, on generated JPEGs in its feature layout."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tf_metamixup import data, experiment, main
 from tf_metamixup.config import DataInfo
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import prepare
 from tf_metamixup.data.streamed import Kept
 
@@ -53,6 +55,14 @@ def test_two_steps_of_metamixup_are_trained_through_main(folder, tmp_path, monke
     assert 0 <= result["test_error_top5"] <= result["test_error"] <= 100
     assert result["config"]["image_size"] == 100
     assert result["config"]["num_meta"] == CLASSES
+
+
+def test_an_audit_of_images_that_do_not_fit_into_memory_is_refused(folder, tmp_path):
+    settings = dataclasses.replace(config(folder, tmp_path), method="glc").resolve(
+        data=DataInfo(classes=CLASSES, examples=3 * CLASSES, flip=True)
+    )
+    with pytest.raises(UserError, match="--method=glc cannot be used with imagenet2012"):
+        prepare(data.load("imagenet2012", folder, 100), settings, 0, audits="all")
 
 
 def test_the_meta_set_is_kept_in_memory_and_the_training_set_is_not(folder, tmp_path, monkeypatch):

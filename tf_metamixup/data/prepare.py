@@ -11,7 +11,7 @@ import numpy as np
 from tf_metamixup.config import RECORDED_ONLY, Config
 from tf_metamixup.config.defaults import OWN_EVALUATION_STEPS, is_own
 from tf_metamixup.config.fields import DataSettings
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import balance, label_noise, pipeline, splits
 from tf_metamixup.data.images import UNLABELLED, Audited, InMemory, Source
@@ -28,11 +28,7 @@ KEPT = 20_000
 # Share of the trusted images that is audited, where the others are trained on.
 AUDITED_SHARE = 0.25
 # What `streams` takes.
-_DATA = [
-    field.name
-    for field in dataclasses.fields(DataSettings)
-    if field.name not in ("dataset", *RECORDED_ONLY)
-]
+_DATA = {field.name for field in dataclasses.fields(DataSettings)} - {"dataset", *RECORDED_ONLY}
 
 
 def prepare(
@@ -87,11 +83,9 @@ def prepare(
         )
 
     require_batch(parts, config)
-    height, width = source.image_shape[:2]
-    if config.shift >= min(height, width):
-        raise UserError(
-            f"--shift={config.shift} must be less than the sides of the images, {height}x{width}"
-        )
+    height, width, _ = source.image_shape
+    allowed = f"be less than the sides of the images, {height}x{width}"
+    require(config.shift < min(height, width), f"--shift={config.shift}", allowed)
     weak = {"flip": config.flip, "shift": config.shift}
     # A method that tells views apart keeps its weak ones.
     is_strong = config.augment == "randaugment"
@@ -186,7 +180,7 @@ def streams(
     """
     known = {*_DATA, "mode", "seed", "replicas", "row_groups"}
     for name in settings.keys() - known:
-        raise UserError(f"streams() takes no setting {name!r}{did_you_mean(name, known)}")
+        raise UserError(f"streams() takes no setting {name!r}{did_you_mean(name, sorted(known))}")
     semi = len(source.unlabelled) or settings.get("num_labels") is not None
     settings = {"mode": "ssl" if semi else "sl", **settings}
     config = Config(dataset=source.name, batch_size=batch_size, **settings).resolve()
@@ -200,8 +194,7 @@ def streams(
         "dataset": source.name,
         "data_settings": {
             "batch_size": batch_size,
-            # Of a seed, the splits tell.
-            **{name: getattr(config, name) for name in _DATA},
+            **{name: getattr(config, name) for name in sorted(_DATA)},  # of a seed, splits tell
         },
         "data": lambda: source.fingerprint,
     }
