@@ -153,12 +153,12 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def default_mix_until(config: Config) -> float:
-    """Returns the share of the run that is mixed where the settings name none."""
+    """Returns the share of the run that is mixed of a user's own images, by default."""
     measured = (
         methods.parse(config.method).name in defaults.OWN_MIX_UNTIL_METHODS
         and policies.parse(config.policy).name in defaults.OWN_MIX_UNTIL_POLICIES
     )
-    return defaults.OWN_MIX_UNTIL if defaults.is_own(config.dataset) and measured else 1.0
+    return defaults.OWN_MIX_UNTIL if measured else 1.0
 
 
 def default_warmup(model: keras.Model) -> int:

@@ -9,7 +9,7 @@ from tf_metamixup.config import checks, defaults, fields
 from tf_metamixup.config.setting import validate
 
 # Of a user's own images.
-OWN_LATER = ("architecture", "batch_size", "epochs", "shift")
+OWN_LATER = ("architecture", "batch_size", "epochs", "mix_until", "shift")
 
 
 class DataInfo(NamedTuple):
@@ -66,7 +66,7 @@ class Config(
             filled |= defaults.OWN
             # Nothing is learned from the meta set by default: its labels are for training.
             filled["meta_source"] = "heldout" if self.trusted_share else "train"
-            # They depend on the data and the devices.
+            # They depend on the data, the devices, or the method.
             filled = {k: v for k, v in filled.items() if k not in OWN_LATER}
         if defaults.dataset_name(self.dataset) in defaults.SMALL_IMAGES:
             filled["architecture"] = "cnn3"
