@@ -157,11 +157,11 @@ def test_a_batch_that_the_devices_cannot_share_is_reported():
 
 
 def test_images_of_ones_own_get_a_run_that_ends_and_train_on_every_label():
-    info = DataInfo(classes=3, examples=300, flip=True, size=(32, 40))
+    info = DataInfo(classes=3, examples=300, flip=True, size=(20, 40))
     own = Config(dataset="folder:photos", mode="sl").resolve().resolve(replicas=1, data=info)
     assert (own.policy, own.meta_source) == ("beta(per_sample=True)", "train")
     assert own.architecture == "cnn3(width=32, batch_norm=True, average_pool=True)"
-    assert (own.shift, own.flip) == (2, True)
+    assert (own.shift, own.flip) == (1, True)
     assert own.epochs * info.examples // own.batch_size == 3000
     many = Config(dataset="table:photos.csv", mode="ssl").resolve()
     many = many.resolve(replicas=1, data=info._replace(unlabelled=3000))

@@ -402,10 +402,12 @@ def test_a_setting_that_streams_do_not_take_is_refused(digits):
 
 
 def test_streams_tell_the_settings_that_they_were_made_with(digits):
-    made = data.streams(digits, 50, balance="equal", num_labels=None, mode="sl")
+    made = data.streams(digits, 50, balance="equal", num_labels=None)
     told = made["data_settings"]
     assert (made["unlabelled"], told["batch_size"], told["balance"]) == (None, 50, "equal")
     assert told["flip"] is False and "seed" not in told
+    assert data.streams(digits, 50, num_labels=100)["unlabelled"] is not None
+    assert data.streams(digits, 50, mode="sl")["unlabelled"] is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ BY_MODE: dict[str, dict[str, Any]] = {
     "sl": {
         "method": "supervised",
         "policy": META,  # eq. 7 and 9 as they stand
-        "mix_until": 1.0,
+        "mix_until": 1.0,  # to the end
         "epochs": 600,  # "number of epochs as 600"
         "batch_size": 128,  # "batch size as 128"
         "schedule": "cosine",  # "followed by cosine annealing"
@@ -31,7 +31,7 @@ BY_MODE: dict[str, dict[str, Any]] = {
     "ssl": {
         "method": "pseudo_label(decay=0.05)",  # "we set sigma_d = 0.05"
         "policy": META,  # eq. 7 and 9 as they stand
-        "mix_until": 1.0,
+        "mix_until": 1.0,  # to the end
         "epochs": 200,  # "200 epochs"
         "batch_size": 100,  # "batch size 100"
         "schedule": "steps",  # "divided by 10 after 60, 120 and 180 epochs"

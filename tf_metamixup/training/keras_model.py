@@ -39,7 +39,7 @@ from tf_metamixup.training.step import Recipe, train_step
 class MixUpModel(keras.Model):
     """Wraps a Keras classifier so that `fit` trains on images mixed with learned or drawn lambdas.
 
-    It shares the variables of the given model, so `fit` trains that model. Differences to Keras:
+    It shares the variables of the given model, so `fit` trains that model. Differences from Keras:
 
     - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
       far learning moved lambda's logits, either way. The metrics of `compile` are those of
