@@ -102,6 +102,10 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
             ["--diagnostics with --policy=none has no effect", "none"],
         ),
         (["--jit", "--replicas=2"], ["one device", "2 replicas"]),
+        (
+            ["--dataset=folder:photos", "--data_dir=/d"],
+            ["--data_dir=/d is for TFDS data sets", "--dataset=folder:photos says itself"],
+        ),
         (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],
 )

@@ -14,6 +14,7 @@ from absl import flags
 
 from tf_metamixup import __version__
 from tf_metamixup.config import GROUPS, Config
+from tf_metamixup.config.defaults import is_own
 from tf_metamixup.core import flagfiles
 from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError, reason
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
@@ -110,6 +111,11 @@ def config_of(values: flags.FlagValues) -> Config:
     """
     names = [field.name for field in dataclasses.fields(Config) if field.name in values]
     config = Config(**{name: values[name].value for name in names})
+    if config.data_dir is not None and is_own(config.dataset):
+        raise UserError(
+            f"--data_dir={config.data_dir} is for TFDS data sets, and --dataset={config.dataset} "
+            "says itself where it is; drop it"
+        )
     if config.data_dir is None:
         config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
     return config.resolve()

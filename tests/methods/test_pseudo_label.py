@@ -48,6 +48,12 @@ def test_apl_accepts_more_once_the_threshold_has_fallen():
     assert accepted == [2, 2, 2, 3]  # sigma: 0.95, 0.95, 0.70, 0.45; softmax: 0.98, 0.95, 0.55
 
 
+def test_a_period_below_one_is_a_share_of_the_run():
+    method = methods.make("pseudo_label(threshold=0.95, decay=0.25, period=0.25)")
+    sigma = [float(method.sigma(clock(epoch=99, progress=p))) for p in (0.0, 0.24, 0.25, 0.5, 0.9)]
+    assert sigma == pytest.approx([0.95, 0.95, 0.70, 0.45, 0.20])
+
+
 def test_loss_by_hand_is_over_b_with_rejected_rows_as_zeros():
     method = methods.make("pseudo_label(threshold=0.9, weight=0.5)")
     made = method.examples(forward, batch(), clock(), 1)
@@ -94,6 +100,8 @@ def test_pool_lets_labelled_and_unlabelled_mix():
         "pseudo_label(threshold=1.5)",
         "pseudo_label(decay=-0.1)",
         "pseudo_label(period=0)",
+        "pseudo_label(period=0.0)",
+        "pseudo_label(period=1.5)",
         "pseudo_label(weight=0.0)",
     ],
 )

@@ -49,16 +49,17 @@ def warm_up(learning_rate, warmup_steps: int):
     return WarmUp(learning_rate, warmup_steps) if warmup_steps else learning_rate
 
 
-def falling_threshold(start: float, decay: float, period: int, epoch: tf.Tensor) -> tf.Tensor:
+def falling_threshold(start: float, decay: float, period: float, passed: tf.Tensor) -> tf.Tensor:
     """Computes max(0, sigma_0 - sigma_d * floor(t / K)), float32 scalar (paper III.C).
 
     The printed formula would give -0.55 at t = 30; this is what its sentence says, "decreased by
-    sigma_d every K epochs".
+    sigma_d every K epochs". The time that has passed is in the unit of `period`: epochs, int64, or a
+    share of the run, float32.
 
     >>> float(falling_threshold(0.95, 0.05, 30, tf.constant(60)))
     0.8499999642372131
     """
-    drops = tf.cast(epoch // period, tf.float32)
+    drops = tf.cast(passed // period, tf.float32)
     return tf.maximum(0.0, start - decay * drops)
 
 

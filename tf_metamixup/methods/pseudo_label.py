@@ -22,8 +22,8 @@ class PseudoLabel(Guessing):
 
     Attributes:
         threshold: sigma_0 (III.C).
-        decay: sigma_d, taken off sigma every `period` epochs: above 0 this is APL (III.C: 0.05).
-        period: K, in epochs (III.C: 30).
+        decay: sigma_d, taken off sigma every `period`: above 0 this is APL (III.C: 0.05).
+        period: K, in epochs (III.C: 30, of 200), or below 1 as a share of the run.
         weight: of the unlabelled loss; the paper has none (Alg. 2 line 13).
         pool: whether labelled and unlabelled images mix with each other; Alg. 2 line 8 builds two
             sets.
@@ -33,7 +33,7 @@ class PseudoLabel(Guessing):
 
     threshold: float = 0.95
     decay: float = 0.0
-    period: int = 30
+    period: int | float = 30
     weight: float = 1.0
     pool: bool = False
     align: bool = False
@@ -42,11 +42,17 @@ class PseudoLabel(Guessing):
 
     def __post_init__(self):
         check_guessing("pseudo_label", self.weight, threshold=self.threshold, decay=self.decay)
-        require(self.period >= 1, f"pseudo_label: period={self.period}", "be at least 1 epoch")
+        epochs = type(self.period) is int
+        require(
+            self.period >= 1 if epochs else 0 < self.period < 1,
+            f"pseudo_label: period={self.period}",
+            "be a whole number of epochs, at least 1, or a share of the run between 0 and 1",
+        )
 
     def sigma(self, clock) -> tf.Tensor:
         """Returns the threshold at `clock`, float32 scalar."""
-        return schedules.falling_threshold(self.threshold, self.decay, self.period, clock.epoch)
+        passed = clock.epoch if self.period >= 1 else clock.progress
+        return schedules.falling_threshold(self.threshold, self.decay, self.period, passed)
 
     def weigh(self, probs, forward, clock):
         """Returns 1 where the largest probability exceeds sigma."""
