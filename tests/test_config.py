@@ -77,7 +77,7 @@ def test_without_augmentation_nothing_is_changed():
 def test_the_default_run_directory_names_data_mode_row_and_seed():
     assert config(seed=3).run_dir == "runs/digits-sl-supervised-meta_estimator_nested-seed3"
     named = config(dataset="folder:../a b", mode="ssl", policy="beta(1.0)").run_dir
-    assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_-beta_1.0-seed0"
+    assert named == "runs/folder_.._a_b-ssl-pseudo_label_decay_0.05_period_0.15_-beta_1.0-seed0"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,20 @@ def test_all_settings_but_eleven_make_two_runs_the_same():
         assert config(**selects).identity().keys() == names - free | {"evaluate_every"}
 
 
+def test_the_default_learning_rate_is_that_of_the_optimizer():
+    assert config(optimizer="adam").learning_rate == 0.001
+    assert config(optimizer="adam", learning_rate=0.1).learning_rate == 0.1
+    with pytest.raises(UserError, match="--optimizer=rmsprop must be one of sgd, adam"):
+        config(optimizer="rmsprop")
+
+
+@pytest.mark.parametrize(("ratio", "rows"), [(1, 10), (3, 3)])
+def test_few_unlabelled_images_of_ones_own_make_a_small_batch(ratio, rows):
+    info = DataInfo(classes=3, examples=300, flip=True, size=(20, 40), unlabelled=10)
+    own = Config(dataset="folder:photos", mode="ssl", unlabelled_ratio=ratio).resolve()
+    assert own.resolve(replicas=1, data=info).batch_size == rows
+
+
 def test_the_devices_there_are_are_settings_of_the_run():
     config = Config().resolve().resolve(replicas=4)
     assert (config.replicas, config.row_groups) == (4, 4)
@@ -166,6 +180,8 @@ def test_images_of_ones_own_get_a_run_that_ends_and_train_on_every_label():
     many = Config(dataset="table:photos.csv", mode="ssl").resolve()
     many = many.resolve(replicas=1, data=info._replace(unlabelled=3000))
     assert (many.policy, many.epochs) == ("beta(per_sample=True)", 50)
+    assert many.method == "pseudo_label(decay=0.05, period=0.15)"
+    assert own.method == "supervised"
     trusting = Config(dataset="folder:photos", mode="sl", trusted_share=0.2).resolve()
     assert trusting.meta_source == "heldout"
     assert Config(dataset="cifar10", mode="sl").resolve().meta_source == "heldout"

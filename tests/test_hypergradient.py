@@ -46,6 +46,14 @@ def test_z_may_be_a_number_of_any_kind_but_an_integer(estimate, kind):
         estimate(*arguments, [tf.constant(1.0)], 2, 0.25)
 
 
+def test_weights_are_a_list_of_floats(estimate):
+    arguments = (lambda weights, z: weights[0] * z, lambda weights: weights[0] ** 2)
+    with pytest.raises(UserError, match="weights of type int32 must be floats"):
+        estimate(*arguments, [tf.constant(1)], 2.0, 0.25)
+    with pytest.raises(UserError, match=r"weights of type .* must be a list"):
+        estimate(*arguments, tf.constant([1.0]), 2.0, 0.25)
+
+
 def test_weights_that_only_one_of_the_losses_reads_are_allowed(estimate):
     gradient = estimate(
         lambda weights, z: tf.reduce_sum(z * weights[0] ** 2),

@@ -50,6 +50,7 @@ def refused(run, tmp_path):
     return call
 
 
+CHECK = {"same_class": 100.0, "images": 10}
 TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
 
 
@@ -253,6 +254,23 @@ def test_a_model_of_an_earlier_run_in_the_folder_is_replaced(run, tmp_path):
         shutil.rmtree(folder / "checkpoints")
         for path in folder.glob("*.json"):
             path.unlink()
+
+
+@pytest.mark.filterwarnings("ignore:run directory .* holds the result")
+def test_a_finished_run_without_checkpoints_still_gives_litert_models(run, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(main, "_require_litert", lambda *_: None)
+    monkeypatch.setattr(
+        main, "_export_litert", lambda wanted, *_: made.append(wanted) or {"int8": CHECK}
+    )
+    command = [f"--run_dir={tmp_path}", *TINY[:2], "--epochs=1", "--batch_size=500", "--pictures=0"]
+    assert run(*command)[0] == 0
+    shutil.rmtree(tmp_path / "checkpoints")
+    code, out, err = run(*command, "--litert=int8")
+    assert (code, made) == (0, [["int8"]]), err
+    assert "LiteRT" not in out  # since no file is there
+    shutil.rmtree(tmp_path / "saved_model")
+    assert run(*command, "--litert=int8")[0] == 0 and len(made) == 1
 
 
 @pytest.mark.filterwarnings("ignore:there are no test images")

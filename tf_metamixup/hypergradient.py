@@ -40,7 +40,7 @@ def nested(
         A tensor of the shape of `z`.
 
     Raises:
-        UserError: `z` are integers, which have no gradient.
+        UserError: `z` or weights are integers, which have no gradient; `weights` is one tensor.
 
     With inner(w, z) = w z and outer(w) = w^2, w' = w - eta z and the gradient is -2 eta w':
 
@@ -48,7 +48,7 @@ def nested(
     >>> float(nested(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
     -0.25
     """
-    theta, z = [tf.convert_to_tensor(weight) for weight in weights], _floating(z)
+    theta, z = _theta(weights), _floating("z", z)
     with tf.GradientTape(watch_accessed_variables=False) as meta_tape:
         meta_tape.watch(z)
         gradients = replicas.total(_gradient(lambda theta: inner(theta, z), theta))
@@ -71,7 +71,7 @@ def vjp(
     >>> float(vjp(inner, outer, [tf.constant(1.0)], tf.constant(2.0), learning_rate=0.25))
     -0.25
     """
-    theta, z = [tf.convert_to_tensor(weight) for weight in weights], _floating(z)
+    theta, z = _theta(weights), _floating("z", z)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(z)
         gradients = _gradient(lambda theta: inner(theta, z), theta)
@@ -81,10 +81,16 @@ def vjp(
     return -tf.cast(learning_rate, product.dtype) * product
 
 
-def _floating(z) -> tf.Tensor:
-    z = tf.convert_to_tensor(z)
-    require(z.dtype.is_floating, f"z of type {z.dtype.name}", "be floats, to have a gradient")
-    return z
+def _theta(weights) -> list[tf.Tensor]:
+    require(isinstance(weights, list | tuple), f"weights of type {type(weights)}", "be a list")
+    return [_floating("weights", weight) for weight in weights]
+
+
+def _floating(name: str, values) -> tf.Tensor:
+    values = tf.convert_to_tensor(values)
+    kind = values.dtype
+    require(kind.is_floating, f"{name} of type {kind.name}", "be floats, to have a gradient")
+    return values
 
 
 def _gradient(loss: Callable[[list[tf.Tensor]], tf.Tensor], theta: list[tf.Tensor]):

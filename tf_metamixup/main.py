@@ -86,12 +86,13 @@ def train(config: Config) -> dict | None:
         data=lambda: source.fingerprint,
         summarize=False,  # what is exported belongs to it
     )
-    # Not of a finished run whose checkpoints someone has removed: these weights are not its own.
-    exported = result["status"] == "finished" and trainer.steps_taken == result["steps"]
+    finished = result["status"] == "finished"
+    # Else someone has removed its checkpoints, and these weights are not its own.
+    trained = finished and trainer.steps_taken == result["steps"]
     with workers.together():
-        if workers.chief and config.export and exported:
-            _export(config, trainer, source, prepared, result)
-    if exported and trainer.method.trusts and "label_audit" not in result:
+        if workers.chief and config.export and finished:
+            _export(config, trainer, source, prepared, result, trained=trained)
+    if trained and trainer.method.trusts and "label_audit" not in result:
         judged = audit.judge(assembly)  # on all workers, which predict together
         with workers.together():
             if workers.chief:
@@ -165,18 +166,31 @@ def _require_litert(trainer, source, prepared) -> None:
         litert.require_convertible(trainer.network, image)
 
 
-def _export(config: Config, trainer, source, prepared, result: dict) -> None:
-    """Writes what the finished run has not left behind yet; see `export` and `litert`."""
+def _export(config: Config, trainer, source, prepared, result: dict, *, trained: bool) -> None:
+    """Writes what the finished run has not left behind yet; see `export` and `litert`.
+
+    Args:
+        config: of the run.
+        trainer: whose weights are those of the run if they are `trained`.
+        source: of the data.
+        prepared: the data.
+        result: of the run, which notes what is written.
+        trained: whether the SavedModel can be written; else LiteRT models only, from one that is
+            there.
+    """
     folder = RunDirectory(config.run_dir)
     command = shlex.join(command_of(config))
     # One that lies there may be of an earlier run.
     if not (result.get("exported") and (folder.saved_model / "saved_model.pb").exists()):
+        if not trained:
+            return  # `fit` has warned of it
         trainer.export(folder.saved_model, command)
         result["exported"] = True
         folder.write_json("result.json", result)
-    there = result.get("litert", {}) if folder.litert.exists() else {}
+    known = result.get("litert", {})
+    there = [each for each in known if (folder.litert / f"{each}.tflite").exists()]
     wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
-    if wanted != list(there):
+    if wanted != there:
         result["litert"] = _export_litert(wanted, trainer, source, prepared, folder, command)
         folder.write_json("result.json", result)
 

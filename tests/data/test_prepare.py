@@ -414,7 +414,14 @@ def test_streams_tell_the_settings_that_they_were_made_with(digits):
     ("images", "replicas", "rows"), [(2, 1, 2), (3, 1, 2), (7, 1, 3), (9, 2, 4)]
 )
 def test_a_default_batch_has_two_rows_to_mix_on_each_device(images, replicas, rows):
-    assert own_batch(images, replicas, gpus=False) == rows
+    assert own_batch(images // 2, replicas, gpus=False) == rows
+
+
+def test_a_method_that_guesses_nothing_needs_no_unlabelled_batch(digits):
+    settings = {"mode": "ssl", "num_labels": 1360, "num_meta": 10, "batch_size": 100}
+    assert prepared(digits, views=0, **settings).unlabelled is None
+    with pytest.raises(UserError, match="larger than the 67 unlabelled images"):
+        prepared(digits, views=1, **settings)
 
 
 def test_where_no_class_has_an_image_to_spare_no_error_is_measured(tmp_path):

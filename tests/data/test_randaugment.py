@@ -55,6 +55,13 @@ def test_each_operation_is_what_pillow_computes(channels):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1, err_msg=name)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 8), (8, 2)])
+def test_images_of_few_rows_or_columns_are_taken(height, width):
+    images = tf.constant(np.full((1, height, width, 3), 9, np.uint8))
+    for number in range(len(OPERATIONS)):
+        assert apply(images, tf.constant([number]), np.float32([0.5])).shape == images.shape
+
+
 def test_each_image_has_its_own_operation_and_strength():
     images = np.repeat(smooth(1, 2)[:1], 3, 0)
     which = [[*OPERATIONS].index(name) for name in ("solarize", "identity", "translate_x")]

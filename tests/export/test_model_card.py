@@ -130,6 +130,13 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     assert "No evaluation" in trainer.card()
 
 
+def test_adam_has_no_momentum():
+    settings = {"optimizer": "adam", "momentum": 0.9}
+    about = {"classes": CLASSES, "image": "uint8 [N, 8, 8, 3]", "parameters": 1234}
+    card = model_card.markdown(settings, **about, averaged=None, run=RUN)
+    assert "| optimizer | `adam` |" in card and "momentum" not in card
+
+
 def test_a_validation_error_is_never_called_a_test_error():
     card = written(RUN._replace(result=RESULT | {"test_error": None, "val_error": 30.0}))
     assert "## Validation" in card

@@ -32,13 +32,13 @@ def test_lambdas_without_regard_to_class_are_seldom_called_different():
     assert 0.4 < np.mean(chances) < 0.6
 
 
-def learned(epochs=4):
+def learned(epochs=4, **config):
     lambdas = {
         "pair_epochs": np.arange(1, epochs + 1),
         "pair_sum": np.arange(epochs)[:, None, None] + np.ones((epochs, 2, 2)),
         "pair_count": np.full((epochs, 2, 2), 10),
     }
-    return run(lambdas=lambdas, history=[{"lambda_std": SPREAD}] * epochs)
+    return run(lambdas=lambdas, history=[{"lambda_std": SPREAD}] * epochs, **config)
 
 
 def test_the_epochs_of_a_panel_are_taken_together():
@@ -52,6 +52,13 @@ def test_the_epochs_of_a_panel_are_taken_together():
 def test_by_default_the_quarters_of_the_run_are_shown():
     titles = [axes.get_title() for axes in class_pairs.figure([learned(8)]).axes]
     assert {f"epochs {n} to {n + 1}" for n in (1, 3, 5, 7)} <= set(titles)
+
+
+def test_by_default_no_epoch_after_mixing_has_stopped_is_shown():
+    figure = class_pairs.figure([learned(8, mix_until=0.5)])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert {f"epoch {n}" for n in (1, 2, 3, 4)} <= set(titles)
+    assert "50 % of the steps mixed" in figure.get_suptitle()
 
 
 def test_an_epoch_that_the_run_has_not_is_reported():

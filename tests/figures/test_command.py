@@ -92,6 +92,7 @@ def test_a_folder_that_cannot_be_written_is_reported(refused, finished_pair, tmp
     [
         (["--out=o", "runs"], "--figure is missing"),
         (["--figure=2", "runs"], "--out is missing"),
+        (["--figure=2", "--out=o", "--format=", "runs"], "--format is missing"),
         (["--figure=1", "--out=o", "runs"], "figure"),
         (["--figure=2", "--out=o"], "no runs"),
         (["--figure=2", "--out=o", "--format=pdf", "runs"], "--format=pdf"),

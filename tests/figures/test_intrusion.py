@@ -1,3 +1,6 @@
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -29,6 +32,29 @@ def test_bars_are_means_over_seeds_and_beside_them_in_units_of_real_images():
     left, right = intrusion.draw(measured, "digits").axes
     heights = [[patch.get_height() for patch in axes.patches] for axes in (left, right)]
     assert heights == [[3, 1], [0.75, 0.25]]
+
+
+@pytest.mark.parametrize(("mix_until", "steps"), [(1.0, range(40, 60)), (0.5, range(10, 30))])
+def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mix_until, steps):
+    seen = []
+
+    class Diagnostics:
+        def __init__(self, graphs):
+            pass
+
+        def mixture(self, batch, step):
+            assert batch == step
+            seen.append(step)
+            examples = SimpleNamespace(y=np.eye(2))
+            return SimpleNamespace(x=np.zeros((2, 3)), examples=examples, partner=[1, 0])
+
+    monkeypatch.setattr(intrusion, "Diagnostics", Diagnostics)
+    monkeypatch.setattr(intrusion.features, "extractor", lambda _: np.array)
+    graphs = SimpleNamespace(batches=itertools.count)
+    config = SimpleNamespace(mix_until=mix_until)
+    _, pairs = intrusion._mixed(SimpleNamespace(steps=60, graphs=graphs, config=config))
+    assert seen == [*steps]
+    assert pairs[:2].tolist() == [[0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("settings", [{"mode": "ssl"}, {"method": "manifold_mixup"}])

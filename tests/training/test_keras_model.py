@@ -278,12 +278,24 @@ def test_what_diverges_is_reported_at_once_and_raw_pixels_by_their_range(replica
     assert ("values from 0 to 2" in str(raised.value)) is raw
 
 
-def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once():
-    def dead():
-        model = tiny.unnamed()
-        model.set_weights([0 * value for value in model.get_weights()])
-        return model
+def test_batches_of_one_row_are_refused_where_they_would_be_mixed():
+    with pytest.raises(UserError, match="a batch of 1 has no pairs to mix"):
+        compiled("beta").fit(*TRAIN, batch_size=1, verbose=0)
 
+
+def test_steps_that_run_together_are_counted_as_they_are(recwarn):
+    model = compiled("none", optimizer=keras.optimizers.SGD(1e-9), model=dead, steps=100)
+    model.fit(*TRAIN, batch_size=8, epochs=2, verbose=0)
+    assert not [each for each in recwarn if "does not learn" in str(each.message)]
+
+
+def dead():
+    model = tiny.unnamed()
+    model.set_weights([0 * value for value in model.get_weights()])
+    return model
+
+
+def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once():
     model = compiled("none", optimizer=keras.optimizers.SGD(1e-9), model=dead)
     with pytest.warns(UserWarning, match=r"does not learn.*ln\(3\).*scale them") as reported:
         # Epochs of few steps are looked at together; arguments may go by their place.

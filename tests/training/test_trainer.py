@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_metamixup as tmm
 from tests import tiny
 from tests.outcome import result_of
 from tf_metamixup.core.errors import UserError
@@ -325,6 +326,21 @@ def test_agreement_is_reported_in_either_precision(float64):
     trainer = tiny.trainer("supervised", "meta")
     graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     assert -1 <= Diagnostics(graphs).agreement(0) <= 1
+
+
+def test_a_gradient_looked_at_between_refreshes_has_features_all_the_same():
+    trainer = tiny.trainer("supervised", "meta")
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+    assert 3 % trainer.policy.refresh
+    first, again = (Diagnostics(graphs).lambda_gradient(next(graphs.batches(3)), 3) for _ in "ab")
+    assert np.abs(first).max() > 0
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_learning_rate_that_is_not_given_follows_the_optimizer():
+    for optimizer, rate in (("sgd", 0.1), ("adam", 0.001)):
+        trainer = tmm.Trainer(tiny.unnamed(), policy="none", optimizer=optimizer)
+        assert float(trainer.learning_rate(0)) == pytest.approx(rate)
 
 
 def test_runs_on_other_own_data_are_not_taken_together(tmp_path):

@@ -2,13 +2,22 @@
 
 from tf_metamixup.config.checks import check_jit
 from tf_metamixup.config.config import FREE, RECORDED_ONLY, Config, DataInfo, selecting
-from tf_metamixup.config.defaults import BY_MODE, LITERT, META, MODES, OPTIMIZERS, dataset_name
+from tf_metamixup.config.defaults import (
+    BY_MODE,
+    LEARNING_RATES,
+    LITERT,
+    META,
+    MODES,
+    OPTIMIZERS,
+    dataset_name,
+)
 from tf_metamixup.config.fields import GROUPS
 
 __all__ = [
     "BY_MODE",
     "FREE",
     "GROUPS",
+    "LEARNING_RATES",
     "LITERT",
     "META",
     "MODES",

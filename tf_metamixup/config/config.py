@@ -62,8 +62,10 @@ class Config(
         validate("mode", self.mode, metadata["mode"])
         filled = dict(defaults.BY_MODE[self.mode])
         del filled["num_meta"]  # it depends on the data too
+        validate("optimizer", self.optimizer, metadata["optimizer"])
+        filled["learning_rate"] = defaults.LEARNING_RATES[self.optimizer]
         if defaults.is_own(self.dataset):
-            filled |= defaults.OWN
+            filled |= defaults.OWN | (defaults.OWN_SSL if self.mode == "ssl" else {})
             # Nothing is learned from the meta set by default: its labels are for training.
             filled["meta_source"] = "heldout" if self.trusted_share else "train"
             # They depend on the data, the devices, or the method.
@@ -104,7 +106,10 @@ class Config(
             given["num_meta"] = max(data.classes, min(usual, data.examples // 10))
         if defaults.is_own(self.dataset):
             passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
-            batch = defaults.own_batch(data.examples, self.replicas or 1, gpus=gpus)
+            most = data.examples // 2  # two batches
+            if self.mode == "ssl" and data.unlabelled:
+                most = min(most, data.unlabelled // self.unlabelled_ratio)
+            batch = defaults.own_batch(most, self.replicas or 1, gpus=gpus)
             given["batch_size"] = batch
             steps = defaults.up_to(defaults.OWN_STEPS, passed)
             rows = steps * (self.batch_size or batch) * self.unlabelled_ratio

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 MODES = ("sl", "ssl")
-OPTIMIZERS = ("sgd", "adam")
+# Learning rates by optimizer: "initial learning rate as 0.1" (IV.B); Kingma & Ba 2015, and Keras.
+LEARNING_RATES = {"sgd": 0.1, "adam": 0.001}
+OPTIMIZERS = tuple(LEARNING_RATES)
 # Precisions of LiteRT models by value of --litert.
 LITERT = {"none": (), "float32": ("float32",), "int8": ("int8",), "both": ("float32", "int8")}
 
@@ -45,6 +47,10 @@ BY_MODE: dict[str, dict[str, Any]] = {
 # evidence recommends (docs/results.md, "Does a learned lambda pay?"). docs/own_data.md has the
 # table with its reasons and times.
 OWN = {"schedule": "cosine", "policy": "beta(per_sample=True)"}
+# With unlabelled images. The paper's K of 30 epochs is longer than many of these runs: as in its
+# 200 epochs, the threshold falls six times in any run (docs/semi_supervised.md, "How fast the
+# threshold falls").
+OWN_SSL = {"method": "pseudo_label(decay=0.05, period=0.15)"}
 # By the longer side of the images in pixels, and by the images of an epoch; each up to a limit.
 OWN_NETWORKS = (
     (40, "cnn3(width=32, batch_norm=True, average_pool=True)"),
@@ -74,9 +80,9 @@ def up_to(table: Sequence[tuple[float, T]], size: int) -> T:
     return next(entry for limit, entry in table if size <= limit)
 
 
-def own_batch(images: int, replicas: int, *, gpus: bool) -> int:
-    """Returns the batch size for labelled `images` of a user's own, which `replicas` divide."""
-    most = min(OWN_BATCH_PER_GPU * replicas if gpus else OWN_BATCH, images // 2)
+def own_batch(most: int, replicas: int, *, gpus: bool) -> int:
+    """Returns the batch size for a user's own images, at most `most`, which `replicas` divide."""
+    most = min(OWN_BATCH_PER_GPU * replicas if gpus else OWN_BATCH, most)
     return max(2, most // replicas) * replicas  # two to mix
 
 

@@ -173,7 +173,9 @@ class TrainingSettings:
         "as many unlabelled ones",
         at_least=1,
     )
-    learning_rate: float = setting(0.1, "initial learning rate")  # IV.B
+    learning_rate: float | None = setting(
+        None, "initial learning rate; by default 0.1 with sgd and 0.001 with adam"
+    )
     schedule: str | None = setting(
         None,
         "cosine, steps (divided by 10 after 30, 60 and 90 % of the run: after 60, 120 and 180 of "

@@ -53,7 +53,7 @@ def falling_threshold(start: float, decay: float, period: float, passed: tf.Tens
     """Computes max(0, sigma_0 - sigma_d * floor(t / K)), float32 scalar (paper III.C).
 
     The printed formula would give -0.55 at t = 30; this is what its sentence says, "decreased by
-    sigma_d every K epochs". The time that has passed is in the unit of `period`: epochs, int64, or a
+    sigma_d every K epochs". `passed`, the time t, has the unit of `period`: epochs, int64, or a
     share of the run, float32.
 
     >>> float(falling_threshold(0.95, 0.05, 30, tf.constant(60)))

@@ -65,10 +65,16 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
     return parts if config.imbalance is None else _imbalanced(parts, source, config)
 
 
-def require_batch(parts: splits.Splits, config: Config) -> None:
-    """Refuses a batch that is larger than one of the parts that are trained on."""
+def require_batch(parts: splits.Splits, config: Config, *, guesses: bool) -> None:
+    """Refuses a batch that is larger than one of the parts that are trained on.
+
+    Args:
+        parts: of the data.
+        config: the settings.
+        guesses: whether the method trains on unlabelled images.
+    """
     needed = {"labelled": config.batch_size}
-    if config.mode == "ssl":
+    if guesses:
         needed["unlabelled"] = config.batch_size * config.unlabelled_ratio
     for name, rows in needed.items():
         count = len(getattr(parts, name))

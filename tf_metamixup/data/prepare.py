@@ -82,7 +82,7 @@ def prepare(
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
-    require_batch(parts, config)
+    require_batch(parts, config, guesses=config.mode == "ssl" and views > 0)
     height, width, _ = source.image_shape
     allowed = f"be less than the sides of the images, {height}x{width}"
     require(config.shift < min(height, width), f"--shift={config.shift}", allowed)

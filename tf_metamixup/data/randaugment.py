@@ -135,6 +135,8 @@ def _posterize(images, bits):
 
 def _sharpness(images, share):
     """Blends with a smoothed image, of which the border stays as it is."""
+    if min(images.shape[1:3]) < 3:  # nothing but border
+        return images
     x = tf.cast(images, tf.float32)
     inner = x[:, 1:-1, 1:-1]
     rows = x[:, :-2] + x[:, 1:-1] + x[:, 2:]

@@ -119,7 +119,8 @@ def markdown(
 
 
 def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
-    shown = [name for name in SHOWN if settings.get(name) is not None]
+    unused = {"momentum"} if settings.get("optimizer") == "adam" else set()
+    shown = [name for name in SHOWN if name not in unused and settings.get(name) is not None]
     rows = [(name.replace("_", " "), f"`{settings[name]}`") for name in shown]
     rows.append(("trained parameters", f"{parameters:,}"))
     if run is None:

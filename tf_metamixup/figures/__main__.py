@@ -63,8 +63,8 @@ def parse(argv: list[str]) -> Order:
         values["data_dir"].value,
         runs,
     )
-    for name in ("figure", "out"):
-        if not getattr(order, name):
+    for name, value in (("figure", order.figure), ("out", order.out), ("format", order.formats)):
+        if not value:
             raise UserError(f"--{name} is missing; --help shows a whole command")
     if wrong := [ending for ending in order.formats if ending not in FORMATS]:
         raise UserError(f"--format={wrong[0]} must be one or both of {', '.join(FORMATS)}")

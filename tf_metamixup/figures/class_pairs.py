@@ -1,5 +1,6 @@
 """Figure 7: the mean of the learned lambda by the classes of the two images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -50,8 +51,8 @@ def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None)
 
     Args:
         runs: seeds of one row.
-        epochs: first and last of each panel, from 1; by default the four quarters of the run, since
-            one epoch of a small data set has few pairs a cell.
+        epochs: first and last of each panel, from 1; by default the four quarters of the run until
+            mixing stops, since one epoch of a small data set has few pairs a cell.
 
     Raises:
         UserError: an epoch that the runs do not have; a lambda that has no spread.
@@ -60,7 +61,9 @@ def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None)
     check_lengths(runs)
     known = runs[0].lambdas["pair_epochs"].tolist()
     if epochs is None:
-        quarters = np.array_split(known, min(PANELS, len(known)))
+        end = max(1, math.floor(runs[0].mix_until * known[-1]))
+        mixed = [epoch for epoch in known if epoch <= end] or known
+        quarters = np.array_split(mixed, min(PANELS, len(mixed)))
         epochs = [(int(quarter[0]), int(quarter[-1])) for quarter in quarters]
     if missing := [epoch for span in epochs for epoch in span if epoch not in known]:
         raise UserError(
@@ -75,8 +78,8 @@ def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None)
     }
     if not all(pairs.spread > 0 for pairs in panels.values()):
         raise UserError(
-            f"lambda is the same for all pairs of {runs[0].row}; figure 7 is of runs that learn "
-            "it or draw it"
+            f"lambda is the same for all pairs of {runs[0].row} in these epochs; figure 7 is of "
+            "runs that learn it or draw it, until mixing stops (--mix_until)"
         )
     return draw(panels, f"{runs[0].row}, {seeds(runs)}, {subject(runs)}")
 

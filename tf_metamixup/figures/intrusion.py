@@ -1,6 +1,7 @@
 """Figure 5: how far mixed images are from real images of other classes."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,7 +26,8 @@ def figure(runs: Sequence[Run]) -> Figure:
     """Draws distances in the feature space of each run's trained network; see `draw`.
 
     The paper measures "all the mixed images during training". Here they are those of the last
-    steps, mixed as these steps mixed them: the weights of earlier steps are gone.
+    steps that mixed, as these mixed them, seen by the weights that the run ended with: those of
+    earlier steps are gone.
 
     Raises:
         UserError: a run that does not train on mixed labelled images.
@@ -61,12 +63,13 @@ def _distances(run: Run) -> tuple[float, float, float]:
 
 
 def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features [n, D] of the images that the last steps mixed, and classes [n, 2]."""
+    """Returns features [n, D] of the images that were mixed last, and classes [n, 2]."""
     graphs = assembly.graphs
     diagnostics = Diagnostics(graphs)
-    first = max(0, assembly.steps - STEPS)
+    last = math.ceil(assembly.config.mix_until * assembly.steps)
+    first = max(0, last - STEPS)
     extract, values, pairs = features.extractor(assembly), [], []
-    batches = itertools.islice(graphs.batches(first), assembly.steps - first)
+    batches = itertools.islice(graphs.batches(first), last - first)
     for step, batch in enumerate(batches, first):
         mixture = diagnostics.mixture(batch, step)
         kinds = tf.argmax(mixture.examples.y, axis=1)

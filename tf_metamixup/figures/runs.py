@@ -46,6 +46,11 @@ class Run:
         """Returns whether its training loss is that of labelled images mixed by eq. 4 alone."""
         return self.config.get("mode") == "sl" and self.result["method"] == "supervised"
 
+    @property
+    def mix_until(self) -> float:
+        """Returns the share of the run after which mixing stops."""
+        return self.config.get("mix_until") or 1.0
+
     def curve(self, name: str) -> np.ndarray:
         """Returns a value of the history, one an epoch."""
         return np.array([entry[name] for entry in self.result["history"]], float)
@@ -173,6 +178,8 @@ def subject(runs: Sequence[Run]) -> str:
     forms |= {"train_examples": "{:,} training images", "epochs": "{} epochs"}
     known = {name: runs[0].config.get(name) for name in forms}
     parts = [form.format(known[name]) for name, form in forms.items() if known[name]]
+    if runs[0].mix_until < 1:
+        parts.append(f"{100 * runs[0].mix_until:g} % of the steps mixed")
     return ", ".join(parts) or "own data and model"
 
 

@@ -36,7 +36,8 @@ def cnn3(
     if min(height, breadth) < 8:
         raise UserError(
             f"cnn3 halves the image three times and needs at least 8x8 pixels, not "
-            f"{height}x{breadth}; use larger images or another architecture"
+            f"{height}x{breadth}; use larger images (--image_size=8 enlarges them) or another "
+            "architecture, such as wrn"
         )
     require(width >= 1, f"cnn3: width={width}", "be at least 1")
     image = x = layers.image_input(image_shape)

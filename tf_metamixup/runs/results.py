@@ -15,7 +15,8 @@ from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
-DEFAULTS["mix_until"] = 1.0  # what a version that did not record it did
+# What versions that did not record them did.
+DEFAULTS |= {"mix_until": 1.0, "learning_rate": 0.1}
 KEPT = "results.jsonl"
 NAMED = 3  # duplicates in one line
 _REQUIRED = ("config", "history", "labels_used", "method", "policy", "status", "steps")

@@ -80,10 +80,11 @@ def _places(result: Mapping[str, Any], run_dir: str, export: str) -> list[str]:
     elif finished and "export" not in result["config"]:  # it is of `Trainer.fit`
         lines.append(f"  predict      {export.format(model)}, then {predict}")
     for precision, check in result.get("litert", {}).items():
-        lines.append(
-            f"  LiteRT       {run_dir}/litert/{precision}.tflite (the class of the SavedModel on "
-            f"{check['same_class']:.2f} % of {check['images']} images)"
-        )
+        if os.path.exists(file := f"{run_dir}/litert/{precision}.tflite"):
+            lines.append(
+                f"  LiteRT       {file} (the class of the SavedModel on "
+                f"{check['same_class']:.2f} % of {check['images']} images)"
+            )
     if finished:
         lines.append(f"  report       python -m tf_metamixup.report {shlex.quote(run_dir)}")
     return lines

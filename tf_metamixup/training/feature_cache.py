@@ -61,6 +61,11 @@ class FeatureCache:
         """Returns what a checkpoint holds: a resumed run goes on with features as old as these."""
         return [self._features, self._labels, self._initialized]
 
+    @property
+    def initialized(self) -> tf.Tensor:
+        """Returns whether the features were computed, a bool scalar."""
+        return tf.convert_to_tensor(self._initialized)
+
     def refresh(self, draws: Draws, should_refresh: bool | tf.Tensor = True) -> None:
         """Computes the features at the current weights, with the batch statistics of each pass.
 
@@ -90,8 +95,7 @@ class FeatureCache:
         if should_refresh is True:
             features, y = computed()
         else:
-            initialized = tf.convert_to_tensor(self._initialized)
-            features, y = tf.cond(should_refresh | ~initialized, computed, unchanged)
+            features, y = tf.cond(should_refresh | ~self.initialized, computed, unchanged)
         if replicas.count() > 1:
             context = tf.distribute.get_replica_context()
             features = context.all_gather(features, axis=0)

@@ -149,14 +149,15 @@ class Graphs:
         return batch._replace(**more)
 
     def refresh_features(self, step) -> None:
-        """Recomputes cached features when they are due."""
+        """Recomputes cached features when they are due, and the first time."""
 
         def refreshed():
             self.strategy.run(lambda: self.recipe.feature_cache.refresh(self.draws(step)))
             return step
 
         if self._trainer.policy.caches_features:
-            tf.cond(step % self._trainer.policy.refresh == 0, refreshed, lambda: step)
+            due = step % self._trainer.policy.refresh == 0
+            tf.cond(due | ~self.recipe.feature_cache.initialized, refreshed, lambda: step)
 
     def on_first_replica(self, function, *arguments) -> tf.Tensor:
         """Runs `function` on all replicas and returns what this worker's first one gives."""

@@ -23,12 +23,12 @@ from tf_metamixup.policies import Policy
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.keras_checks import (
+    check_fit,
     check_loss,
     check_optimizer,
     check_options,
     check_served,
     check_tensors,
-    check_validation,
 )
 from tf_metamixup.training.meta_set import MetaSet
 from tf_metamixup.training.scale_callback import ScaleCallback
@@ -50,6 +50,7 @@ class MixUpModel(keras.Model):
       rate inside the velocity, which `training.optimizer.SGD`, used by `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
     - `save`, and so `ModelCheckpoint`, and `export` write the given model, without this package.
+      `save_weights` does not: use that of the given model.
     - Under `tf.distribute.MirroredStrategy` each global batch must divide evenly.
 
     >>> mixed = MixUpModel(keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]), "beta")
@@ -157,7 +158,8 @@ class MixUpModel(keras.Model):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
-        check_validation(given.get("validation_data"), self._classes)
+        mixes = self._policy.mixes or self._method.learns_lambda
+        check_fit(given, self._classes, mixes=mixes)
         self._scales.compare(
             meta=self._meta and self._meta.images, validation=given.get("validation_data")
         )

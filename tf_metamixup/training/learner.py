@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import methods, policies
-from tf_metamixup.config import check_jit
+from tf_metamixup.config import LEARNING_RATES, check_jit
 from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
@@ -44,7 +44,7 @@ class Learner:
         model: keras.Model,
         method: str | Method = "supervised",
         policy: str | Any = "meta",
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
         *,
         optimizer: str = "sgd",
         momentum: float = 0.9,
@@ -67,6 +67,8 @@ class Learner:
         self.classes = model.output_shape[-1]
         self.class_names = _class_names(class_names, self.classes)
         seed = self.seed = arguments.whole("seed", seed, 0, below=2**32)
+        if learning_rate is None:
+            learning_rate = LEARNING_RATES.get(optimizer, 0.1)  # an unknown one is refused below
         learning_rate = arguments.rate(learning_rate)
         momentum = arguments.number("momentum", momentum, "lie in [0, 1)", lambda m: 0 <= m < 1)
         allowed = "be a number of at least 0"

@@ -18,16 +18,17 @@ class StagnationCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Forgets an earlier `fit`; Keras calls it."""
         self._warned = False
-        self._last_batch = self._steps = 0
-        self._total = 0.0
+        self._steps, self._total = 0, 0.0
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Counts; Keras calls it, with the number of the last of several steps together."""
-        self._last_batch = batch
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes where the epoch begins; Keras calls it."""
+        self._first = int(self.model.optimizer.iterations)
 
     def on_epoch_end(self, epoch, logs=None):
         """Looks at the mean loss of the epoch; Keras calls it."""
-        steps = self._last_batch + 1
+        # Not the numbers of its batches: Keras gives that of the last of several steps together,
+        # even where there were fewer.
+        steps = int(self.model.optimizer.iterations) - self._first
         self._steps, self._total = self._steps + steps, self._total + steps * logs.get("loss", 0)
         if self._steps < divergence.FEWEST_STEPS:
             return
