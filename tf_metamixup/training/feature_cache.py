@@ -61,10 +61,9 @@ class FeatureCache:
         """Returns what a checkpoint holds: a resumed run goes on with features as old as these."""
         return [self._features, self._labels, self._initialized]
 
-    @property
-    def initialized(self) -> tf.Tensor:
-        """Returns whether the features were computed, a bool scalar."""
-        return tf.convert_to_tensor(self._initialized)
+    def is_due(self, should_refresh: tf.Tensor) -> tf.Tensor:
+        """Returns whether the features are to be computed: also the first time, a bool scalar."""
+        return should_refresh | ~tf.convert_to_tensor(self._initialized)
 
     def refresh(self, draws: Draws, should_refresh: bool | tf.Tensor = True) -> None:
         """Computes the features at the current weights, with the batch statistics of each pass.
@@ -95,7 +94,7 @@ class FeatureCache:
         if should_refresh is True:
             features, y = computed()
         else:
-            features, y = tf.cond(should_refresh | ~self.initialized, computed, unchanged)
+            features, y = tf.cond(self.is_due(should_refresh), computed, unchanged)
         if replicas.count() > 1:
             context = tf.distribute.get_replica_context()
             features = context.all_gather(features, axis=0)

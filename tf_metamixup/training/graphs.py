@@ -54,8 +54,7 @@ class Graphs:
         self.mixed = MixedSample(trainer)
         self._metric_names: dict[str, None] = {}
         self.scales: dict[str, first_batch.Scale] = {}
-        self._compared = False
-        self._audit = None
+        self._compared, self._audit = False, None
         if trainer.method.judges:
             self._audit = Audit(trainer, streams["labelled"], audited, steps)
             streams["labelled"] = self._audit.stream
@@ -156,8 +155,8 @@ class Graphs:
             return step
 
         if self._trainer.policy.caches_features:
-            due = step % self._trainer.policy.refresh == 0
-            tf.cond(due | ~self.recipe.feature_cache.initialized, refreshed, lambda: step)
+            due = self.recipe.feature_cache.is_due(step % self._trainer.policy.refresh == 0)
+            tf.cond(due, refreshed, lambda: step)
 
     def on_first_replica(self, function, *arguments) -> tf.Tensor:
         """Runs `function` on all replicas and returns what this worker's first one gives."""

@@ -44,10 +44,10 @@ class MixUpModel(keras.Model):
     - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
       far learning moved lambda's logits, either way. The metrics of `compile` are those of
       evaluation and of validation, `val_...`: mixed images have no accuracy.
-    - The optimizer makes the real step. The virtual step is plain gradient descent with the
-      learning rate that the optimizer has at that moment, as schedules and callbacks change it.
-      Weight decay and momentum are the optimizer's own; Keras decouples weight decay, and keeps the
-      rate inside the velocity, which `training.optimizer.SGD`, used by `Trainer`, does not.
+    - The optimizer makes the real step. The virtual step is plain gradient descent with its
+      learning rate at that moment. Weight decay and momentum are the optimizer's own; Keras
+      decouples weight decay, and keeps the rate inside the velocity, which
+      `training.optimizer.SGD`, used by `Trainer`, does not.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
     - `save`, and so `ModelCheckpoint`, and `export` write the given model, without this package.
       `save_weights` does not: use that of the given model.
@@ -152,14 +152,12 @@ class MixUpModel(keras.Model):
                 finite.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        callbacks = given.get("callbacks")
-        added = [self._scales, self._stagnation]
+        callbacks, added = given.get("callbacks"), [self._scales, self._stagnation]
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
-        mixes = self._policy.mixes or self._method.learns_lambda
-        check_fit(given, self._classes, mixes=mixes)
+        check_fit(given, self._classes, mixes=self._policy.mixes or self._method.learns_lambda)
         self._scales.compare(
             meta=self._meta and self._meta.images, validation=given.get("validation_data")
         )

@@ -31,8 +31,7 @@ class Trainer(Learner):
         model: a built `keras.Model` that returns logits [N, classes].
         method: `name(option=value)` or an instance; see `tmm.methods.names()`.
         policy: the same; see `tmm.policies.names()`.
-        learning_rate: a number, or a Keras schedule of the step; by default 0.1 with SGD and 0.001
-            with Adam.
+        learning_rate: a number or a Keras schedule of the step; by default 0.1, of Adam 0.001.
         optimizer: "sgd" or "adam", for the real step.
         momentum: momentum of SGD.
         weight_decay: coefficient of the coupled L2 gradient, in the real step only.
