@@ -22,13 +22,13 @@ class StagnationCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Notes where the epoch begins; Keras calls it."""
-        self._first = int(self.model.optimizer.iterations)
+        self._first = int(self.model.optimizer.iterations.numpy())
 
     def on_epoch_end(self, epoch, logs=None):
         """Looks at the mean loss of the epoch; Keras calls it."""
         # Not the numbers of its batches: Keras gives that of the last of several steps together,
         # even where there were fewer.
-        steps = int(self.model.optimizer.iterations) - self._first
+        steps = int(self.model.optimizer.iterations.numpy()) - self._first
         self._steps, self._total = self._steps + steps, self._total + steps * logs.get("loss", 0)
         if self._steps < divergence.FEWEST_STEPS:
             return
