@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.outcome import result_of
+from tf_metamixup import experiment
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import assemble, canonical, make_schedule, rebuild
@@ -178,3 +179,14 @@ def test_settings_are_names_and_never_programs(run):
     result["config"]["architecture"] = "cnn3(width=__import__('os').getpid())"
     with pytest.raises(UserError):
         rebuild(run, result)
+
+
+def test_what_an_older_version_did_not_record_is_what_it_did(monkeypatch, tmp_path):
+    given = Config(dataset="folder:photos", mode="sl", optimizer="adam", schedule="constant")
+    old = dataclasses.asdict(given.resolve())
+    del old["mix_until"], old["learning_rate"]
+    seen = []
+    monkeypatch.setattr(experiment, "assemble", lambda config, _: seen.append(config) or {}["end"])
+    with pytest.raises(KeyError, match="end"):
+        rebuild(tmp_path, {"config": old})
+    assert (seen[0].mix_until, seen[0].learning_rate) == (1.0, 0.1)

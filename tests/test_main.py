@@ -231,6 +231,8 @@ def test_equal_things_are_spelt_alike():
         ["--dataset=cifar10", "--mode=ssl", "--include_labelled", "--num_meta=70", "--noflip"],
         ["--dataset=folder:my photos", "--shift=2", "--batch_size=30", "--replicas=2"],
         ["--select=best", "--evaluate_every=5", "--val_fraction=0.1"],
+        ["--optimizer=adam", "--learning_rate=0.1"],
+        ["--dataset=folder:photos", "--mode=ssl", "--method=mixmatch", "--mix_until=0.8"],
     ],
 )
 def test_the_command_of_a_run_repeats_it(flags):

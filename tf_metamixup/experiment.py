@@ -20,6 +20,7 @@ from tf_metamixup.data.contents import changes
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.models.layers import is_normalized
+from tf_metamixup.runs import results
 from tf_metamixup.runs.checkpoints import Checkpoints
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.plan import Plan
@@ -215,7 +216,7 @@ def rebuild(
             f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt; of a "
             "model of your own they are in your own program"
         )
-    own = Config(**{**config, "data_dir": data_dir or config.get("data_dir")})
+    own = Config(**{**results.DEFAULTS, **config, "data_dir": data_dir or config.get("data_dir")})
     # One device computes what the replicas did, if it keeps their row groups. Earlier versions took
     # `diagnostics` with every policy.
     alone = dataclasses.replace(own, replicas=1, diagnostics=False).resolve()

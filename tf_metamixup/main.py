@@ -135,7 +135,13 @@ def command_of(config: Config) -> list[str]:
     """
     from tf_metamixup import experiment
 
-    default = experiment.canonical(Config(dataset=config.dataset, mode=config.mode).resolve())
+    about = {"dataset": config.dataset, "mode": config.mode}
+    default = experiment.canonical(Config(**about).resolve())
+    about |= {name: getattr(config, name) for name in ("method", "policy", "optimizer")}
+    following = experiment.canonical(Config(**about).resolve())  # from those three
+    default = dataclasses.replace(
+        default, learning_rate=following.learning_rate, mix_until=following.mix_until
+    )
     words = ["python", "-m", "tf_metamixup.main", f"--dataset={config.dataset}"]
     words.append(f"--mode={config.mode}")
     settings = dataclasses.asdict(config)

@@ -128,6 +128,8 @@ def test_an_export_has_a_card_of_its_own_weights_alone(tmp_path):
     graphs = trainer.graphs(**streams, epoch_steps=2, steps=3)
     graphs.train(graphs.batches(2), 2, 1)
     assert "No evaluation" in trainer.card()
+    # Of the SavedModel that the run left.
+    assert "No evaluation" not in trainer.card(litert={"int8": CHECK})
 
 
 def test_adam_has_no_momentum():

@@ -32,13 +32,14 @@ def test_lambdas_without_regard_to_class_are_seldom_called_different():
     assert 0.4 < np.mean(chances) < 0.6
 
 
-def learned(epochs=4, **config):
+def learned(length=4, **config):
     lambdas = {
-        "pair_epochs": np.arange(1, epochs + 1),
-        "pair_sum": np.arange(epochs)[:, None, None] + np.ones((epochs, 2, 2)),
-        "pair_count": np.full((epochs, 2, 2), 10),
+        "pair_epochs": np.arange(1, length + 1),
+        "pair_sum": np.arange(length)[:, None, None] + np.ones((length, 2, 2)),
+        "pair_count": np.full((length, 2, 2), 10),
     }
-    return run(lambdas=lambdas, history=[{"lambda_std": SPREAD}] * epochs, **config)
+    config.setdefault("epochs", length)
+    return run(lambdas=lambdas, history=[{"lambda_std": SPREAD}] * length, **config)
 
 
 def test_the_epochs_of_a_panel_are_taken_together():
@@ -58,7 +59,12 @@ def test_by_default_no_epoch_after_mixing_has_stopped_is_shown():
     figure = class_pairs.figure([learned(8, mix_until=0.5)])
     titles = [axes.get_title() for axes in figure.axes]
     assert {f"epoch {n}" for n in (1, 2, 3, 4)} <= set(titles)
-    assert "50 % of the steps mixed" in figure.get_suptitle()
+    assert "mixed for 50 % of the steps" in figure.get_suptitle()
+
+
+def test_a_run_that_ended_early_mixed_for_its_share_of_the_planned_epochs():
+    figure = class_pairs.figure([learned(4, mix_until=0.5, epochs=8)])
+    assert {f"epoch {n}" for n in (1, 2, 3, 4)} <= {axes.get_title() for axes in figure.axes}
 
 
 def test_an_epoch_that_the_run_has_not_is_reported():

@@ -34,8 +34,11 @@ def test_bars_are_means_over_seeds_and_beside_them_in_units_of_real_images():
     assert heights == [[3, 1], [0.75, 0.25]]
 
 
-@pytest.mark.parametrize(("mix_until", "steps"), [(1.0, range(40, 60)), (0.5, range(10, 30))])
-def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mix_until, steps):
+@pytest.mark.parametrize(
+    ("mix_until", "taken", "steps"),
+    [(1.0, 60, range(40, 60)), (0.5, 60, range(10, 30)), (0.5, 25, range(5, 25))],
+)
+def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mix_until, taken, steps):
     seen = []
 
     class Diagnostics:
@@ -52,7 +55,7 @@ def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mix_until,
     monkeypatch.setattr(intrusion.features, "extractor", lambda _: np.array)
     graphs = SimpleNamespace(batches=itertools.count)
     config = SimpleNamespace(mix_until=mix_until)
-    _, pairs = intrusion._mixed(SimpleNamespace(steps=60, graphs=graphs, config=config))
+    _, pairs = intrusion._mixed(SimpleNamespace(steps=60, graphs=graphs, config=config), taken)
     assert seen == [*steps]
     assert pairs[:2].tolist() == [[0, 1], [1, 0]]
 

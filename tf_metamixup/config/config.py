@@ -107,7 +107,7 @@ class Config(
         if defaults.is_own(self.dataset):
             passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
             most = data.examples // 2  # two batches
-            if self.mode == "ssl" and data.unlabelled:
+            if self.mode == "ssl" and self.method != "supervised" and data.unlabelled:
                 most = min(most, data.unlabelled // self.unlabelled_ratio)
             batch = defaults.own_batch(most, self.replicas or 1, gpus=gpus)
             given["batch_size"] = batch

@@ -82,7 +82,7 @@ def prepare(
             images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
         )
 
-    require_batch(parts, config, guesses=config.mode == "ssl" and views > 0)
+    require_batch(parts, config, guesses=semi and views > 0)
     height, width, _ = source.image_shape
     allowed = f"be less than the sides of the images, {height}x{width}"
     require(config.shift < min(height, width), f"--shift={config.shift}", allowed)
@@ -124,7 +124,8 @@ def prepare(
             **weak,
         )
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
-    epoch_steps = passed // (config.batch_size * config.unlabelled_ratio)
+    # A method that reads none may have fewer unlabelled images than a batch.
+    epoch_steps = max(1, passed // (config.batch_size * config.unlabelled_ratio))
     test, val = (_judged(source, parts, part) for part in ("test", "val"))
     if config.evaluate_on == "unused":
         most = len(source.train) if test is None else len(test)

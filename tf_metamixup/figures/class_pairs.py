@@ -61,7 +61,7 @@ def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None)
     check_lengths(runs)
     known = runs[0].lambdas["pair_epochs"].tolist()
     if epochs is None:
-        end = max(1, math.floor(runs[0].mix_until * known[-1]))
+        end = math.floor(runs[0].mix_until * runs[0].config.get("epochs", known[-1]))
         mixed = [epoch for epoch in known if epoch <= end] or known
         quarters = np.array_split(mixed, min(PANELS, len(mixed)))
         epochs = [(int(quarter[0]), int(quarter[-1])) for quarter in quarters]

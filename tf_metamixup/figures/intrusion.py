@@ -56,17 +56,17 @@ def _distances(run: Run) -> tuple[float, float, float]:
     real, classes = features.of(
         assembly, test_batches(assembly.source.train.keep(labelled), TEST_BATCH)
     )
-    mixed, pairs = _mixed(assembly)
+    mixed, pairs = _mixed(assembly, run.result["steps"])
     own = np.stack([classes, classes], axis=1)
     nearest = nearest_other(mixed, pairs, real, classes)
     return nearest.mean(), nearest.min(), nearest_other(real, own, real, classes).mean()
 
 
-def _mixed(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features [n, D] of the images that were mixed last, and classes [n, 2]."""
+def _mixed(assembly: Assembly, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features [n, D] of the images mixed last in a run of `steps`, and classes [n, 2]."""
     graphs = assembly.graphs
     diagnostics = Diagnostics(graphs)
-    last = math.ceil(assembly.config.mix_until * assembly.steps)
+    last = min(steps, math.ceil(assembly.config.mix_until * assembly.steps))
     first = max(0, last - STEPS)
     extract, values, pairs = features.extractor(assembly), [], []
     batches = itertools.islice(graphs.batches(first), last - first)

@@ -179,7 +179,7 @@ def subject(runs: Sequence[Run]) -> str:
     known = {name: runs[0].config.get(name) for name in forms}
     parts = [form.format(known[name]) for name, form in forms.items() if known[name]]
     if runs[0].mix_until < 1:
-        parts.append(f"{100 * runs[0].mix_until:g} % of the steps mixed")
+        parts.append(f"mixed for {100 * runs[0].mix_until:g} % of the steps")
     return ", ".join(parts) or "own data and model"
 
 

@@ -1,6 +1,7 @@
 """Pseudo-Label (Lee 2013) and asynchronous pseudo-labelling, APL (paper III.C, Alg. 2)."""
 
 import dataclasses
+import numbers
 from typing import ClassVar
 
 import tensorflow as tf
@@ -42,7 +43,7 @@ class PseudoLabel(Guessing):
 
     def __post_init__(self):
         check_guessing("pseudo_label", self.weight, threshold=self.threshold, decay=self.decay)
-        epochs = type(self.period) is int
+        epochs = isinstance(self.period, numbers.Integral)
         require(
             self.period >= 1 if epochs else 0 < self.period < 1,
             f"pseudo_label: period={self.period}",

@@ -44,7 +44,8 @@ class Diagnostics:
         """Returns the gradient, [N], by which the policy would move lambda's logits.
 
         On one replica, at a batch of `Graphs.batches`; `step` decides pairs, lambda's start and the
-        learning rate. Cached features are refreshed at their steps; nothing else is changed.
+        learning rate. Cached features are refreshed at their steps, and the first time; nothing
+        else is changed.
         """
         return self._lambda_gradient(batch, tf.constant(step, tf.int64)).numpy()
 

@@ -31,7 +31,7 @@ class Trainer(Learner):
         model: a built `keras.Model` that returns logits [N, classes].
         method: `name(option=value)` or an instance; see `tmm.methods.names()`.
         policy: the same; see `tmm.policies.names()`.
-        learning_rate: a number or a Keras schedule of the step; by default 0.1, of Adam 0.001.
+        learning_rate: a number or a Keras schedule of the step; by default 0.1, or 0.001 with Adam.
         optimizer: "sgd" or "adam", for the real step.
         momentum: momentum of SGD.
         weight_decay: coefficient of the coupled L2 gradient, in the real step only.
@@ -197,7 +197,8 @@ class Trainer(Learner):
         It includes what `fit` recorded, if these are the weights that `fit` ended with.
         """
         run = None if self._run_dir is None else model_card.read_run(self._run_dir)
-        if run is not None and run.result["steps"] != self.steps_taken:
+        # LiteRT models are made of the SavedModel that the run left, whatever these weights are.
+        if run is not None and run.result["steps"] != self.steps_taken and litert is None:
             run = None
         stored = stored or self._stored
         shape = ", ".join(map(str, stored.shape[1:]))
