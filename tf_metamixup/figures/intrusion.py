@@ -129,6 +129,6 @@ def draw(measured: Mapping[str, np.ndarray], what: str) -> Figure:
             axes.bar_label(bars, fmt="%.3g", padding=2, fontsize="small")
         axes.set_xticks([0, 1], ["mean", "minimum"])
         axes.set(xlabel="over the mixed images", ylabel=label)
-        axes.margins(y=0.12)
+        axes.margins(y=0.1 + 0.08 * len(measured))  # the legend stands above the bars
     left.legend(fontsize="small")
     return made
