@@ -201,11 +201,10 @@ class Trainer(Learner):
         if run is not None and run.result["steps"] != self.steps_taken and litert is None:
             run = None
         stored = stored or self._stored
-        shape = ", ".join(map(str, stored.shape[1:]))
         return model_card.markdown(
             self.hyper_parameters,
             classes=self.class_names,
-            image=f"{stored.dtype.name} [N, {shape}]",
+            image=f"{stored.dtype.name} [N, {', '.join(map(str, stored.shape[1:]))}]",
             parameters=self.parameters,
             averaged=self.network.averaged,
             run=run,
