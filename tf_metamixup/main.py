@@ -135,13 +135,12 @@ def command_of(config: Config) -> list[str]:
     """
     from tf_metamixup import experiment
 
-    about = {"dataset": config.dataset, "mode": config.mode}
-    default = experiment.canonical(Config(**about).resolve())
-    about |= {name: getattr(config, name) for name in ("method", "policy", "optimizer")}
-    following = experiment.canonical(Config(**about).resolve())  # from those three
-    default = dataclasses.replace(
-        default, learning_rate=following.learning_rate, mix_until=following.mix_until
-    )
+    # Other defaults follow from these, which are given where they are not the default themselves.
+    deciding = ("method", "policy", "optimizer")
+    given = {name: getattr(config, name) for name in ("dataset", "mode", *deciding)}
+    default = experiment.canonical(Config(**given).resolve())
+    plain = experiment.canonical(Config(dataset=config.dataset, mode=config.mode).resolve())
+    default = dataclasses.replace(default, **{name: getattr(plain, name) for name in deciding})
     words = ["python", "-m", "tf_metamixup.main", f"--dataset={config.dataset}"]
     words.append(f"--mode={config.mode}")
     settings = dataclasses.asdict(config)
