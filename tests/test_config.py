@@ -102,6 +102,10 @@ def test_the_default_run_directory_names_data_mode_row_and_seed():
         ({"dataset": "folder:caf\udce9"}, r"--dataset=b'folder:caf\\xe9' is not UTF-8"),
         ({"run_dir": "runs/\udcff"}, "--run_dir=.* is not UTF-8"),
         ({"momentum": 1.0}, r"--momentum=1.0 must lie in \[0, 1\)"),
+        (
+            {"dataset": "folder:photos", "data_dir": "/d"},
+            "--data_dir=/d is for TFDS data sets, and --dataset=folder:photos says itself",
+        ),
         ({"in_memory": "no"}, "--in_memory=no is for --dataset=folder:DIR and table:FILE"),
         ({"corrupt_images": "skip"}, "--corrupt_images=skip is for --dataset=folder:DIR"),
         ({"imbalance": 0.5}, "--imbalance=0.5 must be a number of at least 1"),

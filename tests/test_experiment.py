@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,6 +119,26 @@ def run(finished_mixup):
 def copy(run, tmp_path):
     """A run directory that a test may change."""
     return shutil.copytree(run, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.55, 100), (0.57, 100), (0.8, 7), (1.0, 3)])
+def test_the_mixed_steps_are_counted_as_the_clock_decides_them(share, steps):
+    config = SimpleNamespace(mix_until=share, epochs=steps)
+    assembly = experiment.Assembly(config, None, SimpleNamespace(epoch_steps=1), None)
+    progress = tf.cast(tf.range(steps) / steps, tf.float32)  # as `Graphs.clock` has it
+    assert assembly.mixed_steps == np.count_nonzero(progress < share)
+
+
+def test_where_an_earlier_version_noted_tfds_data_is_not_asked_of_a_folder(tmp_path, monkeypatch):
+    class AssembledError(Exception):
+        pass
+
+    def note(config, _):
+        raise AssembledError(config.dataset, config.data_dir)
+
+    monkeypatch.setattr(experiment, "assemble", note)
+    with pytest.raises(AssembledError, match=r"'folder:photos', None"):
+        rebuild(tmp_path, {"config": {"dataset": "folder:photos", "data_dir": "/tfds"}})
 
 
 def test_the_rebuilt_network_has_the_recorded_error_and_loss(run):

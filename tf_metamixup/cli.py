@@ -111,12 +111,7 @@ def config_of(values: flags.FlagValues) -> Config:
     """
     names = [field.name for field in dataclasses.fields(Config) if field.name in values]
     config = Config(**{name: values[name].value for name in names})
-    if config.data_dir is not None and is_own(config.dataset):
-        raise UserError(
-            f"--data_dir={config.data_dir} is for TFDS data sets, and --dataset={config.dataset} "
-            "says itself where it is; drop it"
-        )
-    if config.data_dir is None:
+    if config.data_dir is None and not is_own(config.dataset):
         config = dataclasses.replace(config, data_dir=os.environ.get("TFDS_DATA_DIR"))
     return config.resolve()
 

@@ -1,5 +1,6 @@
 """From settings to a run, and from a finished run back to its data and network."""
 
+import bisect
 import dataclasses
 import functools
 import json
@@ -44,6 +45,13 @@ class Assembly:
     def steps(self) -> int:
         """Returns the number of steps of the whole run."""
         return self.config.epochs * self.prepared.epoch_steps
+
+    @property
+    def mixed_steps(self) -> int:
+        """Returns the number of steps until mixing stops, as the step decides it."""
+        # A product would be off by one: 0.55 * 100 is above 55.
+        share = self.config.mix_until
+        return bisect.bisect_left(range(self.steps), share, key=lambda step: step / self.steps)
 
     @property
     def training(self) -> dict[str, Stream | data.Audited | None]:
@@ -216,7 +224,9 @@ def rebuild(
             f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt; of a "
             "model of your own they are in your own program"
         )
-    own = Config(**{**results.DEFAULTS, **config, "data_dir": data_dir or config.get("data_dir")})
+    own = Config(**{**results.DEFAULTS, **config})
+    if data_dir or defaults.is_own(own.dataset):  # for which earlier versions recorded one
+        own = dataclasses.replace(own, data_dir=data_dir)
     # One device computes what the replicas did, if it keeps their row groups. Earlier versions took
     # `diagnostics` with every policy.
     alone = dataclasses.replace(own, replicas=1, diagnostics=False).resolve()

@@ -1,7 +1,6 @@
 """`python -m tf_metamixup.main`: flags -> Config -> data, model, Trainer -> run directory."""
 
 import dataclasses
-import math
 import shlex
 import sys
 import warnings
@@ -122,7 +121,7 @@ def announce(assembly, labels_used: int) -> str:
             "images are right"
         )
     if config.mix_until < 1:
-        mixed = counted(math.ceil(config.mix_until * assembly.steps), "step")
+        mixed = counted(assembly.mixed_steps, "step")
         lines.append(f"mixing stops after {mixed} (--mix_until={config.mix_until:g})")
     return "\n".join(lines)
 

@@ -35,10 +35,10 @@ def test_bars_are_means_over_seeds_and_beside_them_in_units_of_real_images():
 
 
 @pytest.mark.parametrize(
-    ("mix_until", "taken", "steps"),
-    [(1.0, 60, range(40, 60)), (0.5, 60, range(10, 30)), (0.5, 25, range(5, 25))],
+    ("mixed_steps", "taken", "steps"),
+    [(60, 60, range(40, 60)), (30, 60, range(10, 30)), (30, 25, range(5, 25))],
 )
-def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mix_until, taken, steps):
+def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mixed_steps, taken, steps):
     seen = []
 
     class Diagnostics:
@@ -54,8 +54,8 @@ def test_the_mixed_images_are_those_that_were_mixed_last(monkeypatch, mix_until,
     monkeypatch.setattr(intrusion, "Diagnostics", Diagnostics)
     monkeypatch.setattr(intrusion.features, "extractor", lambda _: np.array)
     graphs = SimpleNamespace(batches=itertools.count)
-    config = SimpleNamespace(mix_until=mix_until)
-    _, pairs = intrusion._mixed(SimpleNamespace(steps=60, graphs=graphs, config=config), taken)
+    assembly = SimpleNamespace(graphs=graphs, mixed_steps=mixed_steps)
+    _, pairs = intrusion._mixed(assembly, taken)
     assert seen == [*steps]
     assert pairs[:2].tolist() == [[0, 1], [1, 0]]
 

@@ -283,6 +283,18 @@ def test_batches_of_one_row_are_refused_where_they_would_be_mixed():
         compiled("beta").fit(*TRAIN, batch_size=1, verbose=0)
 
 
+@pytest.mark.parametrize(("replicas", "each"), [(1, "1 replica"), (2, "2 replicas")])
+def test_data_sets_with_one_row_a_replica_are_refused_where_they_would_be_mixed(replicas, each):
+    model = compiled("beta", replicas=replicas, model=tiny.unnamed)
+    with pytest.raises(UserError, match=f"a batch of 1 on each of {each} has no pairs to mix"):
+        model.fit(tf.data.Dataset.from_tensor_slices(TRAIN).batch(replicas), verbose=0)
+
+
+def test_the_last_batch_of_an_epoch_may_be_a_single_row():
+    odd = [each[:9] for each in TRAIN]
+    assert len(compiled("beta").fit(*odd, batch_size=8, verbose=0).epoch) == 1
+
+
 def test_steps_that_run_together_are_counted_as_they_are(recwarn):
     model = compiled("none", optimizer=keras.optimizers.SGD(1e-9), model=dead, steps=100)
     model.fit(*TRAIN, batch_size=8, epochs=2, verbose=0)

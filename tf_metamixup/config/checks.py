@@ -51,6 +51,11 @@ def check(config: Any) -> None:
                 f"--{name}={value} is for --dataset=folder:DIR and table:FILE, and "
                 f"--dataset={config.dataset} is neither; drop it"
             )
+    if config.data_dir is not None and is_own(config.dataset):
+        raise UserError(
+            f"--data_dir={config.data_dir} is for TFDS data sets, and --dataset={config.dataset} "
+            "says itself where it is; drop it"
+        )
     if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
         raise UserError(f"--imbalance={config.imbalance} must be a number of at least 1")
     if config.mode == "sl" and config.num_labels is not None:

@@ -1,6 +1,5 @@
 """Figure 7: the mean of the learned lambda by the classes of the two images."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -61,8 +60,8 @@ def figure(runs: Sequence[Run], epochs: Sequence[tuple[int, int]] | None = None)
     check_lengths(runs)
     known = runs[0].lambdas["pair_epochs"].tolist()
     if epochs is None:
-        end = math.floor(runs[0].mix_until * runs[0].config.get("epochs", known[-1]))
-        mixed = [epoch for epoch in known if epoch <= end] or known
+        last = runs[0].config.get("epochs", known[-1])
+        mixed = [epoch for epoch in known if epoch / last <= runs[0].mix_until] or known
         quarters = np.array_split(mixed, min(PANELS, len(mixed)))
         epochs = [(int(quarter[0]), int(quarter[-1])) for quarter in quarters]
     if missing := [epoch for span in epochs for epoch in span if epoch not in known]:

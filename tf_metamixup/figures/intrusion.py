@@ -1,7 +1,6 @@
 """Figure 5: how far mixed images are from real images of other classes."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,7 +65,7 @@ def _mixed(assembly: Assembly, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns features [n, D] of the images mixed last in a run of `steps`, and classes [n, 2]."""
     graphs = assembly.graphs
     diagnostics = Diagnostics(graphs)
-    last = min(steps, math.ceil(assembly.config.mix_until * assembly.steps))
+    last = min(steps, assembly.mixed_steps)
     first = max(0, last - STEPS)
     extract, values, pairs = features.extractor(assembly), [], []
     batches = itertools.islice(graphs.batches(first), last - first)

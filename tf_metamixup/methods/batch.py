@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.graph_checks import problem_of, required
+from tf_metamixup.core.plurals import counted
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models.network import Network
 
@@ -108,6 +109,22 @@ def evenly_sharded(rows: tf.Tensor) -> tf.Tensor:
     total = replicas.total(count)
     what = f"a batch cannot be split evenly over {replicas.count()} replicas; rows:"
     with required(total == count * replicas.count(), "labelled", what, total):
+        return tf.identity(rows)
+
+
+def with_pairs(rows: tf.Tensor, step: tf.Tensor, *, mixes: bool) -> tf.Tensor:
+    """Returns this replica's `rows` [n, ...]; if it `mixes`, the first step must have two.
+
+    A later batch may be the short last one of an epoch.
+
+    Raises:
+        tf.errors.InvalidArgumentError: there is one; see `problem_of`.
+    """
+    if not mixes:
+        return rows
+    paired = (tf.shape(rows)[0] > 1) | (step > 0)
+    what = f"a batch of 1 on each of {counted(replicas.count(), 'replica')} has no pairs to mix"
+    with required(paired, "labelled", f"{what}: use larger batches, or policy none"):
         return tf.identity(rows)
 
 

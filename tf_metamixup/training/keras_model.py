@@ -15,7 +15,7 @@ from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
-from tf_metamixup.methods.batch import evenly_sharded, prepare, translate_data_errors
+from tf_metamixup.methods.batch import evenly_sharded, prepare, translate_data_errors, with_pairs
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
@@ -92,8 +92,8 @@ class MixUpModel(keras.Model):
             super().__init__(name=f"mixed_{model.name}")
             self.model = model
             self._method, self._policy, self._seed = method, policy, seed
-            self._classes = model.output_shape[-1]
-            self._meta = None
+            self._mixes = policy.mixes or method.learns_lambda
+            self._classes, self._meta = model.output_shape[-1], None
             if policy.reads_meta:
                 self._meta = MetaSet(meta, policy, model)
             elif meta is not None:
@@ -157,7 +157,7 @@ class MixUpModel(keras.Model):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
-        check_fit(given, self._classes, mixes=self._policy.mixes or self._method.learns_lambda)
+        check_fit(given, self._classes, mixes=self._mixes)
         self._scales.compare(
             meta=self._meta and self._meta.images, validation=given.get("validation_data")
         )
@@ -174,7 +174,7 @@ class MixUpModel(keras.Model):
         self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
-        raw = {"labelled": (evenly_sharded(x), y)}
+        raw = {"labelled": (with_pairs(evenly_sharded(x), step, mixes=self._mixes), y)}
         if self._meta is not None and self._feature_cache is None:
             raw["meta"] = self._meta.rows(self._seed, step, tf.shape(x, tf.int64)[0])
         batch = prepare(raw, self._network, self._classes)
