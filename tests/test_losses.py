@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tf_metamixup.losses import cross_entropy, entropy, kl_divergence, squared_error
@@ -9,6 +10,11 @@ def test_cross_entropy_is_one_number_an_example():
     logits = tf.math.log([[0.5, 0.5], [0.2, 0.8]])
     by_hand = [-np.log(0.5), -0.25 * np.log(0.2) - 0.75 * np.log(0.8)]
     np.testing.assert_allclose(cross_entropy(probs, logits), by_hand, rtol=1e-6)
+
+
+def test_targets_that_would_be_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 1\) and \(2, 3\)"):
+        cross_entropy(tf.ones([2, 1]), tf.zeros([2, 3]))
 
 
 def test_second_derivative_sees_the_labels():

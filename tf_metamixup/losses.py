@@ -10,9 +10,13 @@ def cross_entropy(probs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     losses are not used because their registered gradient drops the label term of the second
     derivative, so that lambda's gradient is silently wrong (tensorflow#26495).
 
+    Raises:
+        ValueError: they have not one shape; [N, 1] would be broadcast.
+
     >>> cross_entropy(tf.constant([[0.5, 0.5]]), tf.constant([[0.0, 0.0]])).numpy().round(4)
     array([0.6931], dtype=float32)
     """
+    probs.shape.assert_is_compatible_with(logits.shape)
     return -tf.reduce_sum(probs * tf.nn.log_softmax(logits), axis=-1)
 
 
