@@ -26,14 +26,15 @@ def test_a_batch_holds_its_share_of_checked_images(joined):
     images, labels = rows(joined)
     assert images.shape == (8, *tiny.SHAPE)
     assert labels.shape == (8,)
-    assert (rows(joined.numbered())[1] >= joined.num_untrusted).tolist() == [False] * 6 + [True] * 2
+    untrusted = joined.untrusted[rows(joined.numbered())[1]]
+    assert untrusted.tolist() == [True] * 6 + [False] * 2
 
 
 def test_every_shard_holds_the_same_share(joined):
     numbered = joined.numbered()
     for shard in range(2):
         numbers = rows(numbered, range(shard, shard + 1), 2)[1]
-        assert (numbers >= joined.num_untrusted).tolist() == [False] * 3 + [True]
+        assert joined.untrusted[numbers].tolist() == [True] * 3 + [False]
 
 
 def test_row_groups_on_one_device_hold_the_shards_of_several(joined):
@@ -42,8 +43,8 @@ def test_row_groups_on_one_device_hold_the_shards_of_several(joined):
     shards = [rows(grouped, range(shard, shard + 1), 2) for shard in range(2)]
     for whole, parts in zip(together, zip(*shards, strict=True), strict=True):
         np.testing.assert_array_equal(whole, np.concatenate(parts))
-    trusted = rows(grouped.numbered())[1] >= grouped.num_untrusted
-    assert trusted.tolist() == [False, False, False, True] * 2
+    untrusted = grouped.untrusted[rows(grouped.numbered())[1]]
+    assert untrusted.tolist() == [True, True, True, False] * 2
 
 
 def test_a_number_is_the_position_of_the_image_in_the_whole(joined):
@@ -57,4 +58,4 @@ def test_labels_are_told_without_reading_an_image(joined, monkeypatch):
     _, labels = joined.whole()
     monkeypatch.delattr(ArrayStream, "whole")
     np.testing.assert_array_equal(joined.labels, labels)
-    assert joined.num_untrusted == 60
+    assert joined.untrusted.tolist() == [True] * 60 + [False] * 36

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import keras
@@ -189,6 +190,7 @@ def test_images_with_checked_labels_are_the_meta_set(own_folder):
     made, names = own(own_folder, meta_source="train")
     assert names["meta"] == trusted
     assert names["labelled"][-2:] == trusted
+    assert made.labelled.untrusted.tolist() == [True] * 36 + [False] * 2
     assert made.labels_used(reads_meta=True) == 38
     with pytest.raises(UserError, match=r"--num_meta=4 .*the 2 images with checked labels"):
         own(own_folder, num_meta=4)
@@ -365,6 +367,13 @@ def test_noise_never_reaches_trusted_images_that_are_trained_on_beside_the_other
     wrong = made.labelled.whole()[1] != digits.train.labels[made.splits.labelled]
     checked = np.isin(made.splits.labelled, made.splits.meta)
     np.testing.assert_array_equal(wrong, ~checked)
+    np.testing.assert_array_equal(made.labelled.untrusted, ~checked)
+
+
+def test_what_checked_images_were_given_may_be_unknown(digits):
+    checked = dataclasses.replace(digits, trusted=np.arange(80))
+    made = data.streams(checked, 50, trusted_share=0.2, audits="apart")
+    assert len(made["audited"].labels) == 20 and made["audited"].given is None
 
 
 def test_a_long_tail_is_cut_out_of_what_is_trained_on_alone(digits):

@@ -1,5 +1,6 @@
 """Batches of which a share comes from checked images."""
 
+import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import mixing
@@ -25,8 +26,9 @@ class JoinedStream(Stream):
         return tf.concat([part.labels for part in self._parts], axis=0)
 
     @property
-    def num_untrusted(self) -> int:
-        return self._parts[0].num_untrusted
+    def untrusted(self):
+        noisy, trusted = self._parts
+        return np.append(noisy.untrusted, np.zeros(len(trusted.labels), bool))
 
     @unconverted
     def shards(self, start_step: int, shard_ids: range, num_shards: int) -> tf.data.Dataset:
@@ -38,7 +40,7 @@ class JoinedStream(Stream):
 
     def numbered(self, first: int = 0) -> Stream:
         noisy, trusted = self._parts
-        trusted = trusted.numbered(first + self.num_untrusted)
+        trusted = trusted.numbered(first + len(noisy.labels))
         return JoinedStream(noisy.numbered(first), trusted, self._groups)
 
     def whole(self):

@@ -37,6 +37,7 @@ class _Sampled(Stream):
         flip: bool = False,
         shift: int = 0,
         strong: Collection[int] = (),
+        checked: Collection[int] = (),
     ):
         """Takes the options of `stream`.
 
@@ -50,6 +51,7 @@ class _Sampled(Stream):
             )
         self.batch_size = batch_size
         self._count = len(indices)
+        self._untrusted = ~np.isin(np.unique(indices), checked)
         self._seed = seed
         self._purpose = purpose
         self._views = views
@@ -85,7 +87,7 @@ class ArrayStream(_Sampled):
     """Makes batches of images in memory: x uint8 [n, (V,) H, W, C], y int64 [n]."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray, **options):
-        """Options as in `stream`."""
+        """Takes the options of `stream`."""
         super().__init__(indices, **options)
         # One tensor on the host, which the pipeline gathers whole batches from. On the CPU it
         # shares the memory of the array, so that all streams together hold one copy of their parts.
@@ -139,6 +141,10 @@ class ArrayStream(_Sampled):
     def labels(self):
         return self._labels
 
+    @property
+    def untrusted(self):
+        return self._untrusted
+
     def whole(self):
         return self._read(tf.range(len(self._labels))), self._labels
 
@@ -152,7 +158,7 @@ class FileStream(_Sampled):
     """
 
     def __init__(self, images: Streamed, indices: np.ndarray, **options):
-        """Options as in `stream`."""
+        """Takes the options of `stream`."""
         super().__init__(indices, **options)
         self._set = images
         self._is_member = np.isin(np.arange(len(images)), indices)
@@ -248,7 +254,8 @@ def stream(images: InMemory | Streamed, indices: np.ndarray, **options) -> Strea
         **options: `batch_size`: rows of a global batch. `seed`: of the run. `purpose`: tells the
             random numbers of this stream from those of others. `views`: 0 for x [n, H, W, C], V for
             V independently augmented copies, x [n, V, H, W, C]. `flip`, `shift`: see
-            `augment.augment`. `strong`: of which views it is.
+            `augment.augment`. `strong`: of which views it is. `checked`: positions whose labels
+            were checked.
 
     Raises:
         UserError: for a batch larger than the data.

@@ -101,7 +101,10 @@ def prepare(
         )
     drawn = _balanced(source, config, parts.labelled, given.labels)
     trusted_rows = _trusted_rows(config, groups)
-    labelled = stream("labelled", drawn, config.batch_size - trusted_rows, **augmented)
+    checked = source.trusted if config.label_noise is None else parts.meta
+    labelled = stream(
+        "labelled", drawn, config.batch_size - trusted_rows, checked=checked, **augmented
+    )
     trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
     if trusted_rows > len(trained):
         raise UserError(
@@ -269,7 +272,8 @@ def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Au
     checked = source.train.keep(positions)
     known = noisy.labels[positions]
     if config.label_noise is None:
-        known = source.given[np.isin(source.trusted, positions)]
+        given = source.given if len(source.given) else np.full(len(source.trusted), UNLABELLED)
+        known = given[np.isin(source.trusted, positions)]
         if not len(known) or UNLABELLED in known:
             known = None
     return Audited(np.asarray(checked.images), checked.labels, known)

@@ -2,6 +2,7 @@
 
 import abc
 
+import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
@@ -37,9 +38,9 @@ class Stream(abc.ABC):
         return self.whole()[1]
 
     @property
-    def num_untrusted(self) -> int:
-        """Returns how many of `whole`, from the first on, have untrusted labels: all."""
-        return len(self.labels)
+    def untrusted(self) -> np.ndarray:
+        """Returns which images of `whole` have labels that nobody has checked, bool [N]: all."""
+        return np.ones(len(self.labels), bool)
 
     def numbered(self, first: int = 0) -> "Stream":
         """Returns the same images, each with `first` + its position in `whole` for its label.

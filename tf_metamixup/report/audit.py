@@ -112,7 +112,7 @@ def judge(assembly) -> Judged:
     if not isinstance(source.train, InMemory):
         raise UserError(f"{source.name} does not fit into memory, which an audit needs")
     images, given = (np.asarray(values) for values in prepared.labelled.whole())
-    untrusted = np.arange(len(given)) < prepared.labelled.num_untrusted
+    untrusted = prepared.labelled.untrusted
     method, how = trainer.method, f"by method {assembly.config.method}"
     if not method.trusts:
         method, how = SmallLoss(), MEMORISED
@@ -121,11 +121,9 @@ def judge(assembly) -> Judged:
         evidence(trainer, images, given, untrusted, audited, assembly.steps)
     )
     others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
-    positions = prepared.splits.labelled
+    shown = np.flatnonzero(untrusted)  # the labelled ones stand first, as in `splits`
+    positions, names = prepared.splits.labelled[shown], source.train.ids
     noisy = assembly.config.label_noise is not None
-    shown = np.flatnonzero(~np.isin(positions, prepared.splits.meta if noisy else source.trusted))
-    positions = positions[shown]
-    names = source.train.ids
     return Judged(
         names=[str(i) if names is None else names[i] for i in positions],
         images=images[shown],

@@ -48,7 +48,7 @@ class Audit:
         self._labelled = labelled
         self._given = tf.cast(labelled.labels, tf.int64)
         self.stream = labelled.numbered()
-        self._untrusted = np.arange(len(self._given)) < labelled.num_untrusted
+        self._untrusted = labelled.untrusted
         state = self._method.initial_state(len(self._given), trainer.classes)
         with trainer.strategy.scope():
             dtype = trainer.model.variable_dtype
