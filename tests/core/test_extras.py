@@ -11,7 +11,8 @@ def test_a_missing_module_is_reported_in_one_line_with_the_extra(monkeypatch):
     with pytest.raises(UserError) as raised, extras.needed("figures"):
         from scipy import stats  # noqa: F401
     message = str(raised.value)
-    assert message == "scipy is not installed: pip install 'tf_metamixup[figures]'"
+    remedy = "in the clone of tf_metamixup, pip install '.[figures]'"
+    assert message == f"scipy is not installed: {remedy}"
 
 
 def test_a_module_of_ours_that_is_missing_is_no_extra():

@@ -105,6 +105,17 @@ def test_what_memory_does_not_hold_stays_in_its_files(kinds, monkeypatch):
     assert isinstance(load(), StoredFiles)
 
 
+@pytest.mark.parametrize(
+    ("limit", "kind"), [("max", np.ndarray), (4 * 20 * 16 * 16 * 3 - 1, StoredFiles)]
+)
+def test_a_container_has_the_memory_that_it_is_limited_to(
+    kinds, limit, kind, monkeypatch, tmp_path
+):
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(file_source, "_CONTAINER", tmp_path / "memory.max")
+    assert isinstance(sources.load(f"folder:{kinds}", image_size=16).train.images, kind)
+
+
 @pytest.mark.parametrize("how", ["yes", "no"])
 def test_damaged_files_are_found_before_training(kinds, how):
     path = kinds / "train" / "one" / "photo.jpg"

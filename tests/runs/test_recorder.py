@@ -98,7 +98,7 @@ def test_without_tensorboard_a_run_is_recorded_with_one_warning(tmp_path, monkey
         draw_pictures(record, 1, (np.zeros((2, 2)), np.zeros((2, 2))), None, None)
     (message,) = [str(each.message) for each in reported]
     assert message.startswith("no events for TensorBoard are written: tensorboard is not installed")
-    assert "pip install 'tf_metamixup[tensorboard]'" in message
+    assert "pip install '.[tensorboard]'" in message
     assert not (tmp_path / "tensorboard").exists()
 
 

@@ -107,7 +107,7 @@ def test_a_run_is_trained_and_its_model_predicts_from_any_folder(run, tmp_path):
     assert code == 0, err
     assert out.startswith("finished: 2 steps") and "TensorBoard" not in out
     (warning,) = [line for line in err.splitlines() if line.startswith("warning: no events for")]
-    assert "pip install 'tf_metamixup[tensorboard]'" in warning
+    assert "pip install '.[tensorboard]'" in warning
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["policy"]) == ("finished", "beta")
 
@@ -131,4 +131,4 @@ def test_a_missing_extra_is_reported_in_one_line(run, words, extra):
     code, out, err = run(*(runs if word == "RUNS" else word for word in words))
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
-    assert line.startswith("error: ") and line.endswith(f"pip install 'tf_metamixup[{extra}]'")
+    assert line.startswith("error: ") and line.endswith(f"pip install '.[{extra}]'")

@@ -182,6 +182,8 @@ def test_two_replicas_keep_what_one_device_keeps(tmp_path):
         ({"patience": "a"}, "patience='a' must be a whole number"),
         ({"patience": 0}, "patience=0 must be at least 1"),
         ({"patince": 3}, r"no argument 'patince' \(did you mean 'patience'\?\)"),
+        ({"callback": []}, r"no argument 'callback' \(did you mean 'callbacks'\?\)"),
+        ({"run_directory": "x"}, r"no argument 'run_directory' \(did you mean 'run_dir'\?\)"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(tmp_path, plan, told):

@@ -347,14 +347,14 @@ def test_runs_on_other_own_data_are_not_taken_together(tmp_path):
     x, y = np.random.default_rng(0).uniform(-1, 1, (16, 6, 6, 1)).astype(np.float32), [0, 1, 2, 0]
     data = [tf.data.Dataset.from_tensors((part, y)) for part in np.split(x, 4)]
     found = []
-    for seed, (test, named) in enumerate([(0, {}), (0, {}), (1, {}), (0, {"dataset": "photos"})]):
+    for seed, (test, named) in enumerate([(0, {}), (0, {}), (1, {}), (0, {"dataset": "last"})]):
         trainer = tiny.trainer("supervised", "none", seed=seed)
         folder = tmp_path / str(seed)
         found.append(trainer.fit(data[3], test=data[test], steps=1, run_dir=folder, **named))
     assert result_of(tmp_path / "0")["data"] == found[0]["data"]
     rows = results.rows(results.read([str(tmp_path)]))
     assert [sorted(row.seeds) for row in rows] == [[0, 1], [2], [3]]
-    assert rows[2].data == "photos"
+    assert rows[2].data == "last"  # the name, not a default of `select`
     assert len({row.data for row in rows}) == 3
 
 

@@ -19,6 +19,7 @@ def needed(extra: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package == "tf_metamixup":
             raise
+        # No package index has it.
         raise UserError(
-            f"{package} is not installed: pip install 'tf_metamixup[{extra}]'"
+            f"{package} is not installed: in the clone of tf_metamixup, pip install '.[{extra}]'"
         ) from error

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import math
 import os
 import unicodedata
@@ -35,6 +36,7 @@ PARTS = (*TRAINED_ON, *JUDGED_BY)
 _NAMED = 5  # of files that cannot be read
 _AT_ONCE = 64  # files
 _SILENT_SECONDS = 5  # before a bar shows how many are read
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")  # of Linux control groups, version 2
 # Pixels of a side, without --image_size: time and memory of a step grow with their square.
 LARGEST_KEPT = 128
 
@@ -254,14 +256,21 @@ def _held(name: str, count: int, shape: tuple[int, int, int], in_memory: str) ->
     Streams copy what they read, hence half of the machine's memory is taken by a fourth of it.
     """
     if in_memory == "auto":
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return count * math.prod(shape) <= min(MAX_BYTES, machine // 4)
+        return count * math.prod(shape) <= min(MAX_BYTES, _memory() // 4)
     if in_memory == "yes" and not fits(count, shape):
         raise UserError(
             f"{name}: --in_memory=yes: {too_large(count, shape)}; --in_memory=no reads them when "
             "they are needed, and a smaller --image_size needs less memory"
         )
     return in_memory == "yes"
+
+
+def _memory() -> int:
+    """Returns the bytes of memory of the machine, or of the container that this runs in."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
+        sizes.append(int(_CONTAINER.read_text()))
+    return min(sizes)
 
 
 def _tell(problems: Sequence[str], count: int, *, skip: bool) -> None:

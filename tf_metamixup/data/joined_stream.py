@@ -43,6 +43,12 @@ class JoinedStream(Stream):
         trusted = trusted.numbered(first + len(noisy.labels))
         return JoinedStream(noisy.numbered(first), trusted, self._groups)
 
+    def read(self, positions):
+        noisy, trusted = self._parts
+        behind = positions >= len(noisy.labels)
+        first, last = positions[~behind], positions[behind] - len(noisy.labels)
+        return tf.concat([noisy.read(first), trusted.read(last)], axis=0)
+
     def whole(self):
         images, labels = zip(*(part.whole() for part in self._parts), strict=True)
         return tf.concat(images, axis=0), tf.concat(labels, axis=0)

@@ -145,8 +145,11 @@ class ArrayStream(_Sampled):
     def untrusted(self):
         return self._untrusted
 
+    def read(self, positions):
+        return self._read(positions)
+
     def whole(self):
-        return self._read(tf.range(len(self._labels))), self._labels
+        return self.read(tf.range(len(self._labels))), self._labels
 
 
 class FileStream(_Sampled):

@@ -53,6 +53,10 @@ class Stream(abc.ABC):
             "training: an audit needs images that fit into memory"
         )
 
+    def read(self, positions: tf.Tensor) -> tf.Tensor:
+        """Returns the images at ascending `positions` of `whole`, int [n], as they are stored."""
+        return tf.gather(self.whole()[0], positions)
+
     @abc.abstractmethod
     def whole(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns all (images, labels), each image once, as they are stored."""

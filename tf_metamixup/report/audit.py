@@ -41,7 +41,7 @@ class Judged:
 
     Attributes:
         names: of the images, [N].
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C], or `StoredFiles`.
         classes: names.
         given: the labels, int [N].
         right: the probability that they are right, [N].
@@ -52,7 +52,7 @@ class Judged:
     """
 
     names: list[str]
-    images: np.ndarray
+    images: Any
     classes: list[str]
     given: np.ndarray
     right: np.ndarray
@@ -111,22 +111,19 @@ def judge(assembly) -> Judged:
     source, prepared, trainer = assembly.source, assembly.prepared, assembly.trainer
     if not isinstance(source.train, InMemory):
         raise UserError(f"{source.name} does not fit into memory, which an audit needs")
-    images, given = (np.asarray(values) for values in prepared.labelled.whole())
-    untrusted = prepared.labelled.untrusted
+    given, untrusted = prepared.labelled.labels.numpy(), prepared.labelled.untrusted
     method, how = trainer.method, f"by method {assembly.config.method}"
     if not method.trusts:
         method, how = SmallLoss(), MEMORISED
     audited = prepared.audited if method.audits else None
-    right, classes = method.assess(
-        evidence(trainer, images, given, untrusted, audited, assembly.steps)
-    )
+    right, classes = method.assess(evidence(trainer, prepared.labelled, audited, assembly.steps))
     others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
     shown = np.flatnonzero(untrusted)  # the labelled ones stand first, as in `splits`
     positions, names = prepared.splits.labelled[shown], source.train.ids
     noisy = assembly.config.label_noise is not None
     return Judged(
         names=[str(i) if names is None else names[i] for i in positions],
-        images=images[shown],
+        images=source.train.images[positions],
         classes=source.classes,
         given=given[shown],
         right=right[shown],

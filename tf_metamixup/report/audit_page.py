@@ -88,7 +88,7 @@ def _figure(judged: Any, i: int) -> str:
     name, suggested = (
         html.escape(text) for text in (judged.names[i], judged.classes[judged.suggested[i]])
     )
-    pixels = judged.images[i]
+    pixels = np.asarray(judged.images[[i]])[0]
     tiny = ' class="tiny"' if max(pixels.shape[:2]) < LARGEST // 2 else ""
     right = f"{judged.right[i]:.0%} right<br>" if judged.countable else ""
     text = f"{suggested}?<br><small>{right}{name}</small>"

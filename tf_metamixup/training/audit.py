@@ -5,6 +5,8 @@ predictions, from which the method judges the labels (`methods.label_judge`). Wh
 until the next audit, what each row is trained on.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -59,10 +61,8 @@ class Audit:
 
     def update(self, step: int) -> None:
         """Audits the labels with the current weights, before `step` is taken."""
-        given, audited = self._given.numpy(), self._audited if self._method.audits else None
-        # Read anew each time: kept, the images would take their memory twice all along.
-        images, _ = self._labelled.whole()
-        found = evidence(self._trainer, images, given, self._untrusted, audited, step)
+        audited = self._audited if self._method.audits else None
+        found = evidence(self._trainer, self._labelled, audited, step)
         for name, value in self._method.judge(found).items():
             self._state[name].assign(value)
 
@@ -77,21 +77,20 @@ class Audit:
         return {**raw, "labelled": (images, targets)}, judged
 
 
-def evidence(trainer, images, given, untrusted, audited: Audited | None, step: int) -> Evidence:
+def evidence(trainer, labelled: Stream, audited: Audited | None, step: int) -> Evidence:
     """Collects the evidence about labels at the current weights; see `Evidence`.
 
     Args:
         trainer: whose network is asked.
-        images: the training images, as they are stored.
-        given: their labels, int [N].
-        untrusted: bool [N], false where a label was checked.
+        labelled: the training images.
         audited: the checked images; None without.
         step: decides draws.
     """
-    predict = trainer.evaluator.probabilities
-    checked = None
+    predict, given, checked = trainer.evaluator.probabilities, labelled.labels.numpy(), None
     if audited is not None:
-        checked = Checked(predict(audited.images), audited.labels, audited.given)
+        read = functools.partial(tf.gather, audited.images)
+        checked = Checked(predict(read, len(audited.labels)), audited.labels, audited.given)
     seed = fold(fold(root(trainer.seed), "audit"), step).numpy().tolist()
     generator = np.random.default_rng([word % 2**64 for word in seed])
-    return Evidence(predict(images), given, untrusted, checked, generator)
+    probabilities = predict(labelled.read, len(given))
+    return Evidence(probabilities, given, labelled.untrusted, checked, generator)

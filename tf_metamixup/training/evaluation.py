@@ -1,5 +1,8 @@
 """Evaluates a network on test data, on all replicas."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -106,29 +109,29 @@ class Evaluator:
             return np.zeros([0, self._classes], self._network.model.variable_dtype)
         self.compare(first_batch.scale_of(images, self._network.preprocess), "predicted")
         with translate_data_errors():
-            return self.probabilities(images)
+            return self.probabilities(functools.partial(tf.gather, images), len(images))
 
     @unconverted
-    def probabilities(self, images) -> np.ndarray:
+    def probabilities(self, read: Callable[[tf.Tensor], tf.Tensor], number: int) -> np.ndarray:
         """Predicts on all replicas; returns [N, classes] in the precision of the weights.
 
         Args:
-            images: as they are stored, [N, H, W, C].
+            read: gives images as they are stored, [n, H, W, C], at ascending positions, int64 [n].
+            number: N, of the images.
         """
         count = self._strategy.num_replicas_in_sync
-        with tf.device("CPU:0"):
-            images = tf.convert_to_tensor(images)
 
         def ready(first):
             with tf.device("CPU:0"):
-                rows = images[first : first + ROWS]
+                rows = read(tf.range(first, tf.minimum(first + ROWS, number)))
                 return inputs.padded(rows, tf.range(tf.shape(rows)[0]), count)
 
+        firsts = tf.data.Dataset.range(0, number, ROWS)
         if count == 1:
             # To build a pipeline takes longer than what it reads here.
-            batches = ({"images": ready(first)} for first in range(0, len(images), ROWS))
+            batches = ({"images": ready(first)} for first in firsts)
         else:
-            rows = tf.data.Dataset.range(0, len(images), ROWS).map(ready)
+            rows = firsts.map(ready)
             stream = DatasetStream(rows, repeat=False)
             batches = inputs.distribute(self._strategy, {"images": stream}, 0)
         found = [self._probabilities(batch["images"]) for batch in batches]

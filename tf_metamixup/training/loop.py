@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import math
 import time
 import warnings
@@ -69,7 +70,7 @@ def fit(
         shown: whether the progress is shown.
         **plan: the rest of `Plan`.
     """
-    plan = Plan.of(steps, epoch_steps, plan)
+    plan = Plan.of(steps, epoch_steps, plan, inspect.signature(fit).parameters)
     check(plan, validated="val" in evaluated)
     if plan.diagnostics:
         check_meta_stage(trainer.policy, f"diagnostics with policy {trainer.policy}")
@@ -77,8 +78,9 @@ def fit(
     callbacks = Callbacks(callbacks, trainer.model, validated="val" in evaluated)
     if settings is None:
         settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": epoch_steps}
-        chosen = {"dataset": dataset, "select": plan.select, "patience": plan.patience}
-        settings |= {name: value for name, value in chosen.items() if value not in (None, "last")}
+        chosen = {"dataset": dataset, "patience": plan.patience}
+        chosen["select"] = None if plan.select == "last" else plan.select
+        settings |= {name: value for name, value in chosen.items() if value is not None}
         settings |= data_settings or {}
     workers = trainer.workers
     with contextlib.ExitStack() as stack:

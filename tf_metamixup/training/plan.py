@@ -3,7 +3,7 @@
 import dataclasses
 import numbers
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tf_metamixup.core.errors import UserError
@@ -44,15 +44,18 @@ class Plan:
     patience: int | None = None
 
     @classmethod
-    def of(cls, steps: int, epoch_steps: int, options: Mapping[str, Any]) -> "Plan":
-        """Makes a plan of options by name.
+    def of(
+        cls, steps: int, epoch_steps: int, options: Mapping[str, Any], others: Collection[str] = ()
+    ) -> "Plan":
+        """Makes a plan of options by name; `others` are further names that one may have meant.
 
         Raises:
             UserError: there is no such option.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in options.keys() - set(names):
-            raise UserError(f"fit() takes no argument {name!r}{did_you_mean(name, names)}")
+        names = {field.name for field in dataclasses.fields(cls)}
+        for name in options.keys() - names:
+            meant = did_you_mean(name, sorted(names | {*others}))
+            raise UserError(f"fit() takes no argument {name!r}{meant}")
         # NumPy's whole numbers, which JSON does not take.
         whole = {
             name: operator.index(value)

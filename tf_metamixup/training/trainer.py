@@ -100,14 +100,15 @@ class Trainer(Learner):
             test: the same, as `test_error`, ....
             steps: total number of steps of the run.
             run_dir: directory for checkpoints, logs and the result.
-            epoch_steps: steps per epoch; 1,000 by default.
+            epoch_steps: steps per epoch; by default 1,000, or `steps` where that is less.
             verbose: 0 prints only warnings; 1 also the progress and a summary.
             summarize: whether the summary is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`, `pictures`, `select`, `patience`; `callbacks` of Keras, of which
-                `on_train_begin`, `on_train_end`, `on_epoch_begin` and `on_epoch_end` are called;
-                `settings`, `labels_used`; and `dataset`, a name of the data for reports, which
-                without it distinguish data by the test images alone.
+                `checkpoint_every`, `diagnostics`, `pictures`, `select`, `patience`. `callbacks` of
+                Keras, of which `on_train_begin`, `on_train_end`, `on_epoch_begin` and
+                `on_epoch_end` are called. `settings`, `labels_used`, and what `data.streams` gives.
+                `dataset`, a name of the data for reports, which without it distinguish data by the
+                test images alone.
 
         Returns:
             The content of `result.json`.
