@@ -76,6 +76,30 @@ def test_mistakes_are_reported_with_what_is_known(text, reported):
     assert reported in str(error.value)
 
 
+def unknown(share: "NoSuchType" = 0.5, width=3, depth: "int | None" = None):  # noqa: F821
+    return share, width, depth
+
+
+def known(share: "float" = 0.5, width=3, depth: "int | None" = None):
+    return share, width, depth
+
+
+@pytest.mark.parametrize("maker", [known, unknown])
+def test_annotations_may_be_text_or_absent(maker):
+    things = Registry("thing")
+    things.register("texts")(maker)
+    assert things.make("texts(0.25, width=4)") == (0.25, 4, None)
+    with pytest.raises(UserError, match="option width='a' must be int"):
+        things.make("texts(width='a')")
+    if maker is known:
+        assert things.make("texts(depth=2)") == (0.5, 3, 2)
+
+
+def test_a_name_that_nobody_could_write_is_refused():
+    with pytest.raises(RuntimeError, match="'bad-name': a name is letters, digits and _"):
+        Registry("thing").register("bad-name")(known)
+
+
 def test_a_name_is_registered_once():
     with pytest.raises(RuntimeError, match="twice"):
         THINGS.register("plain")(Plain)

@@ -44,7 +44,7 @@ def test_a_data_set_of_tfds_without_tfds_is_refused_with_what_installs_it(monkey
     monkeypatch.delitem(sys.modules, "tf_metamixup.data.tfds_source", raising=False)
     monkeypatch.delattr(data, "tfds_source", raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(UserError, match=r"pip install 'tf_metamixup\[data\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[data\]'"):
         sources.load("mnist")
 
 
@@ -81,3 +81,29 @@ def test_images_in_memory_are_kept_in_the_order_asked_for():
     images = InMemory(pixels, np.arange(5) * 10)
     picked = images.keep(np.array([3, 1]))
     assert picked.images.flatten().tolist() == [3, 1] and picked.labels.tolist() == [30, 10]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((2, 4, 4, 1)), np.arange(2), r"images of float64 .*must be uint8 \[N, H, W, C\]"),
+        (np.zeros((2, 4, 4), np.uint8), np.arange(2), r"shape \(2, 4, 4\) must be uint8"),
+        (
+            np.zeros((2, 4, 4, 1), np.uint8),
+            [0, 1],
+            r"of 2 images, a list \(2,\), must be an integer",
+        ),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.arange(3), r"a ndarray \(3,\), must be"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.eye(2, dtype=int), r"\(2, 2\), must be"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2), r"must be an integer array"),
+    ],
+)
+def test_images_and_labels_of_another_kind_are_refused(images, labels, message):
+    with pytest.raises(UserError, match=message):
+        InMemory(images, labels)
+
+
+def test_what_is_registered_must_make_a_data_set(monkeypatch):
+    monkeypatch.setitem(sources.DATASETS._makers, "nothing", lambda size=None: None)
+    with pytest.raises(UserError, match="'nothing' is registered as None, which is no Source"):
+        sources.load("nothing")

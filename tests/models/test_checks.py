@@ -88,6 +88,19 @@ def frozen():
     return model
 
 
+def ensemble():
+    image = keras.Input([4])
+    return keras.Model(
+        image, layers.Average()([layers.Dense(3, "softmax")(image) for _ in range(2)])
+    )
+
+
+def complement():
+    image = keras.Input([4])
+    p = layers.Dense(1, "sigmoid")(image)
+    return keras.Model(image, layers.Concatenate()([1 - p, p]))
+
+
 NESTED = keras.Sequential([keras.Input([3]), layers.Dense(3, "sigmoid")])
 PROBABILITIES = {
     "softmax of the Dense layer": lambda: graph(layers.Dense(3, "softmax")),
@@ -102,6 +115,12 @@ PROBABILITIES = {
     "softmax in a Lambda": lambda: graph(layers.Lambda(lambda x: tf.nn.softmax(x))),
     "softmax in a layer of one's own": lambda: graph(OwnSoftmax()),
     "softmax in a subclass": lambda: wrapped(Subclass(layers.Softmax())),
+    "softmax that is clipped": lambda: graph(
+        layers.Softmax(), lambda x: keras.ops.clip(x, 1e-7, 1.0)
+    ),
+    "softmax that is rescaled": lambda: graph(layers.Softmax(), layers.Rescaling(1.0)),
+    "softmax of an ensemble": ensemble,
+    "sigmoid and its complement": complement,
     "sigmoid of the Dense layer": lambda: graph(layers.Dense(3, "sigmoid")),
     "sigmoid activation layer": lambda: graph(layers.Activation("sigmoid")),
     "sigmoid operation": lambda: graph(keras.ops.sigmoid),
@@ -124,6 +143,10 @@ REFUSED = {
         r"returns \(None, 1, 3\); .* add a Dense layer",
     ),
     "one logit": (lambda: graph(layers.Dense(1, "sigmoid")), r"end it in Dense\(2\) without an"),
+    "spectral normalization": (
+        lambda: graph(layers.SpectralNormalization(layers.Dense(3))),
+        "assigns its own kernel",
+    ),
     "regularizers": (regularized, "use weight_decay"),
     **{
         name: (build, f"ends in a .*{name.split()[0]}.* the losses take logits")

@@ -56,6 +56,8 @@ class Registry:
         def decorate(maker):
             if name in self._makers:
                 raise RuntimeError(f"{self.kind} {name!r} is registered twice")
+            if not name.isidentifier():
+                raise RuntimeError(f"{self.kind} {name!r}: a name is letters, digits and _")
             self._makers[name] = maker
             return maker
 
@@ -140,8 +142,12 @@ class Registry:
         return did_you_mean(name, self._makers, self._aliases)
 
     def _options(self, name: str) -> dict[str, inspect.Parameter]:
-        parameters = inspect.signature(self._makers[name]).parameters.values()
-        return {p.name: p for p in parameters if p.default is not p.empty}
+        maker = self._makers[name]
+        try:
+            signature = inspect.signature(maker, eval_str=True)
+        except NameError:  # an annotation names what is imported for type checkers alone
+            signature = inspect.signature(maker)
+        return {p.name: p for p in signature.parameters.values() if p.default is not p.empty}
 
     def _describe(self, known: dict[str, inspect.Parameter]) -> str:
         if not known:
@@ -149,7 +155,10 @@ class Registry:
         return "its options: " + ", ".join(f"{p.name}={p.default!r}" for p in known.values())
 
     def _typed(self, name: str, parameter: inspect.Parameter, value: Any) -> Any:
-        allowed = typing.get_args(parameter.annotation) or (parameter.annotation,)
+        annotation = parameter.annotation
+        if annotation is parameter.empty or isinstance(annotation, str):
+            annotation = type(parameter.default)
+        allowed = typing.get_args(annotation) or (annotation,)
         if type(value) is int and float in allowed and int not in allowed:
             with contextlib.suppress(OverflowError):
                 value = float(value)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tf_metamixup.config import DataInfo
 from tf_metamixup.config.defaults import is_own
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.data.contents import checksum
 from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.data.streamed import Streamed
@@ -43,11 +43,24 @@ class InMemory:
         images: uint8 [N, H, W, C], or the files that they stay in.
         labels: int64 [N].
         ids: the data set's own names of the examples, where it has them.
+
+    Raises:
+        UserError: they have another type or shape.
     """
 
     images: np.ndarray | StoredFiles
     labels: np.ndarray
     ids: list[str] | None = None
+
+    def __post_init__(self):
+        if isinstance(self.images, np.ndarray):
+            found = f"images of {self.images.dtype} with shape {self.images.shape}"
+            right = self.images.dtype == np.uint8 and self.images.ndim == 4
+            require(right, found, "be uint8 [N, H, W, C], values from 0 to 255")
+        labels, count = self.labels, len(self.images)
+        whole = isinstance(labels, np.ndarray) and labels.dtype.kind == "i"
+        found = f"the labels of {count:,} images, a {type(labels).__name__} {np.shape(labels)},"
+        require(whole and labels.shape == (count,), found, "be an integer array [N]")
 
     def __len__(self):
         return len(self.labels)

@@ -54,6 +54,8 @@ def load(
         source = _OF_FILES[kind](name, Path(path).expanduser(), image_size, **options)
     else:
         source = _load(name, data_dir, image_size)
+    if not isinstance(source, Source):
+        raise UserError(f"the data set {name!r} is registered as {source!r}, which is no Source")
     if len(source.classes) < 2:
         raise UserError(
             f"the data set {name!r} has only one class ({', '.join(source.classes)}); a classifier "

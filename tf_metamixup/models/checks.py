@@ -31,6 +31,12 @@ def check_model(model) -> None:
     _check_shapes(model)
     _check_precision(model)
     _check_logits(model)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            raise UserError(
+                f"the layer {layer.name!r} assigns its own kernel at every call, which the step, "
+                "a function of the weights, does not see; build the model without it"
+            )
     if model.losses:
         raise UserError(
             "the model has losses of its own (regularizers or add_loss), which the step does not "
@@ -81,7 +87,7 @@ def _check_precision(model: keras.Model) -> None:
 def _check_logits(model: keras.Model) -> None:
     last = last_operation(model, passing=_PASSING)
     kind = _probabilities(last)
-    if kind is None and not _known(last) and _looks_like_probabilities(model):
+    if kind is None and not _is_linear(last) and _looks_like_probabilities(model):
         kind = "softmax or sigmoid"
     if kind is not None:
         raise UserError(
@@ -121,12 +127,10 @@ def _probabilities(operation: keras.Operation) -> str | None:
     return None
 
 
-def _known(operation: keras.Operation) -> bool:
-    """Returns whether it is clear from outside what `operation` does."""
-    activation = getattr(operation, "activation", None)
-    functions = [type(operation), *([activation] if callable(activation) else [])]
-    keras_has = all((each.__module__ or "").startswith("keras.") for each in functions)
-    return keras_has and not isinstance(operation, keras.layers.Lambda)
+def _is_linear(operation: keras.Operation) -> bool:
+    """Returns whether `operation` is a layer of Keras's without an activation."""
+    is_keras = type(operation).__module__.startswith("keras.")
+    return is_keras and getattr(operation, "activation", None) is keras.activations.linear
 
 
 def _looks_like_probabilities(model: keras.Model) -> bool:
