@@ -13,6 +13,8 @@ from tf_metamixup.methods.method import (
     averaging,
     check_precision,
     check_smoothing,
+    checked,
+    of,
 )
 
 registry.discover(__name__, __path__)
@@ -27,7 +29,9 @@ __all__ = [
     "averaging",
     "check_precision",
     "check_smoothing",
+    "checked",
     "make",
     "names",
+    "of",
     "parse",
 ]

@@ -1,5 +1,6 @@
 """The base class of methods, with its defaults."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -125,7 +126,7 @@ class Method:
         self, forward: Forward, examples: Examples, partner: tf.Tensor
     ) -> tuple[Lambdas, dict[str, Ratio]]:
         """Returns lambda, differentiable in the weights, and its metrics; see `learns_lambda`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no lambdas")
 
     def loss(
         self, forward: Forward, mixture: Mixture, batch: Batch, clock: Clock
@@ -137,6 +138,35 @@ class Method:
         """
         each = losses.cross_entropy(mixture.y, forward(mixture.x))
         return over_batch(mixture.examples.weight * each, batch), {}
+
+
+def of(method: str | Method) -> Method:
+    """Returns the method of a name with options, or the one that is given.
+
+    Raises:
+        UserError: it is neither; it is no dataclass, by whose fields runs are told apart.
+    """
+    method = METHODS.make(method) if isinstance(method, str) else method
+    is_method = isinstance(method, Method) and dataclasses.is_dataclass(method)
+    require(is_method, f"method={method!r}", "be a name or a Method that is a dataclass")
+    return method
+
+
+def checked(method: Method, returned: tuple) -> tuple[tf.Tensor, dict[str, Ratio]]:
+    """Returns the (loss, metrics) that `method.loss` gave.
+
+    Raises:
+        UserError: they are something else than a scalar and ratios by name.
+    """
+    match returned:
+        case (tf.Tensor() as loss, dict() as metrics) if loss.shape.rank == 0:
+            right = all(isinstance(each, Ratio) for each in metrics.values())
+            right = right and "train_loss" not in metrics  # the step's own
+        case _:
+            right = False
+    allowed = "be a scalar tensor and a dict of Ratio by name, other than train_loss"
+    require(right, f"what loss() of method {method} returns", allowed)
+    return returned
 
 
 def check_precision(method: Method) -> None:

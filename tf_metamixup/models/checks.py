@@ -1,5 +1,7 @@
 """What the step needs of a model, and would otherwise silently train wrongly."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -41,6 +43,17 @@ def check_model(model) -> None:
         raise UserError(
             "the model has losses of its own (regularizers or add_loss), which the step does not "
             "read; build it without them and use weight_decay"
+        )
+
+
+def check_trainable(model: keras.Model, trained: Sequence[keras.Variable]) -> None:
+    """Refuses a model whose layers were frozen or unfrozen since a list of what trains was made."""
+    own = {id(variable) for variable in model.weights}
+    before = [id(variable) for variable in trained if id(variable) in own]
+    if before != [id(variable) for variable in model.trainable_variables]:
+        raise UserError(
+            f"layers of the model {model.name!r} were frozen or unfrozen after its Trainer was "
+            "made; set `trainable` before that"
         )
 
 

@@ -7,7 +7,15 @@ Beta(alpha=0.5, per_sample=False)
 """
 
 from tf_metamixup.core import registry
-from tf_metamixup.policies.policy import POLICIES, Policy, Task, check, check_meta_stage
+from tf_metamixup.policies.policy import (
+    POLICIES,
+    Policy,
+    Task,
+    check,
+    check_meta_stage,
+    checked,
+    of,
+)
 
 registry.discover(__name__, __path__)
 
@@ -15,4 +23,15 @@ make = POLICIES.make
 names = POLICIES.names
 parse = POLICIES.parse
 
-__all__ = ["POLICIES", "Policy", "Task", "check", "check_meta_stage", "make", "names", "parse"]
+__all__ = [
+    "POLICIES",
+    "Policy",
+    "Task",
+    "check",
+    "check_meta_stage",
+    "checked",
+    "make",
+    "names",
+    "of",
+    "parse",
+]

@@ -3,6 +3,7 @@
 A policy sees a `Task` and nothing else, so that every policy serves every method.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -117,8 +118,31 @@ class Policy:
     caches_features: ClassVar[bool] = False
 
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
-        """Returns lambda for each row of the batch."""
-        raise NotImplementedError
+        """Returns lambda, in [0, 1], for each row of the batch."""
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+
+
+def of(policy: str | Policy) -> Policy:
+    """Returns the policy of a name with options, or the one that is given.
+
+    Raises:
+        UserError: it is neither; it is no dataclass, by whose fields runs are told apart.
+    """
+    policy = POLICIES.make(policy) if isinstance(policy, str) else policy
+    is_policy = isinstance(policy, Policy) and dataclasses.is_dataclass(policy)
+    require(is_policy, f"policy={policy!r}", "be a name or a Policy that is a dataclass")
+    return policy
+
+
+def checked(policy: Policy, lambdas: Lambdas) -> Lambdas:
+    """Returns the `lambdas` that `policy` gave.
+
+    Raises:
+        UserError: they are something else than one number per row.
+    """
+    right = isinstance(lambdas, Lambdas) and lambdas.value.shape.rank == 1
+    require(right, f"what policy {policy} returns", "be task.given(lam) with lam of shape [N]")
+    return lambdas
 
 
 def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> None:

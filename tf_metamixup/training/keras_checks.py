@@ -45,10 +45,10 @@ def check_tensors(
 
 
 def check_served(
-    method: Method, policy: Policy, strategy: tf.distribute.Strategy, rank: int
+    method: Method, policy: Policy, strategy: tf.distribute.Strategy, model: keras.Model
 ) -> None:
     """Refuses what Keras's `fit` has no place for."""
-    check_policy(policy, method, rank=rank)
+    check_policy(policy, method, rank=len(model.input_shape))
     otherwise = "; train it with tmm.Trainer"
     if method.views or method.average is not None:
         raise UserError(
@@ -58,6 +58,11 @@ def check_served(
     if method.judges:
         raise UserError(
             f"method {method} judges labels between steps, which fit() does not support{otherwise}"
+        )
+    if method.memory(model.output_shape[-1]):
+        raise UserError(
+            f"method {method} remembers something from step to step, which fit() does not "
+            f"save{otherwise}"
         )
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         raise UserError(f"Keras 3 cannot fit() with several workers{otherwise}")

@@ -20,6 +20,7 @@ from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
 from tf_metamixup.policies import Policy
+from tf_metamixup.training import arguments
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.keras_checks import (
@@ -84,14 +85,13 @@ class MixUpModel(keras.Model):
         seed: int = 0,
     ):
         check_model(model)
-        method = methods.make(method) if isinstance(method, str) else method
-        policy = policies.make(policy) if isinstance(policy, str) else policy
-        strategy = strategy_of(model)
-        check_served(method, policy, strategy, len(model.input_shape))
+        method, policy, strategy = methods.of(method), policies.of(policy), strategy_of(model)
+        check_served(method, policy, strategy, model)
         with strategy.scope():
             super().__init__(name=f"mixed_{model.name}")
             self.model = model
-            self._method, self._policy, self._seed = method, policy, seed
+            self._method, self._policy = method, policy
+            self._seed = arguments.whole("seed", seed, 0, below=2**32)
             self._mixes = policy.mixes or method.learns_lambda
             self._classes, self._meta = model.output_shape[-1], None
             if policy.reads_meta:

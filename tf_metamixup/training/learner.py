@@ -17,7 +17,6 @@ from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
-from tf_metamixup.policies import Policy
 from tf_metamixup.training import arguments, initial_weights, inputs, mixed_precision
 from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
@@ -77,10 +76,7 @@ class Learner:
         )
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
-        self.method = methods.make(method) if isinstance(method, str) else method
-        self.policy = policies.make(policy) if isinstance(policy, str) else policy
-        require(isinstance(self.method, Method), f"method={method!r}", "be a name or a Method")
-        require(isinstance(self.policy, Policy), f"policy={policy!r}", "be a name or a Policy")
+        self.method, self.policy = methods.of(method), policies.of(policy)
         policies.check(self.policy, self.method, mix_until=mix_until, rank=len(model.input_shape))
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.export import model_card
 from tf_metamixup.export import saved_model as exporting
+from tf_metamixup.models.checks import check_trainable
 from tf_metamixup.runs.fingerprint import fingerprint
 from tf_metamixup.runs.summary import summary
 from tf_metamixup.training import arguments, initial_weights, loop
@@ -104,11 +105,9 @@ class Trainer(Learner):
             verbose: 0 prints only warnings; 1 also the progress and a summary.
             summarize: whether the summary is printed.
             **plan: see `plan.Plan`: `max_steps`, `log_every`, `evaluate_every`,
-                `checkpoint_every`, `diagnostics`, `pictures`, `select`, `patience`. `callbacks` of
-                Keras, of which `on_train_begin`, `on_train_end`, `on_epoch_begin` and
-                `on_epoch_end` are called. `settings`, `labels_used`, and what `data.streams` gives.
-                `dataset`, a name of the data for reports, which without it distinguish data by the
-                test images alone.
+                `checkpoint_every`, `diagnostics`, `pictures`, `select`, `patience`; `callbacks` of
+                Keras, called as training and its epochs begin and end; `settings`, `labels_used`,
+                and what else `data.streams` gives, such as `dataset`, a name for reports.
 
         Returns:
             The content of `result.json`.
@@ -118,6 +117,7 @@ class Trainer(Learner):
                 another run, a new run after steps of another one, a loss that is not finite, ...
             Interrupted: SIGTERM or SIGINT was received; a checkpoint has been saved.
         """
+        check_trainable(self.model, self.network.trainable)
         initial_weights.check(self, run_dir)
         self._run_dir = run_dir
         steps, epoch_steps = arguments.lengths(steps, epoch_steps)

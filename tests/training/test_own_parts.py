@@ -1,0 +1,128 @@
+"""Mistakes in methods and policies of a user's own are named, by both entrances."""
+
+import dataclasses
+
+import keras
+import pytest
+import tensorflow as tf
+
+import tf_metamixup as tmm
+from tests import tiny
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.methods.method import Method, Ratio
+from tf_metamixup.policies import Policy
+
+SCALAR = tf.zeros([])
+
+
+@dataclasses.dataclass(frozen=True)
+class Returning(Method):
+    """Returns what it is told to."""
+
+    value: object
+
+    def loss(self, forward, mixture, batch, clock):
+        return self.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing(Policy):
+    """Returns what a function of the number of rows gives."""
+
+    function: object
+
+    def __call__(self, task, draws):
+        return self.function(task)
+
+
+class Plain(Policy):
+    """Is no dataclass."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Remembering(Method):
+    def memory(self, classes):
+        return {"mean": [0.0] * classes}
+
+
+def by_trainer(policy, method):
+    trainer = tiny.trainer(method, policy, model=tiny.unnamed)
+    graphs = trainer.graphs(labelled=tiny.streams()["labelled"], epoch_steps=3, steps=6)
+    graphs.train(graphs.batches(0), 0, 1)
+
+
+def by_keras(policy, method):
+    mixed = tmm.MixUpModel(tiny.unnamed(), policy, method)
+    mixed.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images, labels = tiny.images(8)
+    mixed.fit(images.astype("float32"), labels, verbose=0)
+
+
+ENTRANCES = pytest.mark.parametrize("train", [by_trainer, by_keras])
+
+
+@ENTRANCES
+@pytest.mark.parametrize(
+    "value",
+    [
+        (tf.zeros([8]), {}),  # `over_batch` was forgotten
+        SCALAR,
+        None,
+        (SCALAR, None),
+        (SCALAR, {"mine": SCALAR}),
+        (SCALAR, {"train_loss": Ratio(SCALAR, SCALAR)}),
+    ],
+    ids=["one loss a row", "no metrics", "nothing", "None", "no ratio", "a name that is taken"],
+)
+def test_a_loss_is_a_scalar_with_ratios_by_name(train, value):
+    with pytest.raises(UserError, match=r"loss\(\) of method Returning.* be a scalar tensor and"):
+        train("none", Returning(value))
+
+
+@ENTRANCES
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda task: tf.ones([task.rows]),
+        lambda task: None,
+        lambda task: task.given(tf.constant(0.5)),
+        lambda task: task.given(tf.ones([task.rows, 1])),
+    ],
+    ids=["a bare tensor", "nothing", "one number", "a column"],
+)
+def test_a_policy_gives_one_lambda_for_each_row(train, function):
+    with pytest.raises(UserError, match=r"policy Drawing.* be task.given\(lam\) with lam of shape"):
+        train(Drawing(function), "supervised")
+
+
+@ENTRANCES
+@pytest.mark.parametrize("policy", [None, Plain(), Drawing, 3])
+def test_a_policy_is_a_name_or_an_instance_that_records_can_tell_apart(train, policy):
+    with pytest.raises(UserError, match="must be a name or a Policy that is a dataclass"):
+        train(policy, "supervised")
+
+
+@ENTRANCES
+@pytest.mark.parametrize("method", [None, Returning, Method()])
+def test_a_method_is_a_name_or_an_instance_that_records_can_tell_apart(train, method):
+    with pytest.raises(UserError, match="must be a name or a Method that is a dataclass"):
+        train("none", method)
+
+
+def test_what_a_method_remembers_is_nothing_that_keras_saves():
+    by_trainer("none", Remembering())
+    with pytest.raises(UserError, match="remembers something from step to step"):
+        by_keras("none", Remembering())
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, -1])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(UserError, match=r"seed=.* must be"):
+        tmm.MixUpModel(tiny.unnamed(), "none", seed=seed)
+
+
+def test_layers_are_not_frozen_behind_a_trainers_back(tmp_path):
+    trainer = tiny.trainer("supervised", "none", model=tiny.unnamed)
+    trainer.model.layers[-1].trainable = False
+    with pytest.raises(UserError, match="frozen or unfrozen after its Trainer was made"):
+        trainer.fit(tiny.test_set(), steps=1, run_dir=tmp_path)
