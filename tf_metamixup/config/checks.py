@@ -58,24 +58,18 @@ def check(config: Any) -> None:
         )
     if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
         raise UserError(f"--imbalance={config.imbalance} must be a number of at least 1")
-    if config.mode == "sl" and config.num_labels is not None:
-        raise UserError(
-            f"--num_labels={config.num_labels} requires --mode=ssl; in --mode=sl use "
-            "--train_examples to train on fewer images"
-        )
-    if config.mode == "sl" and config.include_labelled:
-        raise UserError("--include_labelled requires --mode=ssl")
-    if config.labelled_classes is not None:
-        if config.mode == "sl":
-            raise UserError(f"--labelled_classes={config.labelled_classes} requires --mode=ssl")
-        for name in ("label_noise", "imbalance"):
-            if getattr(config, name) is not None:
-                raise UserError(
-                    f"--labelled_classes={config.labelled_classes} cannot be combined with "
-                    f"--{name}={getattr(config, name)}; drop one of them"
-                )
-    if config.mode == "sl" and config.unlabelled_ratio != 1:
-        raise UserError(f"--unlabelled_ratio={config.unlabelled_ratio} requires --mode=ssl")
+    for name in ("num_labels", "include_labelled", "labelled_classes", "unlabelled_ratio"):
+        value = getattr(config, name)
+        if config.mode == "sl" and value != getattr(type(config), name):
+            hint = "; in --mode=sl use --train_examples to train on fewer images"
+            flag = f"--{name}" if value is True else f"--{name}={value}"
+            raise UserError(f"{flag} requires --mode=ssl{hint if name == 'num_labels' else ''}")
+    for name in ("label_noise", "imbalance"):
+        if config.labelled_classes is not None and getattr(config, name) is not None:
+            raise UserError(
+                f"--labelled_classes={config.labelled_classes} cannot be combined with "
+                f"--{name}={getattr(config, name)}; drop one of them"
+            )
     replicas = config.replicas or 1
     if config.jit:
         check_jit(replicas)
