@@ -16,6 +16,7 @@ def run(*, policy=paper.META, method="supervised", error=5.0, lambdas=None, hist
     name = "-".join(f"{key}={value}" for key, value in config.items())
     result = {
         **{"status": "finished", "test_error": error, "steps": 6, "history": list(history)},
+        "labels_used": 60,
         **{"method": method, "policy": policy, "config": config},
     }
     made = Run(pathlib.Path(name), result)

@@ -102,7 +102,7 @@ def test_what_is_no_run_is_refused(words, code, capsys, tmp_path, monkeypatch):
 
 def test_a_result_that_is_not_ours_is_refused(tmp_path):
     (tmp_path / "result.json").write_text('{"accuracy": 1}')
-    with pytest.raises(UserError, match="holds no result"):
+    with pytest.raises(UserError, match="is not the result of a run"):
         audit.run(([str(tmp_path)], None))
 
 

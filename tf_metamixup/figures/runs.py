@@ -13,7 +13,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.experiment import Assembly, rebuild
 from tf_metamixup.report import paper
 from tf_metamixup.runs import results
-from tf_metamixup.runs.directory import read_arrays, read_json
+from tf_metamixup.runs.directory import read_arrays, read_finished, read_json
 
 # What the rows that a figure compares differ in.
 COMPARED = ("method", "policy")
@@ -95,24 +95,10 @@ def read(paths: Iterable[str], data_dir: str | None = None) -> list[Run]:
                 "finished runs, or folders that hold them"
             )
         folders |= {file.parent.resolve(): None for file in found}
-    return [Run(folder, _result(folder), data_dir) for folder in folders]
-
-
-def _result(folder: pathlib.Path) -> dict[str, Any]:
-    result = read_json(folder / "result.json")
-    if result is None:
-        raise UserError(f"the run in {folder} is not finished; its command resumes it")
-    needed = ("status", "config", "history", "method", "policy", "steps")
-    if missing := [name for name in needed if name not in result]:
-        raise UserError(
-            f"cannot read {folder}/result.json: {missing[0]} is missing; repair or remove it"
-        )
-    if result["status"] != "finished":
-        raise UserError(
-            f"the run in {folder} is {result['status']} after {result['steps']} steps, and figures "
-            "are of finished runs; resume it with its command, or leave it out"
-        )
-    return result
+    return [
+        Run(folder, read_finished(folder, "figures are of finished runs"), data_dir)
+        for folder in folders
+    ]
 
 
 def check_alike(runs: Sequence[Run], differ: Sequence[str] = COMPARED) -> None:

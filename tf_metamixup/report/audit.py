@@ -14,7 +14,6 @@ import csv
 import dataclasses
 import io
 import os
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.ranking import area_under_roc, precision_at
 from tf_metamixup.distribution.startup import start_tensorflow
 from tf_metamixup.report import audit_page
-from tf_metamixup.runs.directory import RunDirectory, read_json
-from tf_metamixup.runs.results import is_result
+from tf_metamixup.runs.directory import RunDirectory, read_finished
 
 LABELS, PAGE = "labels.csv", "labels.html"
 MEMORISED = (
@@ -178,14 +176,7 @@ def run(order: tuple[list[str], str | None]) -> None:
     """
     folders, data_dir = order
     for folder in map(os.path.expanduser, folders):
-        result = read_json(pathlib.Path(folder) / "result.json")
-        if not is_result(result):
-            raise UserError(f"{folder} holds no result.json: give the --run_dir of a finished run")
-        if result["status"] != "finished":
-            raise UserError(
-                f"the run in {folder} is {result['status']} after {result['steps']} steps, and its "
-                "labels are judged by its final network; resume it with its command"
-            )
+        result = read_finished(folder, "its labels are judged by its final network")
         start_tensorflow()
         from tf_metamixup.experiment import rebuild
 

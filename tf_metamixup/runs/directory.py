@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.runs.atomic import replacing
-from tf_metamixup.runs.results import DEFAULTS
+from tf_metamixup.runs.results import DEFAULTS, is_result
 
 
 class RunDirectory:
@@ -160,6 +160,33 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}; repair or remove it") from error
     return content
+
+
+def read_finished(folder: str | os.PathLike, needs: str) -> dict[str, Any]:
+    """Returns the content of `result.json` of the finished run in a folder.
+
+    Args:
+        folder: a run directory.
+        needs: why the run has to be finished, for the message.
+
+    Raises:
+        UserError: it has no result, or one that is damaged; the run is not finished.
+    """
+    path = pathlib.Path(folder).expanduser() / "result.json"
+    result = read_json(path)
+    if result is None:
+        raise UserError(
+            f"{folder} holds no result.json: it is no run directory, or its run is not finished; "
+            "its command resumes it"
+        )
+    if not is_result(result):
+        raise UserError(f"cannot read {path}: it is not the result of a run; repair or remove it")
+    if result["status"] != "finished":
+        raise UserError(
+            f"the run in {folder} is {result['status']} after {result['steps']} steps, and "
+            f"{needs}; resume it with its command, or leave it out"
+        )
+    return result
 
 
 def has_begun(path: str | os.PathLike) -> bool:
