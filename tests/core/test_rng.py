@@ -1,9 +1,11 @@
+import zlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
 
-from tf_metamixup.core.rng import Draws, fold, permutation, root
+from tf_metamixup.core.rng import Draws, fold, generator, permutation, root
 
 
 @pytest.mark.parametrize(
@@ -101,3 +103,10 @@ def test_compiled_by_xla_the_draws_are_the_same():
         np.testing.assert_array_equal(actual, expected)
     for expected, actual, rtol in zip(near, near_compiled, (1e-12, 1e-5), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=rtol)
+
+
+def test_what_is_drawn_of_data_depends_on_seed_and_purpose_as_it_always_did():
+    drawn = generator(-1, "label noise").integers(0, 1000, 3)
+    words = [2**64 - 1, zlib.crc32(b"label noise")]
+    assert drawn.tolist() == np.random.default_rng(words).integers(0, 1000, 3).tolist()
+    assert generator(0, "split").permutation(6).tolist() == [3, 4, 1, 5, 0, 2]

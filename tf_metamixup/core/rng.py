@@ -11,6 +11,7 @@ import dataclasses
 import math
 import zlib
 
+import numpy as np
 import tensorflow as tf
 
 ALGORITHM = "philox"
@@ -39,6 +40,11 @@ def fold(seed: tf.Tensor, data: str | int | tf.Tensor) -> tf.Tensor:
 def root(seed: int) -> tf.Tensor:
     """Returns the seed, int64 [2], that all others of a run are folded from."""
     return tf.constant([seed, 0], tf.int64)
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """Returns NumPy's generator for what is drawn once, while the data are prepared."""
+    return np.random.default_rng([seed % 2**64, zlib.crc32(purpose.encode())])
 
 
 def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,8 @@
 """Repeats images of classes that have few, so that a pass sees the classes more evenly."""
 
-import zlib
-
 import numpy as np
+
+from tf_metamixup.core import rng
 
 # A class of n images is seen as often as if it had n^power of them.
 POWERS = {"sqrt": 0.5, "equal": 0.0}
@@ -19,7 +19,7 @@ def repeated(labels: np.ndarray, balance: str, seed: int) -> np.ndarray:
         balance: one of `POWERS`: "equal", or "sqrt", by the square root of their numbers.
         seed: decides which images of a class are repeated once more.
     """
-    generator = np.random.default_rng([seed, zlib.crc32(b"balance")])
+    generator = rng.generator(seed, "balance")
     classes, sizes = np.unique(labels, return_counts=True)
     wanted = sizes * (sizes.max() / sizes) ** (1 - POWERS[balance])
     taken = []

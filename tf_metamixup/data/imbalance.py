@@ -1,8 +1,8 @@
 """A long-tailed training set for benchmarks: classes that have fewer and fewer images."""
 
-import zlib
-
 import numpy as np
+
+from tf_metamixup.core import rng
 
 
 def long_tailed(
@@ -20,7 +20,7 @@ def long_tailed(
         factor: at least 1.
         seed: decides which images stay.
     """
-    generator = np.random.default_rng([seed % 2**64, zlib.crc32(b"imbalance")])
+    generator = rng.generator(seed, "imbalance")
     # Of the whole set, so that an image stays or goes whichever part it is in.
     rank = generator.permutation(len(labels))
     members = [indices[labels[indices] == k] for k in range(classes)]

@@ -4,10 +4,9 @@ Noise goes into the labels that are trained on as given. Checked, validation and
 as they are.
 """
 
-import zlib
-
 import numpy as np
 
+from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError, reason, require
 from tf_metamixup.core.registry import Registry
 
@@ -44,7 +43,7 @@ def noisy(text: str, labels: np.ndarray, classes: list[str], ids, seed: int) -> 
     Raises:
         UserError: the noise is unknown, or does not fit the labels.
     """
-    generator = np.random.default_rng([seed % 2**64, zlib.crc32(b"label noise")])
+    generator = rng.generator(seed, "label noise")
     return NOISES.make(text, _Labels(labels, classes, ids, generator))
 
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 import warnings
-import zlib
 
 import numpy as np
 
 from tf_metamixup.config import Config
+from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.plurals import counted
 from tf_metamixup.data import imbalance, splits
@@ -134,7 +134,7 @@ def _outside(parts: splits.Splits, source: Source, config: Config) -> np.ndarray
     if config.train_examples is None:
         return source.outside
     others = len(np.unique(source.train.labels[source.outside]))
-    generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"outside")])
+    generator = rng.generator(config.seed, "outside")
     count = len(parts.unlabelled) * others // len(source.classes)
     return np.sort(generator.permutation(source.outside)[:count])
 

@@ -3,11 +3,11 @@
 import bisect
 import dataclasses
 import warnings
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.contents import checksum, listing
 
@@ -114,7 +114,7 @@ def make(
     """
     if meta_source not in ("heldout", "train"):
         raise UserError(f"unknown meta source {meta_source!r}; known: heldout, train")
-    generator = np.random.default_rng([seed % 2**64, zlib.crc32(b"split")])
+    generator = rng.generator(seed, "split")
     order = [generator.permutation(np.flatnonzero(labels == c)) for c in range(len(classes))]
     turn = generator.permutation(len(classes))  # who gets one more where a number is not a multiple
     sizes = np.array([len(members) for members in order])
