@@ -53,7 +53,7 @@ def test_the_version_is_reported(run):
 @pytest.mark.parametrize(
     ("word", "reported"),
     [
-        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("trian", "unknown command 'trian' (did you mean 'train'?)"),
         ("figure", "did you mean 'figures'?"),
         ("xyz", "unknown command 'xyz'\n"),
         ("--dataset=digits", "a command comes first: metamixup train --dataset=digits"),

@@ -107,7 +107,7 @@ TINY = ("--architecture=cnn3(width=2)", "--policy=none", "--noexport")
             ["--dataset=folder:photos", "--data_dir=/d"],
             ["--data_dir=/d is for TFDS data sets", "--dataset=folder:photos says itself"],
         ),
-        (["--dataset=cifar11"], ["'cifar11'", "Did you mean 'cifar10'", "digits", "folder:DIR"]),
+        (["--dataset=cifar11"], ["'cifar11'", "did you mean 'cifar10'", "digits", "folder:DIR"]),
     ],
 )
 def test_bad_flags_and_names_are_reported_with_what_is_known(refused, arguments, reported):

@@ -1,11 +1,11 @@
 """The console command `metamixup`, also `python -m tf_metamixup`: starts one of the commands."""
 
-import difflib
 import os
 import runpy
 import sys
 
 from tf_metamixup import __version__
+from tf_metamixup.core.suggestions import did_you_mean
 
 # Command -> module, and what it does.
 COMMANDS = {
@@ -52,8 +52,7 @@ def usage(program: str) -> str:
 def _hint(program: str, command: str) -> str:
     if command.startswith("-"):
         return f"a command comes first: {program} train {command}"
-    near = difflib.get_close_matches(command, COMMANDS, 1)
-    return f"unknown command {command!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"unknown command {command!r}{did_you_mean(command, COMMANDS)}"
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_the_data_directory_comes_from_the_environment_and_may_begin_with_a_tild
 
 
 def test_an_unknown_name_lists_the_known_and_the_nearest(tmp_path):
-    with pytest.raises(UserError, match=r"'cifar'. Did you mean 'cifar10'\? Known: digits, mnist"):
+    with pytest.raises(UserError, match=r"'cifar' \(did you mean 'cifar10'\?\); known: digits, mn"):
         sources.load("cifar", str(tmp_path))
     for name in ("", "huggingface:mnist", "no/such"):
         with pytest.raises(UserError, match="unknown data set"):

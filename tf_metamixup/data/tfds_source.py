@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from tf_metamixup.config import dataset_name
 from tf_metamixup.core.errors import UnknownNameError, UserError
+from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data.images import DEFAULT_SIZE, InMemory, Source, fits
 from tf_metamixup.data.reachability import unreachable
 from tf_metamixup.data.streamed import Streamed, decode, examples_of
@@ -130,7 +130,9 @@ def _folder_hint(name: str) -> str:
         found = Path(name).expanduser().is_dir()
     except (OSError, RuntimeError, ValueError):  # too long; no such user; a null character
         found = False
-    return f" It is a folder: images in it are read with --dataset=folder:{name}." if found else ""
+    return (
+        f", which is a folder: images in it are read with --dataset=folder:{name}" if found else ""
+    )
 
 
 def _require_known(name: str, base: str, registered: Sequence[str]) -> None:
@@ -138,10 +140,10 @@ def _require_known(name: str, base: str, registered: Sequence[str]) -> None:
     if base in listed:
         return
     usual = [*registered, *KNOWN]
-    near = [match for names in (usual, listed) for match in get_close_matches(base, names, 1)]
-    hint = _folder_hint(name) or (f" Did you mean {near[0]!r}?" if near else "")
+    meant = did_you_mean(base, usual) or did_you_mean(base, listed)
+    hint = _folder_hint(name) or meant
     raise UnknownNameError(
-        f"unknown data set {name!r}.{hint} Known: {', '.join(usual)}, folder:DIR, table:FILE, or "
+        f"unknown data set {name!r}{hint}; known: {', '.join(usual)}, folder:DIR, table:FILE, or "
         "any other TFDS image-classification name"
     )
 
