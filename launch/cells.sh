@@ -24,6 +24,8 @@ stderr. To run all, one after the other, and see what came out:
   python -m tf_metamixup.report runs/$study
 
 $about
+
+GPU-hours are not measured: TensorFlow has not run this package on a GPU.
 END
             exit 0
             ;;

@@ -7,7 +7,7 @@ begin fashion_ssl 3 "$(cat <<'END'
 2,000 steps a run: 500 labelled and 5,000 unlabelled images, a small network with BatchNorm. APL's
 threshold falls every 7 of 40 epochs, a sixth of the run; VAT moves images by 1, as on SVHN, since
 they are not whitened; MixMatch's weight rises as its code lets it rise, to 75 in 16,384 steps, and
-so to 9.16 in 2,000. About an hour a seed on 2 CPU cores; GPU-hours are not measured yet.
+so to 9.16 in 2,000. About an hour a seed on 2 CPU cores.
 END
 )" "$@"
 

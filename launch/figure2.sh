@@ -7,9 +7,9 @@ and then
 
   python -m tf_metamixup.figures --figure=2 --out=figures runs/figure2
 
-CIFAR-10 with ResNet-50 by section IV.B: 229,200 steps a run. A MetaMixUp step costs 4.1 to 4.2 times
-a MixUp step (docs/results.md, measured on a CPU). GPU-hours are not measured yet: no run of this
-project has seen a GPU. `bash launch/figures_small.sh` makes a smaller picture.
+CIFAR-10 with ResNet-50 by section IV.B: 229,200 steps a run. A MetaMixUp step costs 4.1 to 4.2
+times a MixUp step (docs/results.md, measured on a CPU). `bash launch/figures_small.sh` makes a
+smaller picture.
 TEXT
 )" "$@"
 

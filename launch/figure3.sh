@@ -9,9 +9,8 @@ and then
 
 CIFAR-10 and SVHN with PreActResNet-18 by section IV.B, meta sets of 10 to 200 images a class. The
 paper does not say what is trained on; here it is as many images in every run, what the largest meta
-set leaves (48,000 and 71,257). Steps a run: CIFAR-10 225,000; SVHN 333,600. GPU-hours are not
-measured yet: no run of this project has seen a GPU. `bash launch/figures_small.sh` makes a smaller
-picture.
+set leaves (48,000 and 71,257). Steps a run: CIFAR-10 225,000; SVHN 333,600.
+`bash launch/figures_small.sh` makes a smaller picture.
 TEXT
 )" "$@"
 

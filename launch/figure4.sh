@@ -7,9 +7,8 @@ and then
 
   python -m tf_metamixup.figures --figure=4 --out=figures runs/figure4
 
-MNIST by section IV.B with two units before the logits: 276,000 steps a run. GPU-hours are not
-measured yet: no run of this project has seen a GPU. `bash launch/figures_small.sh` makes a smaller
-picture.
+MNIST by section IV.B with two units before the logits: 276,000 steps a run.
+`bash launch/figures_small.sh` makes a smaller picture.
 TEXT
 )" "$@"
 

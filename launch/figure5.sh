@@ -2,14 +2,14 @@
 # Figure 5, distances of mixed images: prints one command a row and seed. See --help.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
-begin figure5 1 "$(cat <<'TEXT'
+number="${number:-5}" # or 6, by figure6.sh
+begin "figure$number" 1 "$(cat <<TEXT
 and then
 
-  python -m tf_metamixup.figures --figure=5 --out=figures runs/figure5
+  python -m tf_metamixup.figures --figure=$number --out=figures runs/figure$number
 
-MNIST with the 3-layer CNN by section IV.B: 276,000 steps a run; figure 6 can be drawn from the same
-runs. GPU-hours are not measured yet: no run of this project has seen a GPU.
-`bash launch/figures_small.sh` makes a smaller picture.
+MNIST with the 3-layer CNN by section IV.B: 276,000 steps a run; figure $((11 - number)) can be drawn
+from the same runs. \`bash launch/figures_small.sh\` makes a smaller picture.
 TEXT
 )" "$@"
 

@@ -8,8 +8,7 @@ and then
   python -m tf_metamixup.figures --figure=7 --epochs=3,30,90,120 --out=figures runs/figure7
 
 CIFAR-10 with ResNet-50 by section IV.B: 229,200 steps a run. The MetaMixUp run of figure 2 is the
-same. GPU-hours are not measured yet: no run of this project has seen a GPU.
-`bash launch/figures_small.sh` makes a smaller picture.
+same. `bash launch/figures_small.sh` makes a smaller picture.
 TEXT
 )" "$@"
 

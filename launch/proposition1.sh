@@ -7,9 +7,8 @@ and then
 
   python -m tf_metamixup.figures --figure=proposition1 --out=figures runs/proposition1
 
-The paper measures nothing here. CIFAR-10 with PreActResNet-18 by section IV.B, without MixUp, with it
-and with MetaMixUp: 229,200 steps a run. GPU-hours are not measured yet: no run of this project has
-seen a GPU. `bash launch/figures_small.sh` makes a smaller picture.
+The paper measures nothing here. CIFAR-10 with PreActResNet-18 by section IV.B, without MixUp, with
+it and with MetaMixUp: 229,200 steps a run. `bash launch/figures_small.sh` makes a smaller picture.
 TEXT
 )" "$@"
 

@@ -6,11 +6,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
 begin semi_supervised 3 "$(cat <<'END'
 Batches of 20 labelled images, 7 unlabelled ones for each where the method wants that, SGD with
 momentum at 0.03 and a cosine. Fashion-MNIST with 40 and 1,000 labels (2,250 steps) and with 250
-(6,000 steps); CIFAR-10 with 250 and 4,000 (2,250 steps) and a head of average pooling, without which
-this network hardly learns there. Of both also an unclean pool: 6 of 10 classes have labels (2,250
-steps). Weights are averaged. MixMatch's weight rises as its code lets it rise; APL's threshold
-falls to 0.75 in 2 epochs and to 0.65 in 4. The rows with MetaMixUp read 500 labels more. GPU-hours
-are not measured. What was run, and its results: docs/semi_supervised.md.
+(6,000 steps); CIFAR-10 with 250 and 4,000 (2,250 steps) and a head of average pooling, without
+which this network hardly learns there. Of both also an unclean pool: 6 of 10 classes have labels
+(2,250 steps). Weights are averaged. MixMatch's weight rises as its code lets it rise; APL's
+threshold falls to 0.75 in 2 epochs and to 0.65 in 4. The rows with MetaMixUp read 500 labels more.
+What was run, and its results: docs/semi_supervised.md.
 END
 )" "$@"
 given=(${more[@]+"${more[@]}"})

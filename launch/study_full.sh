@@ -5,9 +5,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
 begin study_full 5 "$(cat <<'END'
 The rows of study.sh by the paper's protocol, 600 epochs of batches of 128: 276,000 steps on
-Fashion-MNIST with cnn3, 229,200 on CIFAR-10 with WRN-28-10; where the meta images are trained on too,
-280,800 and 234,000. Nobody has run them here; GPU-hours are not measured yet. What came out, paired
-by seed:
+Fashion-MNIST with cnn3, 229,200 on CIFAR-10 with WRN-28-10; where the meta images are trained on
+too, 280,800 and 234,000. Nobody has run them here. What came out, paired by seed:
 
   python -m tf_metamixup.report runs/study_full --against="beta(per_sample=True)"
 END

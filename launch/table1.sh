@@ -7,8 +7,8 @@ begin table1 5 "$(cat <<'END'
 
 Steps a run (600 epochs of batches of 128): MNIST, Fashion-MNIST 276,000; SVHN 338,400; CIFAR-10 and
 -100 229,200; ImageNet 6,000,600. A MetaMixUp step costs 4.1 to 4.2 times a MixUp step
-(docs/results.md, measured on a CPU). GPU-hours are not measured yet: no run of this project has seen a GPU.
-The top-1 and top-5 columns of ImageNet are one run. The paper does not say how many seeds it has.
+(docs/results.md, measured on a CPU). The top-1 and top-5 columns of ImageNet are one run. The paper
+does not say how many seeds it has.
 END
 )" "$@"
 

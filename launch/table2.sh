@@ -5,10 +5,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/cells.sh"
 begin table2 5 "$(cat <<'END'
 `python -m tf_metamixup.report runs/table2 --table=2` sets them in the paper's table.
 
-Steps a run (600 epochs of batches of 128): MNIST 276,000; SVHN 338,400; CIFAR-10 and -100 229,200. A
-MetaMixUp step costs 4.1 to 4.2 times a MixUp step (docs/results.md, measured on a CPU). GPU-hours are
-not measured yet: no run of this project has seen a GPU. The paper prints WRN-28-10's MetaMixUp row
-beside PreActResNet-18's others; here all are PreActResNet-18.
+Steps a run (600 epochs of batches of 128): MNIST 276,000; SVHN 338,400; CIFAR-10 and -100 229,200.
+A MetaMixUp step costs 4.1 to 4.2 times a MixUp step (docs/results.md, measured on a CPU). The paper
+prints WRN-28-10's MetaMixUp row beside PreActResNet-18's others; here all are PreActResNet-18.
 END
 )" "$@"
 

@@ -6,7 +6,7 @@ begin table5 5 "$(cat <<'END'
 `python -m tf_metamixup.report runs/table5 --table=5` sets them in the paper's table.
 
 Steps a run (200 epochs over the unlabelled images, 100 a step): CIFAR-10 with 4,000 labels 91,000;
-SVHN with 1,000 labels 143,400. GPU-hours are not measured yet: no run of this project has seen a GPU.
+SVHN with 1,000 labels 143,400.
 END
 )" "$@"
 
