@@ -53,7 +53,7 @@ def test_every_measured_number_is_there_and_finite(measured):
         assert lap.keys() == {"seconds", "processor_seconds"} and min(lap.values()) > 0
     costs = {"seconds", "seconds_range", "peak_mib", "trace_seconds", "trace_processor_seconds"}
     assert set(result["plain"]) == costs | {"feed"}
-    assert set(result["estimators"]) == set(benchmark.ESTIMATORS)
+    assert set(result["estimators"]) == set(workload.policies())
     for found in result["estimators"].values():
         assert set(found) == costs | {"ratio", "ratio_range", "cosine", "cosine_full_meta"}
     for fed in (result["feed"], result["plain"]["feed"], result["keras_fit"]):

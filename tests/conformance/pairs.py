@@ -6,6 +6,7 @@ import re
 from tests import tiny
 from tests.conformance.properties import allowed
 from tf_metamixup import methods, policies
+from tf_metamixup.policies.meta import ESTIMATORS, Meta
 
 # Options under which a method has something to do on 30 labelled images and in 120 steps. A method
 # that is not here is tested with its defaults.
@@ -20,15 +21,15 @@ AT_THIS_SIZE = {
 }
 # A constant lambda is in Table II alone; of 0.5 it would leave targets of two classes at once.
 FIXED = "fixed(0.9)"
+DEFAULT = Meta().estimator
 # Pairs beyond names: what differs in more than a number.
 MORE = [
     ("supervised", FIXED),
     ("supervised", "cutmix"),
     ("supervised", "mixup_cutmix(per_sample=True)"),
-    ("supervised", tiny.EXACT),
+    *(("supervised", f"meta(estimator={name!r})") for name in ESTIMATORS if name != DEFAULT),
     # Its loss has sums over replicas of its own, which the exact gradient runs through.
     (AT_THIS_SIZE["freematch"], tiny.EXACT),
-    ("supervised", "meta(estimator='vjp')"),
     ("supervised", "meta(shuffle=True)"),
 ]
 # Pairs whose method and whose policy are both in others: they take a step.

@@ -24,35 +24,17 @@ batch of 16 a PreActResNet, whose last unit no BatchNorm follows, diverges withi
 """
 
 import dataclasses
-import json
-import logging
-import pathlib
 import sys
 from typing import Any
 
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.benchmark import timing
-from tf_metamixup.benchmark.gradients import REFERENCE
+from tf_metamixup.benchmark import timing, workload
 from tf_metamixup.benchmark.timing import Plan
-from tf_metamixup.config import META, Config
+from tf_metamixup.benchmark.workload import FLAGS, PLAIN, REFERENCE, Results
+from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.runs.atomic import replacing
-
-PLAIN = "beta"
-# Estimator of lambda's gradient -> the policy that uses it.
-ESTIMATORS = {
-    REFERENCE: META,
-    "vjp": "meta(estimator='vjp')",
-    "cached": "meta(estimator='cached')",
-}
-
-# Flags of `main` that count here too.
-FLAGS = (
-    *("dataset", "data_dir", "num_meta", "train_examples"),
-    *("architecture", "batch_size", "learning_rate", "seed"),
-)
 
 FULL_RATE_BATCH = 128
 
@@ -82,31 +64,6 @@ def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
     return cli.settle(config), plan, values["json"].value
 
 
-class Results:
-    """Writes the JSON file, whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-
-    def __init__(self, path: str):
-        self._path = pathlib.Path(path).expanduser()
-        probe = self._path.with_name(f".{self._path.name}.probe")
-        try:
-            if self._path.is_dir():
-                raise IsADirectoryError(None, "it is a folder")
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"cannot write --json={path}: {error.strerror}") from error
-
-    def write(self, content: dict[str, Any]) -> None:
-        """Replaces the file."""
-        with replacing(self._path) as file:
-            file.write(json.dumps(content, indent=1).encode())
-
-
 def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]:
     """Trains and measures; returns the content of the JSON file.
 
@@ -116,28 +73,26 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
         imports: the lap of a `Stopwatch` that they took.
     """
     from tf_metamixup import models
-    from tf_metamixup.benchmark import gradients, keras_fit, workload
+    from tf_metamixup.benchmark import gradients, keras_fit
     from tf_metamixup.core.schedules import warm_up
-    from tf_metamixup.distribution.strategy import local_strategy
     from tf_metamixup.experiment import default_warmup
     from tf_metamixup.runs.recorder import versions
 
-    # Each subject has graphs of its own, which TensorFlow takes for retracing.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    watch, strategy = timing.Stopwatch(), local_strategy(1)
+    watch, strategy = timing.Stopwatch(), workload.devices(1)
+    policies = workload.policies()
     work = workload.make(config, strategy)
     start = {"imports": imports, "data": watch.lap()}
     rate = warm_up(work.config.learning_rate, default_warmup(work.model))
     prepared = work.prepared
-    trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in ESTIMATORS.items()}
+    trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in policies.items()}
     gradients.train(trained[REFERENCE], plan.steps)
     cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), plan)
     _report("timing the steps")
     plain, *metas = (
         timing.Subject(work.graphs(policy, timing.FROZEN, plan.steps), plan.steps, plan)
-        for policy in (PLAIN, *ESTIMATORS.values())
+        for policy in (PLAIN, *policies.values())
     )
-    measured = timing.costs(plain, dict(zip(ESTIMATORS, metas, strict=True)), plan.rounds)
+    measured = timing.costs(plain, dict(zip(policies, metas, strict=True)), plan.rounds)
     estimators = measured["estimators"]
     for name, cost in estimators.items():
         ratio = timing.spread(cost["ratio"], cost["ratio_range"])
@@ -149,7 +104,7 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
     return {
         "start": start,
         "plain": measured["plain"] | {"feed": plain.feed()},
-        "estimators": {name: estimators[name] | cosines[name] for name in ESTIMATORS},
+        "estimators": {name: estimators[name] | cosines[name] for name in policies},
         "feed": metas[0].feed(),
         "keras_fit": timing.beside_keras(plain, fit),
         "settings": {
@@ -158,7 +113,7 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
             "meta_batch_size": prepared.meta.batch_size,
             "image_shape": list(image_shape),
             "parameters": work.model.count_params(),
-            "policies": {"plain": PLAIN, **ESTIMATORS},
+            "policies": {"plain": PLAIN, **policies},
             "device": timing.describe(timing.device_name(strategy)),
         },
         "versions": versions(),

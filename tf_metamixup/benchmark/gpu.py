@@ -17,17 +17,14 @@ Where TensorFlow sees no GPU, one line says so and the exit code is 0.
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.benchmark import __main__ as benchmark
-from tf_metamixup.benchmark import timing
-from tf_metamixup.benchmark.gradients import REFERENCE
-from tf_metamixup.config import Config
+from tf_metamixup.benchmark import timing, workload
+from tf_metamixup.config import META, Config
 from tf_metamixup.core.errors import UserError
 
 SKIPPED = 'skipped: TensorFlow sees no GPU here (pip install ".[cuda]" brings its libraries)'
@@ -36,8 +33,7 @@ NETWORKS = ("cnn3", "wrn_28_2", "preact_resnet18")
 TOLERANCES = {"float64": 1e-4, "float32": 1e-2}
 # No more than two thirds of the digits, and as many as the paper has.
 META_IMAGES = 1000
-EXACT = benchmark.ESTIMATORS[REFERENCE]
-POLICIES = {"plain": benchmark.PLAIN, "exact": EXACT, "cached": benchmark.ESTIMATORS["cached"]}
+POLICIES = {"plain": workload.PLAIN, "exact": META, "cached": "meta(estimator='cached')"}
 PRECISIONS = {"float32": {}, "bfloat16": {"mixed_bfloat16": True}, "jit": {"jit": True}}
 FLAGS = ("num_meta", "batch_size", "learning_rate", "seed")
 
@@ -47,12 +43,9 @@ def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None])
 
     `write` is given what is known after each network.
     """
-    from tf_metamixup.distribution.strategy import local_strategy
     from tf_metamixup.runs.recorder import versions
 
-    # Each subject has graphs of its own, which TensorFlow takes for retracing.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    strategy = local_strategy(1)
+    strategy = workload.devices(1)
     settings = {name: getattr(configs[0], name) for name in ("dataset", *FLAGS)}
     settings |= {"rounds": plan.rounds, "seconds": plan.seconds}
     device = timing.describe(timing.device_name(strategy))
@@ -73,8 +66,6 @@ def distances(config: Config, strategy) -> dict[str, dict[str, float]]:
     """Measures how far the exact step of `strategy` is from the CPU's, by type and result."""
     import numpy as np
     import tensorflow as tf
-
-    from tf_metamixup.benchmark import workload
 
     found = {}
     for dtype in TOLERANCES:
@@ -101,7 +92,7 @@ def taken(work) -> dict[str, Any]:
             [np.ravel(each).astype(np.float64) for each in work.model.get_weights()]
         )
 
-    graphs = work.graphs(EXACT, work.config.learning_rate, 1)
+    graphs = work.graphs(META, work.config.learning_rate, 1)
     batch, before = next(graphs.batches(0)), weights()
     gradient = Diagnostics(graphs).lambda_gradient(batch, 0)
     _, loss, _ = graphs.train(timing.Repeated(batch), 0, 1)
@@ -131,8 +122,6 @@ def computing_in(dtype: str) -> Iterator[None]:
 
 def costs(config: Config, strategy, plan: timing.Plan) -> dict[str, dict[str, Any]]:
     """Times all steps beside the plain one in float32; returns their costs by name."""
-    from tf_metamixup.benchmark import workload
-
     work = workload.make(config, strategy)
     plain, *others = (
         timing.Subject(work.graphs(policy, timing.FROZEN, 1, **options), 0, plan)
@@ -199,7 +188,7 @@ def main(argv: list[str]) -> int:
         if not tf.config.list_physical_devices("GPU"):
             print(SKIPPED)
             return
-        result = run(configs, plan, benchmark.Results(path).write)
+        result = run(configs, plan, workload.Results(path).write)
         if found := differing(result):
             raise UserError(f"the GPU's step differs from the CPU's: {'; '.join(found)}")
 

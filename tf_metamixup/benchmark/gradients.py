@@ -1,9 +1,13 @@
 """Compares the estimators' gradients for lambda with the exact one, while training goes on."""
 
-from tf_metamixup.benchmark.timing import Plan, Repeated
-from tf_metamixup.core.errors import UserError
+import numpy as np
+import tqdm
 
-REFERENCE = "nested"
+from tf_metamixup.benchmark.timing import Plan, Repeated
+from tf_metamixup.benchmark.workload import REFERENCE
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.training.diagnostics import Diagnostics
+
 STEPS_PER_CALL = 10
 
 
@@ -13,9 +17,6 @@ def train(graphs, steps: int) -> None:
     Raises:
         UserError: the loss is not finite.
     """
-    import numpy as np
-    import tqdm
-
     batches = graphs.batches(0)
     with tqdm.tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True) as bar:
         while bar.n < steps:
@@ -41,10 +42,6 @@ def gradient_cosines(trained: dict, meta, plan: Plan) -> dict[str, dict[str, flo
     Returns:
         `cosine`, on the same batch, and `cosine_full_meta`, with `nested` over all of `meta`.
     """
-    import tqdm
-
-    from tf_metamixup.training.diagnostics import Diagnostics
-
     looks = {name: Diagnostics(graphs) for name, graphs in trained.items()}
     sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in trained}
     batches = {name: graphs.batches(plan.steps) for name, graphs in trained.items()}
@@ -67,8 +64,6 @@ def gradient_cosines(trained: dict, meta, plan: Plan) -> dict[str, dict[str, flo
 
 def cosine(first, second) -> float:
     """Returns the cosine of the angle between two vectors; 0 where one of them is zero."""
-    import numpy as np
-
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     norms = np.linalg.norm(first) * np.linalg.norm(second)
     return float(first @ second / norms) if norms else 0.0

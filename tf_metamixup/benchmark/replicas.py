@@ -8,19 +8,17 @@ memory are measured.
 """
 
 import json
-import logging
 import statistics
 import time
 
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.benchmark import __main__ as benchmark
-from tf_metamixup.benchmark import timing
+from tf_metamixup.benchmark import timing, workload
 from tf_metamixup.config import Config
 
-FLAGS = (*benchmark.FLAGS, "replicas")
-POLICIES = {"plain": benchmark.PLAIN, "meta": "meta(estimator='vjp')"}
+FLAGS = (*workload.FLAGS, "replicas")
+POLICIES = {"plain": workload.PLAIN, "meta": "meta(estimator='vjp')"}
 SUMS = 20  # in one timed call
 
 
@@ -28,11 +26,7 @@ def run(config: Config, rounds: int) -> dict:
     """Measures; returns what is printed."""
     import tensorflow as tf
 
-    from tf_metamixup.benchmark import workload
-    from tf_metamixup.distribution.strategy import local_strategy
-
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    strategy = local_strategy(config.replicas)
+    strategy = workload.devices(config.replicas)
     work = workload.make(config, strategy)
     config, model = work.config, work.model
 

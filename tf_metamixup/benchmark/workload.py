@@ -1,8 +1,22 @@
-"""The data and the network that steps are timed on."""
+"""What steps are timed on, the policies that are timed, and where the results go."""
 
+import json
+import logging
+import pathlib
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import Config
+from tf_metamixup.core.errors import UserError
+from tf_metamixup.runs.atomic import replacing
+
+PLAIN = "beta"  # the policy that others are compared with
+REFERENCE = "nested"  # the estimator that gives lambda's exact gradient
+
+# Flags of `main` that count here too.
+FLAGS = (
+    *("dataset", "data_dir", "num_meta", "train_examples"),
+    *("architecture", "batch_size", "learning_rate", "seed"),
+)
 
 # Side and channels that an architecture usually sees.
 USUAL_INPUT = {"cnn3": (28, 1), "resnet50": (100, 3)}
@@ -33,6 +47,22 @@ class Workload(NamedTuple):
         )
         data = {"labelled": prepared.labelled, "meta": prepared.meta}
         return trainer.graphs(**data, epoch_steps=prepared.epoch_steps, steps=steps)
+
+
+def policies() -> dict[str, str]:
+    """Returns the policy that uses it for each estimator of lambda's gradient."""
+    from tf_metamixup.policies.meta import ESTIMATORS
+
+    return {name: f"meta(estimator={name!r})" for name in ESTIMATORS}
+
+
+def devices(replicas: int):
+    """Returns the strategy that steps are timed on."""
+    from tf_metamixup.distribution.strategy import local_strategy
+
+    # Each subject has graphs of its own, which TensorFlow takes for retracing.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return local_strategy(replicas)
 
 
 def make(config: Config, strategy) -> Workload:
@@ -67,3 +97,28 @@ def load(config: Config):
         return tf.image.grayscale_to_rgb(data.scale(images))
 
     return source, (*source.image_shape[:-1], channels), coloured
+
+
+class Results:
+    """Writes the JSON file, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+
+    def __init__(self, path: str):
+        self._path = pathlib.Path(path).expanduser()
+        probe = self._path.with_name(f".{self._path.name}.probe")
+        try:
+            if self._path.is_dir():
+                raise IsADirectoryError(None, "it is a folder")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write --json={path}: {error.strerror}") from error
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Replaces the file."""
+        with replacing(self._path) as file:
+            file.write(json.dumps(content, indent=1).encode())
