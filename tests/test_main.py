@@ -16,7 +16,7 @@ from tf_metamixup.benchmark import __main__ as benchmark
 from tf_metamixup.benchmark import replicas
 from tf_metamixup.config import DataInfo
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.export import litert
+from tf_metamixup.export import litert, of_run
 from tf_metamixup.figures import __main__ as figures
 from tf_metamixup.report import __main__ as report
 from tf_metamixup.report import paper
@@ -261,9 +261,9 @@ def test_a_model_of_an_earlier_run_in_the_folder_is_replaced(run, tmp_path):
 @pytest.mark.filterwarnings("ignore:run directory .* holds the result")
 def test_a_finished_run_without_checkpoints_still_gives_litert_models(run, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(main, "_require_litert", lambda *_: None)
+    monkeypatch.setattr(of_run, "require_litert", lambda *_: None)
     monkeypatch.setattr(
-        main, "_export_litert", lambda wanted, *_: made.append(wanted) or {"int8": CHECK}
+        of_run, "_export_litert", lambda wanted, *_: made.append(wanted) or {"int8": CHECK}
     )
     command = [f"--run_dir={tmp_path}", *TINY[:2], "--epochs=1", "--batch_size=500", "--pictures=0"]
     assert run(*command)[0] == 0

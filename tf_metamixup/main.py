@@ -8,11 +8,9 @@ import warnings
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.config import LITERT, RECORDED_ONLY, Config, selecting
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.config import RECORDED_ONLY, Config, selecting
 from tf_metamixup.core.plurals import counted
 from tf_metamixup.core.signals import Interrupted, listen
-from tf_metamixup.distribution.startup import quiet
 from tf_metamixup.report import audit
 from tf_metamixup.runs.directory import RunDirectory
 from tf_metamixup.runs.summary import summary
@@ -36,6 +34,7 @@ def train(config: Config) -> dict | None:
 
     from tf_metamixup.distribution.strategy import make_strategy
     from tf_metamixup.experiment import assemble
+    from tf_metamixup.export import of_run
     from tf_metamixup.training import initial_weights
 
     if config.deterministic:
@@ -49,7 +48,7 @@ def train(config: Config) -> dict | None:
     if config.litert != "none":
         with workers.together():
             if workers.chief:
-                _require_litert(trainer, source, prepared)
+                of_run.require_litert(assembly)
     if config.initial_weights is not None:
         initial_weights.load(trainer, config)
     labels_used = prepared.labels_used(trainer.policy.reads_meta)
@@ -90,7 +89,7 @@ def train(config: Config) -> dict | None:
     trained = finished and trainer.steps_taken == result["steps"]
     with workers.together():
         if workers.chief and config.export and finished:
-            _export(config, trainer, source, prepared, result, trained=trained)
+            of_run.export(assembly, shlex.join(command_of(config)), result, trained=trained)
     if trained and trainer.method.trusts and "label_audit" not in result:
         judged = audit.judge(assembly)  # on all workers, which predict together
         with workers.together():
@@ -153,81 +152,6 @@ def command_of(config: Config) -> list[str]:
         else:
             words.append(f"--{name}={value}")
     return words
-
-
-def _require_litert(trainer, source, prepared) -> None:
-    import tensorflow as tf
-
-    from tf_metamixup.export import litert
-
-    if prepared.judged is None:
-        raise UserError(
-            "--litert compares what it writes on test or validation images, and there are none: "
-            "add some, or drop it"
-        )
-    with quiet():
-        image = tf.TensorSpec([None, *source.image_shape], tf.uint8)
-        litert.require_convertible(trainer.network, image)
-
-
-def _export(config: Config, trainer, source, prepared, result: dict, *, trained: bool) -> None:
-    """Writes what the finished run has not left behind yet; see `export` and `litert`.
-
-    Args:
-        config: of the run.
-        trainer: whose weights are those of the run if they are `trained`.
-        source: of the data.
-        prepared: the data.
-        result: of the run, which notes what is written.
-        trained: whether the SavedModel can be written; else LiteRT models only, from one that is
-            there.
-    """
-    folder = RunDirectory(config.run_dir)
-    command = shlex.join(command_of(config))
-    # One that lies there may be of an earlier run.
-    if not (result.get("exported") and (folder.saved_model / "saved_model.pb").exists()):
-        if not trained:
-            return  # `fit` has warned of it
-        trainer.export(folder.saved_model, command)
-        result["exported"] = True
-        folder.write_json("result.json", result)
-    known = result.get("litert", {})
-    there = [each for each in known if (folder.litert / f"{each}.tflite").exists()]
-    wanted = [each for each in LITERT["both"] if each in {*LITERT[config.litert], *there}]
-    if wanted != there:
-        result["litert"] = _export_litert(wanted, trainer, source, prepared, folder, command)
-        folder.write_json("result.json", result)
-
-
-def _export_litert(precisions, trainer, source, prepared, folder, command: str) -> dict[str, dict]:
-    """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
-    import numpy as np
-
-    from tf_metamixup.data.pipeline import test_batches
-    from tf_metamixup.export import litert
-
-    some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
-    tested = litert.spread(np.arange(len(prepared.judged)), litert.TEST_IMAGES)
-    models, checks = {}, {}
-    with quiet():
-        images = np.concatenate([x for x, _ in test_batches(source.train.keep(some), 100)])
-        batches = test_batches(prepared.judged.keep(tested), 100)
-        for precision in precisions:
-            given = images if precision == "int8" else None
-            models[precision] = litert.convert(folder.saved_model, given)
-            checks[precision] = litert.check(folder.saved_model, models[precision], batches)
-    if "int8" in checks:
-        checks["int8"]["representative_images"] = len(images)
-    litert.write(folder.litert, models, trainer.class_names, trainer.card(command, litert=checks))
-    for precision, check in checks.items():
-        if check["same_class"] < litert.LEAST_SAME_CLASS:
-            warnings.warn(
-                f"{folder.litert}/{precision}.tflite puts only {check['same_class']:.2f} % of "
-                f"{check['images']} images into the class of the SavedModel; it is kept, and "
-                f"its {litert.CARD} says so",
-                stacklevel=2,
-            )
-    return checks
 
 
 def describe(result: dict, run_dir: str) -> str:
