@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from tests import tiny
-from tf_metamixup.data import ArrayStream
+from tf_metamixup.data import ArrayStream, Audited
 from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.stored_files import StoredFiles
 from tf_metamixup.training import evaluation
@@ -39,3 +39,24 @@ def test_an_audit_reads_files_in_pieces_and_finds_what_it_finds_in_memory(
     np.testing.assert_allclose(found.probabilities, trainer.predict(images[kept]), rtol=1e-5)
     np.testing.assert_array_equal(found.given, labels[kept])
     assert np.flatnonzero(~found.untrusted).tolist() == [3, 9, *range(16, 22)]
+
+
+def test_replicas_audit_and_train_as_one_device_does():
+    images, truth = tiny.images(96)
+    given = np.where(np.arange(96) % 4 == 0, (truth + 1) % tiny.CLASSES, truth)
+    found = []
+    for replicas in (1, 2):
+        trainer = tiny.trainer("audit(start=0.5, period=0.25)", "dynamic", replicas=replicas)
+        labelled = ArrayStream(
+            images, given, np.arange(72), batch_size=8, seed=0, purpose="labelled", flip=True
+        )
+        audited = Audited(images[72:], truth[72:], given[72:])
+        graphs = trainer.graphs(labelled=labelled, audited=audited, epoch_steps=8, steps=8)
+        batches = graphs.batches(0)
+        for step in (0, 4, 6):  # an audit comes before the steps 4 and 6
+            graphs.train(batches, step, 4 if step == 0 else 2)
+        found.append([np.asarray(variable) for variable in graphs.variables])
+    right = found[0][-2]
+    assert right.shape == (72,) and (right < 1).all()
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

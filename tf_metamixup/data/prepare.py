@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import warnings
-import zlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from tf_metamixup.config import RECORDED_ONLY, Config
 from tf_metamixup.config.defaults import OWN_EVALUATION_STEPS, is_own
 from tf_metamixup.config.fields import DataSettings
+from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import balance, label_noise, pipeline, splits
@@ -259,8 +259,7 @@ def _trusted(
         return meta[:0], meta
     if audits != "apart":
         return meta, meta
-    generator = np.random.default_rng([config.seed % 2**64, zlib.crc32(b"audited")])
-    drawn = generator.permutation(meta)
+    drawn = rng.generator(config.seed, "audited").permutation(meta)
     # By class, so that each has its share.
     drawn = drawn[np.argsort(labels[drawn], kind="stable")]
     taken = np.arange(len(drawn)) % round(1 / AUDITED_SHARE) == 0
