@@ -65,64 +65,47 @@ class Learner:
         self.model = model
         self.classes = model.output_shape[-1]
         self.class_names = _class_names(class_names, self.classes)
-        seed = self.seed = arguments.whole("seed", seed, 0, below=2**32)
+        self.seed = arguments.whole("seed", seed, 0, below=2**32)
         if learning_rate is None:
             learning_rate = LEARNING_RATES.get(optimizer, 0.1)  # an unknown one is refused below
-        learning_rate = arguments.rate(learning_rate)
+        self._learning_rate = arguments.rate(learning_rate)
         momentum = arguments.number("momentum", momentum, "lie in [0, 1)", lambda m: 0 <= m < 1)
         allowed = "be a number of at least 0"
         weight_decay = arguments.number(
             "weight_decay", weight_decay, allowed, lambda w: 0 <= w < float("inf")
         )
+        if weight_decay_on not in ("all", "kernels"):
+            raise UserError(f"weight_decay_on={weight_decay_on!r} must be all or kernels")
+        if unfreeze_at is not None:
+            unfreeze_at = arguments.number(
+                "unfreeze_at", unfreeze_at, "lie in (0, 1)", lambda share: 0 < share < 1
+            )
+        self.unfreeze_at = unfreeze_at
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
         self.method, self.policy = methods.of(method), policies.of(policy)
         policies.check(self.policy, self.method, mix_until=mix_until, rank=len(model.input_shape))
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
-        self._learning_rate = learning_rate
         if row_groups is not None:
             row_groups = arguments.whole("row_groups", row_groups, 1)
         replicas = self.strategy.num_replicas_in_sync
         self.row_groups = row_groups or replicas
         allowed = f"be a multiple of the {replicas} replicas"
         require(self.row_groups % replicas == 0, f"row_groups={row_groups}", allowed)
-        if self.policy.reads_meta:
-            mixed_precision.multiply_in_full()
-        low_precision = None
-        stages = {"real": mixed_bfloat16, "meta": meta_bfloat16}
         if meta_bfloat16:
             policies.check_meta_stage(self.policy, f"meta_bfloat16 with policy {policy}")
-        if any(stages.values()):
-            methods.check_precision(self.method)
-            low_precision = mixed_precision.low_precision_copy(model)
         if jit:
             check_jit(replicas)
         self.jit = jit
+        low_stages = {"real": mixed_bfloat16, "meta": meta_bfloat16}
+        low_stages = [stage for stage, low in low_stages.items() if low]
+        self.network = self._network(preprocess, ema, low_stages)
         with self.strategy.scope():
-            self.network = Network(
-                model,
-                preprocess,
-                self.method.parts(model),
-                *methods.averaging(self.method, ema),
-                low_precision,
-                self.method.memory(self.classes),
-                [stage for stage, low in stages.items() if low],
-            )
-            if weight_decay_on not in ("all", "kernels"):
-                raise UserError(f"weight_decay_on={weight_decay_on!r} must be all or kernels")
-            self.optimizer = make_optimizer(optimizer, learning_rate, momentum)
-            late = []
-            if unfreeze_at is not None:
-                unfreeze_at = arguments.number(
-                    "unfreeze_at", unfreeze_at, "lie in (0, 1)", lambda share: 0 < share < 1
-                )
-                late = _body(model)
-                second = make_optimizer(optimizer, self._rate_now, momentum)
-                self.optimizer = Staged(self.optimizer, second, late)
+            body = [] if unfreeze_at is None else _body(model)
+            self.optimizer = self._optimizer(optimizer, momentum, body)
             self.optimizer.build(self.network.trainable)
-        self.unfreeze_at = unfreeze_at
-        waiting = {id(variable) for variable in late}
+        waiting = {id(variable) for variable in body}
         self.first_trained = tuple(
             place for place, v in enumerate(self.network.trainable) if id(v) not in waiting
         )
@@ -141,12 +124,12 @@ class Learner:
         self.hyper_parameters = {
             "method": repr(self.method),
             "policy": repr(self.policy),
-            "learning_rate": _describe(learning_rate),
+            "learning_rate": _describe(self._learning_rate),
             "optimizer": optimizer,
             "momentum": momentum,
             "weight_decay": weight_decay,
             "weight_decay_on": weight_decay_on,
-            "seed": seed,
+            "seed": self.seed,
             "replicas": replicas,
             "row_groups": self.row_groups,
             "mixed_bfloat16": mixed_bfloat16,
@@ -158,6 +141,31 @@ class Learner:
         more["mix_until"] = mix_until if mix_until < 1 else None
         self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None
+
+    def _network(self, preprocess, ema, low_stages: list[str]) -> Network:
+        if self.policy.reads_meta:
+            mixed_precision.multiply_in_full()
+        low_precision = None
+        if low_stages:
+            methods.check_precision(self.method)
+            low_precision = mixed_precision.low_precision_copy(self.model)
+        with self.strategy.scope():
+            return Network(
+                self.model,
+                preprocess,
+                self.method.parts(self.model),
+                *methods.averaging(self.method, ema),
+                low_precision,
+                self.method.memory(self.classes),
+                low_stages,
+            )
+
+    def _optimizer(self, name: str, momentum: float, body: list[keras.Variable]):
+        """Makes the optimizer; a second one trains the variables of the body, which wait."""
+        first = make_optimizer(name, self._learning_rate, momentum)
+        if not body:
+            return first
+        return Staged(first, make_optimizer(name, self._rate_now, momentum), body)
 
     @property
     def parameters(self) -> int:
