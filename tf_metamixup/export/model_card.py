@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_metamixup.core.markdown import table
 from tf_metamixup.core.metrics import BINS, Evaluation
 from tf_metamixup.runs import results
 from tf_metamixup.runs.directory import RunDirectory, read_arrays
@@ -100,7 +101,7 @@ def markdown(
         "[MetaMixUp](https://arxiv.org/abs/1908.10059)'s implementation tf_metamixup: method "
         f"`{settings['method']}`, policy `{settings['policy']}`. Its weights are {weights}.",
         "## What it was trained with",
-        _table(("", ""), _trained_with(settings, parameters, run)),
+        table(("", ""), _trained_with(settings, parameters, run)),
         *_measured(run, classes),
         *(_litert(litert) if litert else ()),
         "## Input and output",
@@ -150,11 +151,11 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
     return [
         f"## {run.part.capitalize()}",
         f"{_when(run)}, on {evaluation.images:,} {run.part} images:",
-        _table(("measure", "value"), rows),
+        table(("measure", "value"), rows),
         "## Calibration",
         f"Confidence is the probability of the predicted class, in {BINS} equal bins (Guo et al. "
         "2017). Where it is calibrated, accuracy equals mean confidence.",
-        _table(("confidence", "images", "mean confidence", "accuracy"), _bins(evaluation)),
+        table(("confidence", "images", "mean confidence", "accuracy"), _bins(evaluation)),
         "## Most frequent confusions",
         *_confusions(evaluation, classes, run.part),
     ]
@@ -194,7 +195,7 @@ def _confusions(evaluation: Evaluation, classes: Sequence[str], part: str) -> li
         if wrong[true, predicted]
     ]
     head = ("class", "taken for", f"{part} images", "of the class")
-    return [_table(head, rows)] if rows else [f"No {part} image was classified wrongly."]
+    return [table(head, rows)] if rows else [f"No {part} image was classified wrongly."]
 
 
 def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
@@ -212,7 +213,7 @@ def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
     ]
     head = ("file", "bytes", "images compared", "same class", "largest difference of a probability")
     note = "Each model beside the SavedModel it was made of, on images spread over those evaluated:"
-    parts = ["## LiteRT", note, _table((*head, "error", "of the SavedModel"), rows)]
+    parts = ["## LiteRT", note, table((*head, "error", "of the SavedModel"), rows)]
     if "int8" in checks:
         parts.append(
             "`int8.tflite` was quantised with representative data: "
@@ -235,7 +236,3 @@ def _names(classes: Sequence[str]) -> str:
 def _plain(text: str) -> str:
     """Escapes what Markdown or a table would take for its own."""
     return "".join(f"\\{letter}" if letter in "\\|`*_[]<>#" else letter for letter in text)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))

@@ -17,7 +17,7 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.config import BY_MODE, FREE
-from tf_metamixup.core import extras
+from tf_metamixup.core import extras, markdown
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution.startup import start_tensorflow
 from tf_metamixup.report import paper
@@ -86,7 +86,8 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
     head = list(COLUMNS)
     if any(results.judged(row.first)[0] != "test" for row in ordered):
         head[head.index("test error %")] = "error %"
-    return _markdown([[cells[n] for n in shown] for cells in (head, *lines)])
+    head, *lines = [[cells[n] for n in shown] for cells in (head, *lines)]
+    return markdown.table(head, lines)
 
 
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
@@ -94,7 +95,7 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
     cells = [cell for cell in paper.cells() if cell.table == number]
     finished = [r for r in runs if r["status"] == "finished" and not departures(r["config"])]
     columns = list(dict.fromkeys(cell.column for cell in cells))
-    lines = [["row", *columns]]
+    lines = []
     missing = 0
     for row in dict.fromkeys(cell.row for cell in cells):
         texts = {column: "" for column in columns}
@@ -109,7 +110,7 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
             texts[cell.column] = f"{ours}; paper {stated(cell)}"
         lines.append([row, *texts.values()])
     caption = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
-    return f"{_markdown(lines)}\n\n{caption}"
+    return f"{markdown.table(['row', *columns], lines)}\n\n{caption}"
 
 
 def stated(cell: paper.Cell) -> str:
@@ -165,12 +166,6 @@ def _dataset(row: Row) -> str:
 def _steps(row: Row) -> str:
     steps = sorted({result["steps"] for result in row.seeds.values()})
     return " or ".join(map(str, steps))
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    """Returns a table; the first line is its head."""
-    head, *rest = [f"| {' | '.join(cells)} |" for cells in lines]
-    return "\n".join([head, "|---" * len(lines[0]) + "|", *rest])
 
 
 def _mark(wanted: bool, text: str) -> str:

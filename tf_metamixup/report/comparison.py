@@ -11,6 +11,7 @@ from scipy import stats
 from tf_metamixup import policies
 from tf_metamixup.config import FREE
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.markdown import table
 from tf_metamixup.data.contents import listing
 from tf_metamixup.runs.results import Row, rows
 
@@ -74,10 +75,8 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
                 apart = "lower" if high < 0 else "higher" if low > 0 else "no"
                 cells += [f"{mean:+.2f}{note}", f"{low:+.2f} to {high:+.2f}", apart]
             lines.append(cells)
-        head = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *lines)]
-        tables.append(
-            "\n".join([f"**{dataset}**, less the error of {_name(chosen, among)}", "", *head])
-        )
+        title = f"**{dataset}**, less the error of {_name(chosen, among)}"
+        tables.append(f"{title}\n\n{table(COLUMNS, lines)}")
     if not tables:
         raise UserError(f"no finished run has the policy {reference}")
     if without:
