@@ -20,8 +20,9 @@ def test_a_line_tells_what_two_replicas_cost():
     reported = json.loads(done.stdout)
     assert (reported["replicas"], reported["batch_size"]) == (2, 8)
     assert set(reported["milliseconds"]) == {"plain", "meta", "sum_of_weights"}
-    assert reported["milliseconds"]["meta"] > reported["milliseconds"]["plain"] > 0
-    assert all(mib > 0 for mib in reported["peak_mib"].values())
+    assert min(reported["milliseconds"].values()) > 0
+    # The meta step holds what the virtual step and its second pass leave behind.
+    assert reported["peak_mib"]["meta"] > reported["peak_mib"]["plain"] > 0
 
 
 @pytest.mark.parametrize("flag", ["--rounds=2", "--epochs=3", "--batch_size=9"])
