@@ -10,13 +10,13 @@ from tf_metamixup.mixing import Examples
 DRAWS = Draws.at(0, tf.constant(0))
 
 
-def examples(weight, stream, groups=1):
+def examples(weight, pool, groups=1):
     n = len(weight)
     return Examples(
         x=tf.zeros([n, 2, 2, 1]),
         y=tf.zeros([n, 3]),
         weight=tf.constant(weight, tf.float32),
-        stream=tf.constant(stream, tf.int32),
+        pool=tf.constant(pool, tf.int32),
         truth=tf.fill([n], tf.constant(mixing.LABELLED, tf.int64)),
         groups=groups,
     )
@@ -47,10 +47,10 @@ def test_rejected_rows_are_their_own_partner_and_nobody_elses():
     assert sorted(partner[weight > 0]) == list(np.flatnonzero(weight))
 
 
-def test_streams_and_row_groups_do_not_mix():
-    stream = np.array([0, 0, 0, 1, 1, 1] * 2)
-    partner = mixing.pairs(examples(np.ones(12), stream, groups=2), DRAWS).numpy()
-    assert (stream[partner] == stream).all()
+def test_pools_and_row_groups_do_not_mix():
+    pool = np.array([0, 0, 0, 1, 1, 1] * 2)
+    partner = mixing.pairs(examples(np.ones(12), pool, groups=2), DRAWS).numpy()
+    assert (pool[partner] == pool).all()
     assert (partner // 6 == np.arange(12) // 6).all()
     assert sorted(partner) == list(range(12))
 

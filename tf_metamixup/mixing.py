@@ -22,7 +22,7 @@ class Examples(NamedTuple):
         x: images [N, H, W, C], scaled.
         y: target probabilities [N, C]; no gradient flows into them.
         weight: [N], the row's weight in the loss; 0 is a rejected row.
-        stream: int32 [N]; only rows of the same stream are mixed with each other.
+        pool: int32 [N]; only rows of the same pool are mixed with each other.
         truth: int64 [N], what is known of a row whose target the method guessed: its true class,
             or UNKNOWN; LABELLED for rows that came with a label.
         groups: rows are mixed only within each of `groups` equal, contiguous parts.
@@ -34,7 +34,7 @@ class Examples(NamedTuple):
     x: tf.Tensor
     y: tf.Tensor
     weight: tf.Tensor
-    stream: tf.Tensor
+    pool: tf.Tensor
     truth: tf.Tensor
     groups: int
     aside: tf.Tensor | None = None
@@ -157,12 +157,12 @@ def join(groups: int, *parts: tf.Tensor) -> tf.Tensor:
 def permutation_groups(examples: Examples) -> tf.Tensor:
     """Numbers the sets of rows that may be permuted among themselves: int32 [N].
 
-    Those are the rows of one row group and stream, accepted and rejected ones apart.
+    Those are the rows of one row group and pool, accepted and rejected ones apart.
     """
     rows = tf.shape(examples.weight)[0]
     group = tf.range(rows) * examples.groups // rows
-    streams = tf.reduce_max(examples.stream) + 1
-    return (group * streams + examples.stream) * 2 + tf.cast(examples.accepted, tf.int32)
+    pools = tf.reduce_max(examples.pool) + 1
+    return (group * pools + examples.pool) * 2 + tf.cast(examples.accepted, tf.int32)
 
 
 def order(*keys: tf.Tensor) -> tf.Tensor:
@@ -183,7 +183,7 @@ def shuffled(groups: tf.Tensor, draws: Draws, purpose: str) -> tf.Tensor:
 def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
     """Draws partner j of every row i: int32 [N], a random permutation of the accepted rows.
 
-    Rows change places within their row group and stream only. A rejected row is its own partner,
+    Rows change places within their row group and pool only. A rejected row is its own partner,
     so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
     """
     partner = shuffled(permutation_groups(examples), draws, "pairs")

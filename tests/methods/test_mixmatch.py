@@ -33,7 +33,7 @@ def test_the_views_of_an_image_share_the_sharpened_mean_of_their_answers():
     guesses = [[0.5, 0.5], [0.9, 0.1]]
     np.testing.assert_allclose(made.y, [[1, 0], [0, 1], *guesses, *guesses], rtol=1e-6)
     np.testing.assert_array_equal(made.guessed, [False, False, True, True, True, True])
-    assert set(made.stream.numpy()) == {0}
+    assert set(made.pool.numpy()) == {0}
 
 
 def test_labelled_rows_have_cross_entropy_and_guessed_ones_squared_error():

@@ -90,8 +90,8 @@ def test_images_of_unknown_truth_are_not_counted_as_wrong():
 
 
 def test_pool_lets_labelled_and_unlabelled_mix():
-    assert set(examples("pseudo_label").stream.numpy()) == {0, 1}
-    assert set(examples("pseudo_label(pool=True)").stream.numpy()) == {0}
+    assert set(examples("pseudo_label").pool.numpy()) == {0, 1}
+    assert set(examples("pseudo_label(pool=True)").pool.numpy()) == {0}
 
 
 @pytest.mark.parametrize(

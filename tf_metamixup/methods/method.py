@@ -231,7 +231,7 @@ def labelled(batch: Batch, groups: int) -> Examples:
         x=batch.x,
         y=batch.y,
         weight=tf.ones(rows, batch.y.dtype),
-        stream=tf.zeros(rows, tf.int32),
+        pool=tf.zeros(rows, tf.int32),
         truth=tf.fill(rows, tf.cast(LABELLED, tf.int64)),
         groups=groups,
         trust=batch.trust,
@@ -261,13 +261,13 @@ def with_guesses(
     guess = tf.stop_gradient(guess)
     if weight is None:
         weight = tf.ones_like(guess[:, 0])
-    stream = tf.fill(tf.shape(guess)[:1], 0 if pool else 1)
+    guessed_pool = tf.fill(tf.shape(guess)[:1], 0 if pool else 1)
     first, copies = labelled(batch, groups), len(views)
     return Examples(
         x=join(groups, first.x, *views),
         y=join(groups, first.y, *[guess] * copies),
         weight=join(groups, first.weight, *[weight] * copies),
-        stream=join(groups, first.stream, *[stream] * copies),
+        pool=join(groups, first.pool, *[guessed_pool] * copies),
         truth=join(groups, first.truth, *[batch.u_labels] * copies),
         groups=groups,
     )
