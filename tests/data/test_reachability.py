@@ -55,7 +55,7 @@ def test_a_host_that_does_not_exist_is_reported():
 
 
 def test_a_host_that_never_answers_is_given_up(host, monkeypatch):
-    monkeypatch.setattr(reachability, "PATIENCE", 0.1)
+    monkeypatch.setattr(reachability, "TIMEOUT", 0.1)
     start = time.monotonic()
     assert reachability.unreachable(f"{host}/0") is not None
     assert time.monotonic() - start < 1.5
@@ -66,7 +66,7 @@ def test_a_lookup_that_never_ends_is_given_up(monkeypatch):
         time.sleep(2)
         raise urllib.error.URLError("late")
 
-    monkeypatch.setattr(reachability, "PATIENCE", 0.1)
+    monkeypatch.setattr(reachability, "TIMEOUT", 0.1)
     monkeypatch.setattr(urllib.request, "urlopen", lookup)
     start = time.monotonic()
     assert reachability.unreachable("http://x/y") == "no answer from http://x/y in 0 s"

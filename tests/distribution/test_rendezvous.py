@@ -21,7 +21,7 @@ def test_workers_wait_for_each_other_and_tell_for_whom(capsys):
 def test_a_worker_that_does_not_come_is_reported():
     addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
     with pytest.raises(UserError, match=f"the workers {addresses[0]}, {addresses[2]} of TF_CONFIG"):
-        rendezvous.await_workers(addresses, 1, patience=0.1)
+        rendezvous.await_workers(addresses, 1, timeout=0.1)
 
 
 def test_an_address_that_is_taken_is_reported():

@@ -6,19 +6,19 @@ import threading
 import urllib.error
 import urllib.request
 
-PATIENCE = 10.0  # seconds that it may take to answer
+TIMEOUT = 10.0  # seconds that it may take to answer
 
 
 def unreachable(url: str) -> str | None:
-    """Says why `url` cannot be fetched within `PATIENCE` seconds; None if it can."""
-    problem = f"no answer from {url} in {PATIENCE:.0f} s"
+    """Says why `url` cannot be fetched within `TIMEOUT` seconds; None if it can."""
+    problem = f"no answer from {url} in {TIMEOUT:.0f} s"
 
     def ask():
         nonlocal problem
         # Not HEAD, which some servers refuse; the body is never read. Nor urllib's own name.
         request = urllib.request.Request(url, headers={"User-Agent": "tf_metamixup"})
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE / 2):
+            with urllib.request.urlopen(request, timeout=TIMEOUT / 2):
                 problem = None
         except urllib.error.HTTPError as error:
             problem = f"{url} answers {error.code}"
@@ -34,5 +34,5 @@ def unreachable(url: str) -> str | None:
     # In a thread, since looking up a name obeys no time limit of ours.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     return problem

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from tf_metamixup.core.errors import UserError
 
 # How long workers that have started wait for the others, in seconds.
-PATIENCE = 600
+TIMEOUT = 600
 _HELLO = b"tf_metamixup worker "
 
 
-def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) -> None:
+def await_workers(addresses: list[str], own: int, timeout: float = TIMEOUT) -> None:
     """Returns when all workers of a job have started.
 
     TensorFlow alone would block indefinitely, in silence, and ignore signals. `addresses` are
@@ -32,7 +32,7 @@ def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) ->
         ) from error
     others = set(range(len(addresses))) - {own}
     visited: set[int] = set()
-    warned, deadline = False, time.monotonic() + patience
+    warned, deadline = False, time.monotonic() + timeout
     with listener, _received(listener) as visitors:
         # Also until all have been here: nobody knocks any more when the socket closes.
         while missing := others - (visited & visitors):
@@ -40,7 +40,7 @@ def await_workers(addresses: list[str], own: int, patience: float = PATIENCE) ->
             names = ", ".join(addresses[each] for each in sorted(missing))
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"the workers {names} of TF_CONFIG did not answer within {patience:.0f} "
+                    f"the workers {names} of TF_CONFIG did not answer within {timeout:.0f} "
                     "seconds; start one process for each address, where all can reach it, and look "
                     "at their logs"
                 )

@@ -15,7 +15,7 @@ from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.models import MODELS, layers
 
 # Seconds that the server of the weights may be silent.
-PATIENCE = 10.0
+TIMEOUT = 10.0
 # Of the bodies' BatchNorm, as of our own (`layers.batch_norm`): MobileNets' 0.999 takes thousands
 # of steps to know the data, and a body is seldom trained for so long here.
 MOST_MOMENTUM = 0.9
@@ -143,7 +143,7 @@ def _body(function, shape: tuple[int, int, int], weights: str | None, options) -
         )
     given = None if path else weights
     try:
-        with _silent_at_most(PATIENCE):
+        with _silent_at_most(TIMEOUT):
             body = function(include_top=False, weights=given, input_shape=shape, **options)
     except Exception as error:
         raise UserError(_problem(name, shape, error)) from error

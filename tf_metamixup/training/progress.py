@@ -14,7 +14,7 @@ from tf_metamixup.core import bars
 # Timed steps, or seconds of them, before the whole time is estimated; and the seconds from which
 # it is long.
 ESTIMATED_AFTER = 20
-PATIENCE = 60
+ESTIMATED_AFTER_SECONDS = 60
 LONG = 6 * 3600
 
 
@@ -109,7 +109,8 @@ class ProgressBar(tqdm.tqdm):
         self.update(count)
         self._timed += count
         self._seconds += seconds
-        if not self._estimated and (self._timed >= ESTIMATED_AFTER or self._seconds >= PATIENCE):
+        enough = self._timed >= ESTIMATED_AFTER or self._seconds >= ESTIMATED_AFTER_SECONDS
+        if enough and not self._estimated:
             self._estimated = True
             self.tell(self._estimate())
 
