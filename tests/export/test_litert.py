@@ -94,8 +94,8 @@ def test_a_conversion_to_something_else_is_reported(monkeypatch, saved_model):
 
 def test_positions_are_spread_over_all_of_them():
     positions = np.arange(100, 200)
-    assert litert.spread(positions, 4).tolist() == [100, 133, 166, 199]
-    assert litert.spread(positions, 1000).tolist() == positions.tolist()
+    assert litert.evenly_spaced(positions, 4).tolist() == [100, 133, 166, 199]
+    assert litert.evenly_spaced(positions, 1000).tolist() == positions.tolist()
 
 
 def test_models_are_written_whole_over_older_ones_or_reported(tmp_path):

@@ -95,7 +95,7 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
     measured = timing.costs(plain, dict(zip(policies, metas, strict=True)), plan.rounds)
     estimators = measured["estimators"]
     for name, cost in estimators.items():
-        ratio = timing.spread(cost["ratio"], cost["ratio_range"])
+        ratio = timing.with_range(cost["ratio"], cost["ratio_range"])
         _report(f"{name}: {ratio} times the plain step")
     _report("timing the pipeline")
     image_shape, classes = work.model.input_shape[1:], work.model.output_shape[-1]
@@ -146,12 +146,12 @@ def table(result: dict[str, Any]) -> str:
     for name, fed in (("plain", result["plain"]["feed"]), (REFERENCE, result["feed"])):
         lines.append(
             f"images/s of the {name} step with its pipeline over those without: "
-            f"{timing.spread(fed['ratio'], fed['rounds'])}"
+            f"{timing.with_range(fed['ratio'], fed['rounds'])}"
         )
     fit = result["keras_fit"]
     lines.append(
         "images/s of the plain step with its pipeline over those of Keras's fit with its MixUp: "
-        f"{timing.spread(fit['ratio'], fit['rounds'])}"
+        f"{timing.with_range(fit['ratio'], fit['rounds'])}"
     )
     return "\n".join(lines)
 

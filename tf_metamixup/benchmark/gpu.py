@@ -140,7 +140,7 @@ def table(network: str, found: dict[str, Any]) -> str:
         shown = ", ".join(f"{name} {value:.1e}" for name, value in far.items())
         lines.append(f"  in {dtype}: {shown}")
     for name, cost in found["steps"].items():
-        ratio = timing.spread(cost["ratio"], cost["ratio_range"]) if "ratio" in cost else "1"
+        ratio = timing.with_range(cost["ratio"], cost["ratio_range"]) if "ratio" in cost else "1"
         peak = "unknown" if cost["peak_mib"] is None else f"{cost['peak_mib']:.1f}"
         lines.append(f"  {name:<16} {1000 * cost['seconds']:9.3f} ms {ratio:>22} {peak:>9} MiB")
     return "\n".join(lines)

@@ -115,7 +115,7 @@ def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[s
 
     def cost(name: str, subject: Subject) -> dict[str, Any]:
         return {
-            **_with_range("seconds", [seconds[name] for seconds in timed]),
+            **_median_and_range("seconds", [seconds[name] for seconds in timed]),
             "peak_mib": subject.peak_mib,
             **subject.trace,
         }
@@ -124,7 +124,7 @@ def costs(plain: Subject, estimators: dict[str, Subject], rounds: int) -> dict[s
         "plain": cost("plain", plain),
         "estimators": {
             name: cost(name, subject)
-            | _with_range("ratio", [seconds[name] / seconds["plain"] for seconds in timed])
+            | _median_and_range("ratio", [seconds[name] / seconds["plain"] for seconds in timed])
             for name, subject in estimators.items()
         },
     }
@@ -140,7 +140,7 @@ def one_round(subjects: dict[str, Subject]) -> dict[str, float]:
     return {name: statistics.mean(slices) for name, slices in seconds.items()}
 
 
-def _with_range(what: str, values: list[float]) -> dict[str, Any]:
+def _median_and_range(what: str, values: list[float]) -> dict[str, Any]:
     return {what: statistics.median(values), f"{what}_range": [min(values), max(values)]}
 
 
@@ -175,6 +175,6 @@ def describe(device: str) -> str:
     return f"{device}, {details.get('device_name', 'of unknown make')}"
 
 
-def spread(value: float, values: list[float]) -> str:
+def with_range(value: float, values: list[float]) -> str:
     """Formats a value with the smallest and the largest of `values`."""
     return f"{value:.2f} ({min(values):.2f} to {max(values):.2f})"

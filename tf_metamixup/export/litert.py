@@ -122,7 +122,7 @@ def write(
         raise UserError(f"cannot write the LiteRT models {folder}: {reason(error)}") from error
 
 
-def spread(positions: np.ndarray, count: int) -> np.ndarray:
-    """Returns at most `count` positions, evenly spread: a folder's images are sorted by class."""
+def evenly_spaced(positions: np.ndarray, count: int) -> np.ndarray:
+    """Returns at most `count` positions, evenly spaced: a folder's images are sorted by class."""
     count = min(count, len(positions))
     return positions[np.linspace(0, len(positions) - 1, count).round().astype(int)]

@@ -62,8 +62,8 @@ def export(assembly, command: str, result: dict, *, trained: bool) -> None:
 def _export_litert(precisions, assembly, folder, command: str) -> dict[str, dict]:
     """Writes the LiteRT models and their card; what `litert.check` found, by precision."""
     source, prepared, trainer = assembly.source, assembly.prepared, assembly.trainer
-    some = litert.spread(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
-    tested = litert.spread(np.arange(len(prepared.judged)), litert.TEST_IMAGES)
+    some = litert.evenly_spaced(prepared.splits.labelled, litert.REPRESENTATIVE_IMAGES)
+    tested = litert.evenly_spaced(np.arange(len(prepared.judged)), litert.TEST_IMAGES)
     models, checks = {}, {}
     with quiet():
         images = np.concatenate([x for x, _ in test_batches(source.train.keep(some), 100)])

@@ -61,8 +61,8 @@ class MixUpCutMix(Policy):
     def __call__(self, task: Task, draws: Draws) -> Lambdas:
         """Draws at each step: [N], and [N, H, W, 1], the same in each pixel where MixUp."""
         source, rows = _source(task, draws, self.per_sample)
-        lam = _spread(source.beta("lambda", rows, self.alpha, task.dtype), task)
-        cuts = _spread(source.uniform("switch", rows, dtype=task.dtype), task) < self.switch
+        lam = _per_row(source.beta("lambda", rows, self.alpha, task.dtype), task)
+        cuts = _per_row(source.uniform("switch", rows, dtype=task.dtype), task) < self.switch
         area, pixels = pasted(task, draws, self.cutmix_alpha, self.per_sample)
         mixed = tf.where(cuts[:, None, None, None], pixels, lam[:, None, None, None])
         return task.given(tf.where(cuts, area, lam), mixed)
@@ -71,8 +71,8 @@ class MixUpCutMix(Policy):
 def pasted(task: Task, draws: Draws, alpha: float, per_sample: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws rectangles; returns what `outside` does of them."""
     source, rows = _source(task, draws, per_sample)
-    sides = tf.sqrt(1 - _spread(source.beta("cutmix", rows, alpha, task.dtype), task))
-    center = _spread(source.uniform("rectangle", rows, (2,), task.dtype), task)
+    sides = tf.sqrt(1 - _per_row(source.beta("cutmix", rows, alpha, task.dtype), task))
+    center = _per_row(source.uniform("rectangle", rows, (2,), task.dtype), task)
     return outside(sides, center, task.image_size)
 
 
@@ -100,6 +100,6 @@ def _source(task: Task, draws: Draws, per_sample: bool):
     return (draws, task.rows) if per_sample else (draws.shared(), 1)
 
 
-def _spread(drawn: tf.Tensor, task: Task) -> tf.Tensor:
+def _per_row(drawn: tf.Tensor, task: Task) -> tf.Tensor:
     """Returns draws of a batch, [1, ...], for each of its rows, [N, ...]; those of rows as is."""
     return tf.repeat(drawn, task.rows // tf.shape(drawn)[0], axis=0)

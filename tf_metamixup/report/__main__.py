@@ -72,8 +72,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
             "" if labels is None else str(labels),
             _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
             _differing(first["config"], alike[_identity(row)]),
-            spread(row.errors),
-            spread([r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]),
+            mean_and_std(row.errors),
+            mean_and_std(
+                [r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]
+            ),
             _paper(first["config"]),
             str(len(seeds))
             + _mark(len(seeds) < most_seeds, f"of {most_seeds}")
@@ -106,7 +108,7 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
                 if paper.belongs(result["config"], cell) and result.get(cell.metric) is not None
             ]
             missing += not errors
-            ours = f"{spread(errors)} ({len(errors)})" if errors else "missing"
+            ours = f"{mean_and_std(errors)} ({len(errors)})" if errors else "missing"
             texts[cell.column] = f"{ours}; paper {stated(cell)}"
         lines.append([row, *texts.values()])
     caption = f"{missing} of {len(cells)} cells are missing. In brackets: number of seeds."
@@ -172,7 +174,7 @@ def _mark(wanted: bool, text: str) -> str:
     return f" ({text})" if wanted else ""
 
 
-def spread(values: list[float]) -> str:
+def mean_and_std(values: list[float]) -> str:
     """Returns mean ± sample standard deviation; the value itself where there is one."""
     if len(values) < 2:
         return f"{values[0]:.2f}" if values else ""
