@@ -56,7 +56,7 @@ def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int
     """
     try:
         try:
-            order = parse()
+            args = parse()
         except BackendError as error:
             print(f"error: {error}", file=sys.stderr)
             return FAILED
@@ -64,7 +64,7 @@ def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int
             print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
             return BAD_FLAGS
         try:
-            return run(order) or FINISHED
+            return run(args) or FINISHED
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED

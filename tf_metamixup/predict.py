@@ -159,8 +159,8 @@ def parse(argv: list[str]) -> tuple[str, list[str], int | None]:
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def run(order: tuple[str, list[str], int | None]) -> int:
-        folder, names, top = order
+    def run(args: tuple[str, list[str], int | None]) -> int:
+        folder, names, top = args
         # Before TensorFlow is loaded for it.
         if not os.path.isfile(os.path.join(folder, "saved_model.pb")):
             raise UserError(

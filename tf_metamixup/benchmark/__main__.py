@@ -164,8 +164,8 @@ def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
     watch = timing.Stopwatch()
 
-    def write(order: tuple[Config, Plan, str | None]) -> None:
-        config, plan, path = order
+    def write(args: tuple[Config, Plan, str | None]) -> None:
+        config, plan, path = args
         file = Results(path) if path else None
         result = run(config, plan, watch.lap())
         print(table(result))

@@ -181,10 +181,10 @@ def parse(argv: list[str]) -> tuple[list[Config], timing.Plan, str]:
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def write(order: tuple[list[Config], timing.Plan, str]) -> None:
+    def write(args: tuple[list[Config], timing.Plan, str]) -> None:
         import tensorflow as tf
 
-        configs, plan, path = order
+        configs, plan, path = args
         if not tf.config.list_physical_devices("GPU"):
             print(SKIPPED)
             return

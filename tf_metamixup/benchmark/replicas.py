@@ -92,7 +92,7 @@ def parse(argv: list[str]) -> tuple[Config, int]:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    return cli.exit_code(lambda: parse(argv), lambda order: print(json.dumps(run(*order))))
+    return cli.exit_code(lambda: parse(argv), lambda args: print(json.dumps(run(*args))))
 
 
 if __name__ == "__main__":

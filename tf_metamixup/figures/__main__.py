@@ -33,7 +33,7 @@ REBUILDING = ("4", "5", "proposition1")
 FORMATS = ("png", "svg")
 
 
-class Order(NamedTuple):
+class Arguments(NamedTuple):
     """Holds what a command line asks for."""
 
     figure: str  # one of MAKERS
@@ -45,7 +45,7 @@ class Order(NamedTuple):
     runs: list[str]  # run directories, or folders that hold them
 
 
-def parse(argv: list[str]) -> Order:
+def parse(argv: list[str]) -> Arguments:
     """Parses a command line; `--help` prints and exits."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "figures"}
@@ -55,7 +55,7 @@ def parse(argv: list[str]) -> Order:
     flags.DEFINE_list("epochs", None, "of figure 7, such as 3,30,90,120 or 1-20,41-60", **common)
     flags.DEFINE_string("data_dir", None, "where the TFDS data is now, if it has moved", **common)
     runs = cli.read_flags(values, argv, __doc__, operands=True)
-    order = Order(
+    args = Arguments(
         values["figure"].value,
         values["out"].value,
         values["format"].value,
@@ -63,18 +63,18 @@ def parse(argv: list[str]) -> Order:
         values["data_dir"].value,
         runs,
     )
-    for name, value in (("figure", order.figure), ("out", order.out), ("format", order.formats)):
+    for name, value in (("figure", args.figure), ("out", args.out), ("format", args.formats)):
         if not value:
             raise UserError(f"--{name} is missing; --help shows a whole command")
-    if wrong := [ending for ending in order.formats if ending not in FORMATS]:
+    if wrong := [ending for ending in args.formats if ending not in FORMATS]:
         raise UserError(f"--format={wrong[0]} must be one or both of {', '.join(FORMATS)}")
-    if order.epochs and order.figure != "7":
-        raise UserError(f"--epochs goes with --figure=7, not {order.figure}")
-    if order.data_dir and order.figure not in REBUILDING:
+    if args.epochs and args.figure != "7":
+        raise UserError(f"--epochs goes with --figure=7, not {args.figure}")
+    if args.data_dir and args.figure not in REBUILDING:
         raise UserError(f"--data_dir goes with figures that read images: {', '.join(REBUILDING)}")
     if not runs:
         raise UserError("no runs: name one or more run directories of finished runs")
-    return order
+    return args
 
 
 def _spans(texts: list[str] | None) -> list[tuple[int, int]] | None:
@@ -91,7 +91,7 @@ def _spans(texts: list[str] | None) -> list[tuple[int, int]] | None:
     return spans
 
 
-def make(order: Order) -> list[str]:
+def make(args: Arguments) -> list[str]:
     """Draws and writes the figure; returns the paths of the files.
 
     Raises:
@@ -100,20 +100,20 @@ def make(order: Order) -> list[str]:
     with extras.needed("figures"):
         from tf_metamixup.figures import runs, style
 
-        maker = importlib.import_module(f"tf_metamixup.figures.{MAKERS[order.figure]}")
-    given = runs.read(order.runs, order.data_dir)
-    options = {"epochs": order.epochs} if order.figure == "7" else {}
+        maker = importlib.import_module(f"tf_metamixup.figures.{MAKERS[args.figure]}")
+    given = runs.read(args.runs, args.data_dir)
+    options = {"epochs": args.epochs} if args.figure == "7" else {}
     made = maker.figure(given, **options)
-    name = order.figure if order.figure.startswith("prop") else f"figure{order.figure}"
-    return style.save(made, order.out, name, order.formats)
+    name = args.figure if args.figure.startswith("prop") else f"figure{args.figure}"
+    return style.save(made, args.out, name, args.formats)
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def draw(order: Order) -> None:
+    def draw(args: Arguments) -> None:
         start_tensorflow()
-        for path in make(order):
+        for path in make(args):
             print(path)
 
     return cli.exit_code(lambda: parse(argv), draw)

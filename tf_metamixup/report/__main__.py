@@ -186,7 +186,7 @@ def _mean(values: list[float | None]) -> str:
     return f"{np.mean(known):.2f}" if known else ""
 
 
-class Order(NamedTuple):
+class Arguments(NamedTuple):
     """Holds what a command line asks for."""
 
     folders: list[str]
@@ -206,7 +206,7 @@ def _report(runs: list[dict[str, Any]], number: int | None, policy: str | None) 
     return table(runs) if number is None else paper_table(number, runs)
 
 
-def parse(argv: list[str]) -> Order:
+def parse(argv: list[str]) -> Arguments:
     """Parses a command line; `--help` and `--version` print and exit."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "report"}
@@ -219,18 +219,18 @@ def parse(argv: list[str]) -> Order:
     if not folders:
         usage = "python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY]"
         raise UserError(cli.as_typed(f"no runs; usage: {usage} [--keep=DIR]", argv))
-    return Order(folders, values["table"].value, values["against"].value, values["keep"].value)
+    return Arguments(folders, values["table"].value, values["against"].value, values["keep"].value)
 
 
-def run(order: Order) -> None:
+def run(args: Arguments) -> None:
     """Prints the table.
 
     Raises:
         UserError: there are no results, or they cannot be compared or kept.
     """
-    found = results.read(order.folders)
+    found = results.read(args.folders)
     if not found:
-        raise UserError(f"no result with an error below {', '.join(order.folders)}")
+        raise UserError(f"no result with an error below {', '.join(args.folders)}")
     rows = results.rows(found)
     if any("dataset" not in row.first["config"] and len(row.seeds) > 1 for row in rows):
         print(
@@ -238,9 +238,9 @@ def run(order: Order) -> None:
             "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-    print(_report(found, order.table, order.against))
-    if order.keep is not None:
-        results.keep(found, order.keep)
+    print(_report(found, args.table, args.against))
+    if args.keep is not None:
+        results.keep(found, args.keep)
 
 
 def main(argv: list[str]) -> int:

@@ -168,13 +168,13 @@ def parse(argv: list[str]) -> tuple[list[str], str | None]:
     return runs, values["data_dir"].value
 
 
-def run(order: tuple[list[str], str | None]) -> None:
+def run(args: tuple[list[str], str | None]) -> None:
     """Judges the labels of each run.
 
     Raises:
         UserError: a run has no result, or cannot be rebuilt.
     """
-    folders, data_dir = order
+    folders, data_dir = args
     for folder in map(os.path.expanduser, folders):
         result = read_finished(folder, "its labels are judged by its final network")
         start_tensorflow()
