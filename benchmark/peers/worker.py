@@ -54,7 +54,7 @@ def main(framework, architecture, kind, path):
     before = now()
     move, gradients = step(RATE)
     gradients = {name: numpy(value) for name, value in gradients.items()}
-    told = {"first": [after - then for after, then in zip(now(), before, strict=True)]}
+    found = {"first": [after - then for after, then in zip(now(), before, strict=True)]}
     if framework == "ours":
         arrays = {k: v for k, v in case.items() if k != "weights"} | {"move": numpy(move)}
         arrays |= {f"weights/{name}": value for name, value in case["weights"].items()}
@@ -62,11 +62,11 @@ def main(framework, architecture, kind, path):
         np.savez(path, **arrays)
     else:
         ours = _part(case, "gradients/")
-        told["gradients"] = distance([gradients[name] for name in ours], ours.values())
+        found["gradients"] = distance([gradients[name] for name in ours], ours.values())
         if kind == "exact":
-            told["move"] = distance([numpy(move)], [case["move"]])
+            found["move"] = distance([numpy(move)], [case["move"]])
     step(FROZEN)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(found), flush=True)
     for line in sys.stdin:
         before, count = now(), int(line)
         for _ in range(count):

@@ -100,8 +100,8 @@ def test_the_exit_code_says_whether_the_steps_are_equal(
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
     monkeypatch.setattr(gpu, "run", lambda *_: result)
     assert gpu.main(["gpu", *SMALL, f"--json={tmp_path / 'out.json'}"]) == code
-    told = capsys.readouterr().err
-    assert (f"{name} of cnn3 in {dtype} differs by" in told) == bool(code)
+    printed = capsys.readouterr().err
+    assert (f"{name} of cnn3 in {dtype} differs by" in printed) == bool(code)
 
 
 def test_a_type_has_all_its_bits_while_steps_are_compared_and_all_is_as_before_afterwards():
@@ -118,7 +118,7 @@ def test_a_type_has_all_its_bits_while_steps_are_compared_and_all_is_as_before_a
 
 
 @pytest.mark.parametrize("flag", ["--rounds=2", "--epochs=3", "--network=cnn4"])
-def test_a_bad_flag_is_told_in_one_message(flag, capsys):
+def test_a_bad_flag_is_reported_in_one_message(flag, capsys):
     assert gpu.main(["gpu", *SMALL, flag]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 2

@@ -118,7 +118,7 @@ def test_unfinished_runs_are_left_out_and_a_policy_that_is_not_there_is_reported
 def test_a_data_set_without_the_reference_is_left_out_with_a_line():
     (only,) = row("none", [1.0])
     other = [only | {"config": only["config"] | {"dataset": "mnist"}}]
-    told = f"left out, since no row there is {re.escape(BETA)}: mnist"
-    with pytest.warns(UserWarning, match=told):
+    message = f"left out, since no row there is {re.escape(BETA)}: mnist"
+    with pytest.warns(UserWarning, match=message):
         reported = comparison.against(BETA, row(BETA, [10.0, 12.0]) + other)
     assert "mnist" not in reported

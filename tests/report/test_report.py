@@ -209,11 +209,11 @@ def test_seeds_of_data_without_a_name_are_reported_to_name_it(tmp_path, capsys):
 
 
 def test_a_validation_error_is_never_called_a_test_error():
-    told = report.table([result(None) | {"val_error": 12.25}])
-    assert "test error" not in told
-    assert "| error % |" in told
-    assert "12.25" in told
-    assert "digits, validation images" in told
+    printed = report.table([result(None) | {"val_error": 12.25}])
+    assert "test error" not in printed
+    assert "| error % |" in printed
+    assert "12.25" in printed
+    assert "digits, validation images" in printed
 
 
 def test_a_table_and_a_comparison_are_two_reports(capsys):

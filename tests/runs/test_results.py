@@ -206,5 +206,5 @@ def test_unused_training_images_are_called_so():
     unused = result(4.0)
     unused["config"]["evaluate_on"] = "unused"
     assert results.judged(unused) == ("unused training", 4.0)
-    told = summary({**unused, "status": "finished"}, "runs/a")
-    assert told.startswith("finished: 10 steps, error on unused training images 4.00 %")
+    printed = summary({**unused, "status": "finished"}, "runs/a")
+    assert printed.startswith("finished: 10 steps, error on unused training images 4.00 %")

@@ -14,12 +14,12 @@ RESULT = {
 
 
 def test_the_end_names_the_worst_classes_and_what_the_error_is_of():
-    told = summary(RESULT, "runs/my pets")
-    assert told.startswith("finished: 9 steps, validation error 4.00 % (last epoch)")
-    assert "worst: b 30.00 %, e 7.00 %, d 2.00 %; mean of all 10.00 %" in told
-    assert "1.57 to 9.84 % (95 %, of 100 images)" in told
-    assert "labels used  1,234" in told
-    assert told.endswith("python -m tf_metamixup.report 'runs/my pets'")
+    printed = summary(RESULT, "runs/my pets")
+    assert printed.startswith("finished: 9 steps, validation error 4.00 % (last epoch)")
+    assert "worst: b 30.00 %, e 7.00 %, d 2.00 %; mean of all 10.00 %" in printed
+    assert "1.57 to 9.84 % (95 %, of 100 images)" in printed
+    assert "labels used  1,234" in printed
+    assert printed.endswith("python -m tf_metamixup.report 'runs/my pets'")
 
 
 def test_it_says_how_to_predict_with_what_there_is(tmp_path):
@@ -37,5 +37,7 @@ def test_it_says_how_to_predict_with_what_there_is(tmp_path):
 
 
 def test_the_call_that_exports_is_the_callers(tmp_path):
-    told = summary(RESULT, tmp_path, export="trainer.export({!r}, from_pixels=FUNCTION)")
-    assert f"  predict      trainer.export('{tmp_path}/saved_model', from_pixels=FUNCTION)" in told
+    printed = summary(RESULT, tmp_path, export="trainer.export({!r}, from_pixels=FUNCTION)")
+    assert (
+        f"  predict      trainer.export('{tmp_path}/saved_model', from_pixels=FUNCTION)" in printed
+    )

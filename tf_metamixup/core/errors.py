@@ -27,7 +27,7 @@ def require(holds: bool, what: str, allowed: str) -> None:
 
 def reason(error: Exception) -> str:
     """Returns the system's message in `error`, without TensorFlow's prefixes and lines."""
-    said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    first = (said.splitlines() or [""])[0].rpartition("}} ")[2]
+    message = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    first = (message.splitlines() or [""])[0].rpartition("}} ")[2]
     # Which Python raised within a pipeline, after a description of that.
     return first.rpartition("UnreadableError: ")[2]

@@ -34,12 +34,12 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
             labels[found[part]] = splits.TAKEN
     tested = source.test is not None or "test" in found or config.evaluate_on == "unused"
     if "val" in found and not tested:
-        told = f"splits {len(found['val']):,} images off the training images, and their error is "
-        told += "a validation error"
+        note = f"splits {len(found['val']):,} images off the training images, and their error is "
+        note += "a validation error"
         if not len(found["val"]):
-            told = "finds no class with at least two images, so no error is measured"
+            note = "finds no class with at least two images, so no error is measured"
         warnings.warn(
-            f"there are no test images: --val_fraction={config.val_fraction} {told}", stacklevel=3
+            f"there are no test images: --val_fraction={config.val_fraction} {note}", stacklevel=3
         )
     parts = splits.make(
         labels,

@@ -55,9 +55,9 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
         given = number.get(row.given, UNLABELLED)
         parts[row.part].append(Listed(path.parent / row.file, label, row.file, given))
     if unknown := [row for row in rows if row.given and row.given not in number]:
-        told = f"{path} line {unknown[0].line}: the label {unknown[0].given!r} of a checked image"
-        told += f"{did_you_mean(unknown[0].given, classes)} is no class"
-        warnings.warn(f"{told}, so no label that checked images had is used", stacklevel=2)
+        note = f"{path} line {unknown[0].line}: the label {unknown[0].given!r} of a checked image"
+        note += f"{did_you_mean(unknown[0].given, classes)} is no class"
+        warnings.warn(f"{note}, so no label that checked images had is used", stacklevel=2)
     contents = {path.name: checksum(content)}
     return file_source.read(
         name, classes, parts, size, skip=skip, in_memory=in_memory, contents=contents
@@ -181,13 +181,13 @@ def _check_files(path: Path, rows: Iterable[Row]) -> None:
         first = seen.setdefault(os.path.realpath(path.parent / row.file), row)
         if first is row:
             continue
-        told = "is named twice"
+        problem = "is named twice"
         if first.label != row.label:
-            told = f"has two labels, {first.label!r} and {row.label!r}"
+            problem = f"has two labels, {first.label!r} and {row.label!r}"
         elif first.part != row.part:
-            told = f"is in two splits, {first.part} and {row.part}"
+            problem = f"is in two splits, {first.part} and {row.part}"
         raise UserError(
-            f"{path} lines {first.line} and {row.line}: {row.file} {told}; leave one of them out"
+            f"{path} lines {first.line} and {row.line}: {row.file} {problem}; leave one of them out"
         )
 
 

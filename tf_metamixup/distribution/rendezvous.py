@@ -74,10 +74,10 @@ def _received(listener: socket.socket) -> Iterator[set[int]]:
                 connection, _ = listener.accept()
                 with connection:
                     connection.settimeout(1)
-                    said = connection.recv(len(_HELLO) + 4)
-                    if said.startswith(_HELLO):
+                    received = connection.recv(len(_HELLO) + 4)
+                    if received.startswith(_HELLO):
                         connection.sendall(_HELLO)
-                        visitors.add(int.from_bytes(said[len(_HELLO) :], "big"))
+                        visitors.add(int.from_bytes(received[len(_HELLO) :], "big"))
 
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()

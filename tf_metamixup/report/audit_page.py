@@ -73,13 +73,13 @@ def _found(scores: dict[str, Any]) -> str:
 
 
 def _section(judged: Any, label: int, positions: np.ndarray, count: int) -> str:
-    told = f"{count:,} images"
+    note = f"{count:,} images"
     if judged.countable:
-        told = f"{np.sum(judged.right[judged.given == label] < 0.5):,} of {count:,} suspicious"
+        note = f"{np.sum(judged.right[judged.given == label] < 0.5):,} of {count:,} suspicious"
     figures = "".join(_figure(judged, i) for i in positions)
     return (
         f"<section><h2>Labelled {html.escape(judged.classes[label])} "
-        f"<small>{told}</small></h2>"
+        f"<small>{note}</small></h2>"
         f'<div class="images">{figures}</div></section>\n'
     )
 

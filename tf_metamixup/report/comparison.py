@@ -80,8 +80,8 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     if not tables:
         raise UserError(f"no finished run has the policy {reference}")
     if without:
-        told = f"left out, since no row there is {reference}: {listing(without)}"
-        warnings.warn(told, stacklevel=2)
+        message = f"left out, since no row there is {reference}: {listing(without)}"
+        warnings.warn(message, stacklevel=2)
     note = f"Comparisons: {drawn}, each at {100 * LEVEL:.0f} %, uncorrected."
     return "\n\n".join([*tables, note])
 

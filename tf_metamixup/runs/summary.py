@@ -41,9 +41,9 @@ def _first(result: Mapping[str, Any]) -> str:
         which = f"epoch {result['selected']['epoch']}, the best by validation error"
     if (decay := result.get("averaged")) is not None:
         which += f", weights averaged with decay {decay}"
-    said = "not evaluated" if error is None else f"{error:.2f} % ({which})"
+    measured = "not evaluated" if error is None else f"{error:.2f} % ({which})"
     what = "error on unused training images" if part == "unused training" else f"{part} error"
-    return f"{result['status']}: {counted(result['steps'], 'step')}, {what} {said}"
+    return f"{result['status']}: {counted(result['steps'], 'step')}, {what} {measured}"
 
 
 def _measured(result: Mapping[str, Any]) -> list[str]:

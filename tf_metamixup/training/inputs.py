@@ -99,8 +99,8 @@ def explain(streams: dict[str, Stream], error: tf.errors.OpError) -> None:
         first_batch(name, stream.shards(0, range(1), 1))
     # The cause stands before the node that it came up in, below a stack of calls.
     cause = re.search(r"([^\n]+)\n\s*\[\[\{\{node", error.message)
-    said = cause[1].strip().rpartition("UnreadableError: ")[2] if cause else reason(error)
-    raise UserError(f"the training data cannot be read: {said}") from None
+    message = cause[1].strip().rpartition("UnreadableError: ")[2] if cause else reason(error)
+    raise UserError(f"the training data cannot be read: {message}") from None
 
 
 def distribute(strategy: tf.distribute.Strategy, streams: dict[str, Stream], start_step: int):

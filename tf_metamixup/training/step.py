@@ -13,7 +13,7 @@ from tf_metamixup.methods.batch import Batch
 from tf_metamixup.methods.method import Method, Ratio, batch_size
 from tf_metamixup.mixing import Examples, Lambdas, Mixture, Sample
 from tf_metamixup.models.network import Network
-from tf_metamixup.policies import Task
+from tf_metamixup.policies import Policy, Task
 from tf_metamixup.training.feature_cache import FeatureCache
 
 # Rows of a sample.
@@ -37,7 +37,7 @@ class Recipe(NamedTuple):
 
     network: Network
     method: Method
-    policy: object
+    policy: Policy
     optimizer: keras.Optimizer
     weight_decay: list[float]
     groups: int
