@@ -162,7 +162,7 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
 
 
 def default_mix_until(config: Config) -> float:
-    """Returns the share of the run that is mixed of a user's own images, by default."""
+    """Returns the fraction of the run that is mixed of a user's own images, by default."""
     measured = (
         methods.parse(config.method).name in defaults.OWN_MIX_UNTIL_METHODS
         and policies.parse(config.policy).name in defaults.OWN_MIX_UNTIL_POLICIES

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float | None:
-    """Computes the share of pairs (positive, negative) of which the positive has the higher score.
+    """Computes the fraction of pairs (positive, negative) whose positive has the higher score.
 
     Ties count half.
 
@@ -28,7 +28,7 @@ def area_under_roc(scores: np.ndarray, positive: np.ndarray) -> float | None:
 
 
 def precision_at(scores: np.ndarray, positive: np.ndarray, k: int) -> float:
-    """Computes the share of positives among the `k` highest scores.
+    """Computes the fraction of positives among the `k` highest scores.
 
     >>> precision_at(np.array([0.1, 0.9, 0.8]), np.array([False, True, False]), 2)
     0.5

@@ -48,7 +48,7 @@ class Run:
 
     @property
     def mix_until(self) -> float:
-        """Returns the share of the run after which mixing stops."""
+        """Returns the fraction of the run after which mixing stops."""
         return self.config.get("mix_until") or 1.0
 
     def curve(self, name: str) -> np.ndarray:

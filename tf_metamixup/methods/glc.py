@@ -28,7 +28,7 @@ class GoldLossCorrection(LabelJudge):
     identity that is MixUp's loss.
 
     Attributes:
-        start: share of the run before C is estimated.
+        start: fraction of the run before C is estimated.
     """
 
     start: float = 0.25

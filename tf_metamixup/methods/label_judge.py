@@ -93,8 +93,8 @@ class LabelTrust(LabelJudge):
     Attributes:
         targets: whether targets are corrected.
         weights: whether rows are weighed.
-        start: share of the run before labels are first judged.
-        period: share of the run from one time to the next.
+        start: fraction of the run before labels are first judged.
+        period: fraction of the run from one time to the next.
         temperature: T of the sharpening.
         floor: the least trust.
     """

@@ -17,7 +17,7 @@ class MeanTeacher(Consistency):
 
     Attributes:
         coefficient: w_max (Oliver et al.'s code, lib/hparams.py: 8).
-        ramp: share of the run in which w rises to it (there: 200,000 of 500,000 steps).
+        ramp: fraction of the run in which w rises to it (there: 200,000 of 500,000 steps).
         decay: of the average (there: 0.95).
     """
 

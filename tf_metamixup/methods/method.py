@@ -274,7 +274,7 @@ def with_guesses(
 
 
 def guess_metrics(examples: Examples) -> dict[str, Ratio]:
-    """Computes the accepted share of the guesses, and the wrong share of those known."""
+    """Computes the accepted fraction of the guesses, and the wrong fraction of those known."""
     accepted = examples.guessed & examples.accepted
     known = accepted & (examples.truth >= 0)
     wrong = tf.argmax(examples.y, axis=-1) != examples.truth

@@ -25,7 +25,7 @@ class MixMatch(Consistency):
 
     Attributes:
         coefficient: lambda_U: 75 for CIFAR-10, 250 for SVHN.
-        ramp: share of the run in which it rises from 0, linearly (there: 16,384 of 1,048,576
+        ramp: fraction of the run in which it rises from 0, linearly (there: 16,384 of 1,048,576
             steps).
         augmentations: K.
         temperature: T of the sharpening.

@@ -16,7 +16,7 @@ class PiModel(Consistency):
 
     Attributes:
         coefficient: w_max (Oliver et al.'s code, lib/hparams.py: 20).
-        ramp: share of the run in which w rises to it (there: 200,000 of 500,000 steps).
+        ramp: fraction of the run in which w rises to it (there: 200,000 of 500,000 steps).
     """
 
     coefficient: float = 20.0

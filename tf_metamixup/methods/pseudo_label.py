@@ -24,7 +24,7 @@ class PseudoLabel(Guessing):
     Attributes:
         threshold: sigma_0 (III.C).
         decay: sigma_d, taken off sigma every `period`: above 0 this is APL (III.C: 0.05).
-        period: K, in epochs (III.C: 30, of 200), or below 1 as a share of the run.
+        period: K, in epochs (III.C: 30, of 200), or below 1 as a fraction of the run.
         weight: of the unlabelled loss; the paper has none (Alg. 2 line 13).
         pool: whether labelled and unlabelled images mix with each other; Alg. 2 line 8 builds two
             sets.

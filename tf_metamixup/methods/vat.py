@@ -33,7 +33,7 @@ class Vat(Method):
         xi: length of the step of the power iteration. With the published 1e-6 the direction is
             noise in float32 (measured: cosine with float64 about 0; with 0.01 it is 1.00).
         coefficient: w_max (0.3).
-        ramp: share of the run in which w rises to it (200,000 of 500,000 steps).
+        ramp: fraction of the run in which w rises to it (200,000 of 500,000 steps).
     """
 
     entropy: float = 0.0

@@ -45,7 +45,7 @@ def keras_application(
         weights: None, random ones; "imagenet"; or a file that `save_weights` of such a body, or
             Keras's download without the classifier, made.
         frozen: whether the body keeps its weights.
-        unfreeze_at: the share of the run after which a frozen body trains too.
+        unfreeze_at: the fraction of the run after which a frozen body trains too.
         alpha: the width multiplier of MobileNets.
 
     Raises:

@@ -14,7 +14,7 @@ from tf_metamixup.policies.policy import POLICIES, Policy, Task, check_alpha
 @POLICIES.register("cutmix")
 @dataclasses.dataclass(frozen=True)
 class CutMix(Policy):
-    """Pastes a rectangle of the partner; lambda is the share of the pixels that stay.
+    """Pastes a rectangle of the partner; lambda is the fraction of the pixels that stay.
 
     The rectangle's area is 1 - u of the image's, u ~ Beta(alpha, alpha), before what of it lies
     outside is cut off; lambda is what was left of the image. One rectangle per batch, as in the
@@ -77,7 +77,7 @@ def pasted(task: Task, draws: Draws, alpha: float, per_sample: bool) -> tuple[tf
 
 
 def outside(sides: tf.Tensor, center: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the share outside of rectangles, [N], and 1 there and 0 inside, [N, H, W, 1].
+    """Returns the fraction outside of rectangles, [N], and 1 there and 0 inside, [N, H, W, 1].
 
     Args:
         sides: [N], of the rectangles as shares of those of the image.

@@ -151,7 +151,7 @@ def check(policy: Policy, method, *, mix_until: float = 1.0, rank: int = 4) -> N
     Args:
         policy: the policy.
         method: a `methods.Method`.
-        mix_until: the share of the run that is mixed.
+        mix_until: the fraction of the run that is mixed.
         rank: number of axes of a batch of images.
     """
     if not 0 < mix_until <= 1:

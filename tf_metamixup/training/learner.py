@@ -33,8 +33,8 @@ class Learner:
         hyper_parameters: JSON values that make two runs the same.
         workers: of the job.
         image: images as they are stored, once the data are known.
-        unfreeze_at: the share of the run after which the body trains too; None for no such stage.
-        label_smoothing: the share of each labelled target that is spread over all classes.
+        unfreeze_at: the fraction of the run after which the body trains too; None: no such stage.
+        label_smoothing: the fraction of each labelled target that is spread over all classes.
         first_trained: indices of the network's weights that train before that.
     """
 

@@ -1,4 +1,4 @@
-"""Fine-tuning in two stages: the body keeps its weights until a share of the run is over."""
+"""Fine-tuning in two stages: the body keeps its weights until a fraction of the run is over."""
 
 from tf_metamixup.training.step import Recipe
 
@@ -9,7 +9,7 @@ class Stages:
     Args:
         recipe: of steps in which all weights train.
         first_trained: indices of the weights that train from the start.
-        unfreeze_at: the share of the run after which all train; None where they always do.
+        unfreeze_at: the fraction of the run after which all train; None where they always do.
         steps: of the whole run.
 
     Attributes:

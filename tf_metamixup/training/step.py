@@ -32,7 +32,7 @@ class Recipe(NamedTuple):
         groups: how many row groups this replica's rows form.
         feature_cache: the meta set's features, for a policy that caches them.
         trained: indices of the weights that steps change, virtual and real; None for all.
-        mix_until: the share of the run after which lambda is 1.
+        mix_until: the fraction of the run after which lambda is 1.
     """
 
     network: Network
