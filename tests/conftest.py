@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Lets the garbage collector look seldom: tracing makes many objects, nearly all to stay."""
+    """Lets the garbage collector look rarely: tracing makes many objects, nearly all to stay."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 10, 10)

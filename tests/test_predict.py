@@ -93,7 +93,7 @@ def test_links_to_files_and_folders_are_followed_and_circles_end(run, model, pho
     assert (line["file"], line["class"]) == (lines[0]["file"], lines[0]["class"])
 
 
-def test_top_names_only_the_likeliest(run, model, photos):
+def test_top_names_only_the_most_likely(run, model, photos):
     code, (line,), err = run("--top=2", model[0], photos / "b.png")
     assert (code, err) == (0, "")
     first, second = line["probabilities"].values()

@@ -7,9 +7,9 @@ of --dataset=folder:DIR are. One line of JSON per image, in their order:
 
     {"file": ..., "class": ..., "class_id": ..., "probability": ..., "probabilities": {CLASS: ...}}
 
-with the likeliest class first in `probabilities`, or {"file": ..., "error": ...} for what cannot be
-read, which does not stop the rest. Exit code: 0 if every image was classified, 1 if one was not or
-the model cannot be used, 2 for bad flags.
+with the most likely class first in `probabilities`, or {"file": ..., "error": ...} for what cannot
+be read, which does not stop the rest. Exit code: 0 if every image was classified, 1 if one was not
+or the model cannot be used, 2 for bad flags.
 """
 
 import itertools
@@ -109,7 +109,7 @@ def files(names: Iterable[str]) -> Iterator[pathlib.Path]:
 def predictions(
     model: Model, paths: Iterable[pathlib.Path], top: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yields what is printed of each image file, with the `top` likeliest classes or all."""
+    """Yields what is printed of each image file, with the `top` most likely classes or all."""
     paths = iter(paths)
     while batch := list(itertools.islice(paths, BATCH)):
         read = [_read(path, model.image_shape) for path in batch]

@@ -21,7 +21,7 @@ def test_the_chance_is_that_of_chi_squared_by_hand():
     assert pairs.chance == pytest.approx(chi2.sf(0.2 / 0.09, 3))
 
 
-def test_lambdas_without_regard_to_class_are_seldom_called_different():
+def test_lambdas_without_regard_to_class_are_rarely_called_different():
     generator = np.random.default_rng(0)
     chances = []
     for _ in range(200):

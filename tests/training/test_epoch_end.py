@@ -164,7 +164,7 @@ def test_lost_tensorboard_files_do_not_stop_a_run(tmp_path, monkeypatch):
         assert fit(tmp_path)["status"] == "finished"
 
 
-def test_a_stop_at_an_epochs_end_is_evaluated_however_seldom_epochs_are(tmp_path):
+def test_a_stop_at_an_epochs_end_is_evaluated_however_rarely_epochs_are(tmp_path):
     result = fit(tmp_path, max_steps=10, evaluate_every=3)
     assert result["status"] == "stopped"
     assert result["test_error"] is not None

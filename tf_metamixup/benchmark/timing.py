@@ -54,7 +54,7 @@ class Subject:
         first, second = ((self._seconds(self._bare, self._period), watch.lap()) for _ in range(2))
         self.trace = {f"trace_{name}": first[1][name] - second[1][name] for name in first[1]}
         second = second[0]
-        # Of a step that is slow and does something seldom, a slice is long: a round has fewer.
+        # Of a step that is slow and does something rarely, a slice is long: a round has fewer.
         periods = max(1, round(plan.seconds / second / self._period))
         self.slices = min(SLICES, periods)
         self.count = periods // self.slices * self._period
@@ -95,7 +95,7 @@ class Subject:
             memory.reset_memory_stats(device)
             self._seconds(self._bare, 1)
             return memory.get_memory_info(device)["peak"] / 2**20
-        except ValueError:  # nobody counts
+        except ValueError:  # the allocator has no statistics
             return None
 
 

@@ -129,7 +129,7 @@ class Config(
         return f"runs/{dataset}-{self.mode}-{row}-seed{self.seed}"
 
 
-# Settings that two runs may differ in and still be the same run.
+# Settings that are left out of a run's fingerprint: resuming may change them.
 RECORDED_ONLY = tuple(
     field.name for field in dataclasses.fields(Config) if field.metadata["recorded_only"]
 )

@@ -23,7 +23,7 @@ def setting(
         text: help of its flag.
         choices: the values allowed; any by default.
         at_least: the smallest number allowed.
-        recorded_only: whether two runs may differ in it and still be the same run.
+        recorded_only: whether it is left out of a run's fingerprint: resuming may change it.
     """
     metadata = {
         "help": text,

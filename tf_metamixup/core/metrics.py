@@ -20,7 +20,7 @@ class Evaluation(NamedTuple):
     confusion: np.ndarray  # images by (true class, predicted class), [C, C]
     # [15, 3], a row for the images whose confidence, the probability of the predicted class, lies
     # in (m / 15, (m + 1) / 15]: their number, the sum of their confidences, and how many of them
-    # are classified rightly.
+    # are classified correctly.
     bins: np.ndarray
     loss_sum: np.ndarray  # of the cross-entropy
     within_top5: np.ndarray  # images whose class is among the five with the highest scores

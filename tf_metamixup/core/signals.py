@@ -35,7 +35,7 @@ class Stop:
         self.signum: int | None = None
         self._deferring = 0  # how deep in blocks
 
-    def hear(self, signum: int) -> None:
+    def handle(self, signum: int) -> None:
         """Handles a signal."""
         self.signum = signum
         if not self._deferring:
@@ -59,13 +59,13 @@ class Stop:
 
 @contextlib.contextmanager
 def listen() -> Iterator[Stop]:
-    """Yields a `Stop` that hears SIGTERM and SIGINT; a second signal acts as it did before.
+    """Yields a `Stop` that receives SIGTERM and SIGINT; a second signal acts as it did before.
 
-    Outside the main thread Python hears no signals, and nothing ever stops.
+    Outside the main thread Python receives no signals, and nothing ever stops.
 
     Raises:
-        Interrupted: an outer block heard a signal, and the exception was lost: some libraries catch
-            whatever comes while they are imported.
+        Interrupted: an outer block received a signal, and the exception was lost: some libraries
+            catch whatever comes while they are imported.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -80,16 +80,16 @@ def listen() -> Iterator[Stop]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def hear(signum, frame):
+    def handle(signum, frame):
         if any(each.f_code.co_name == "__del__" for each, _ in traceback.walk_stack(frame)):
             # Python would print what is raised here, with a traceback, and lose it.
             threading.Timer(AGAIN, os.kill, (os.getpid(), signum)).start()
             return
         restore()
-        stop.hear(signum)
+        stop.handle(signum)
 
     for number in before:
-        signal.signal(number, hear)
+        signal.signal(number, handle)
     _stops.append(stop)
     try:
         yield stop

@@ -29,7 +29,9 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
     parts = {"train": classes}
     for part in PARTS[1:]:
         if os.path.lexists(root / part) and not (root / part).is_dir():
-            raise UserError(f"{root / part} is not a folder, or a link to none; remove or mend it")
+            raise UserError(
+                f"{root / part} is not a folder, or a link to none; remove or repair it"
+            )
     for part in ("trusted", "val", "test"):
         if (root / part).is_dir():
             parts[part] = _class_files(root, part, left_out)

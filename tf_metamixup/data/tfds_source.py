@@ -22,7 +22,7 @@ KNOWN = ["mnist", "fashion_mnist", "svhn_cropped", "cifar10", "cifar100", "image
 _NOT_MIRRORED = {"mnist", "svhn_cropped", "emnist", "kmnist", "mnist_corrupted"}
 
 _IMAGENET_SIZE = 100  # the paper's, section IV.A
-# Images read at once. Python hears no signal meanwhile, and large ones take a tenth of a second.
+# Images read at once. Python handles no signal meanwhile, and large ones take a tenth of a second.
 _READ = 64
 
 

@@ -34,7 +34,7 @@ def await_workers(addresses: list[str], own: int, timeout: float = TIMEOUT) -> N
     visited: set[int] = set()
     warned, deadline = False, time.monotonic() + timeout
     with listener, _received(listener) as visitors:
-        # Also until all have been here: nobody knocks any more when the socket closes.
+        # Also until all have been here, so that no worker still connects when the socket closes.
         while missing := others - (visited & visitors):
             visited |= {each for each in others - visited if _visit(addresses[each], own)}
             names = ", ".join(addresses[each] for each in sorted(missing))

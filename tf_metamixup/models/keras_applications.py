@@ -17,7 +17,7 @@ from tf_metamixup.models import MODELS, layers
 # Seconds that the server of the weights may be silent.
 TIMEOUT = 10.0
 # Of the bodies' BatchNorm, as of our own (`layers.batch_norm`): MobileNets' 0.999 takes thousands
-# of steps to know the data, and a body is seldom trained for so long here.
+# of steps to know the data, and a body is rarely trained for so long here.
 MOST_MOMENTUM = 0.9
 
 

@@ -43,7 +43,7 @@ class Judged:
         classes: names.
         given: the labels, int [N].
         right: the probability that they are right, [N].
-        suggested: the label, or the likeliest other one where `right` is below 1/2, int [N].
+        suggested: the label, or the most likely other one where `right` is below 1/2, int [N].
         how: by what they were judged.
         truth: the right labels, int [N], where noise made some wrong; else None.
         countable: whether `right` is more than an order.

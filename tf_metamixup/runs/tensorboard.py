@@ -72,7 +72,7 @@ LAYOUT = {
     },
     "How it goes": {
         "learning rate": ("monitors/learning_rate",),
-        "images a second": ("monitors/images_per_second",),
+        "images per second": ("monitors/images_per_second",),
     },
     "Pseudo-labels, of methods that make them": {
         "threshold, and share of the guesses above it": ("monitors/threshold", "monitors/accepted"),
