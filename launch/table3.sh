@@ -8,7 +8,7 @@ begin table3 5 "$(cat <<'END'
 Steps a run (200 epochs over the unlabelled images, 100 a step): CIFAR-10 with 1,000 and 4,000
 labels 97,000 and 91,000; SVHN with 500 and 1,000 labels 144,400 and 143,400. Rows that the paper
 quotes from other papers (Pi-Model, Mean Teacher, VAT) have their authors' hyper-parameters and the
-paper's optimiser and length.
+paper's optimizer and length.
 END
 )" "$@"
 

@@ -4,7 +4,7 @@ Can be used on its own: nothing here depends on networks or mixing. Both functio
 have the same signature. Given only some of the weights, with the others held fixed, the virtual
 step changes only those.
 
-Exact also where `inner` normalises by the moments of a batch: see `core.moments`.
+Exact also where `inner` normalizes by the moments of a batch: see `core.moments`.
 """
 
 from collections.abc import Callable, Sequence

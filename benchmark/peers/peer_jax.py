@@ -30,7 +30,7 @@ class Ops:
 
     @staticmethod
     def norm(x, gamma, beta):
-        """Normalises by the moments of the batch."""
+        """Normalizes by the moments of the batch."""
         mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
         return (x - mean) * lax.rsqrt(variance + 1e-5) * gamma + beta
 

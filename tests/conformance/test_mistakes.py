@@ -100,9 +100,9 @@ def test_a_loss_of_the_wrong_sign_is_noticed(monkeypatch):
 def test_weights_over_the_number_of_accepted_rows_are_noticed(monkeypatch):
     with_guesses = guessing.with_guesses
 
-    def normalised(*given, weight, **more):
+    def normalized(*given, weight, **more):
         return with_guesses(*given, weight=weight / tf.reduce_sum(weight), **more)
 
-    monkeypatch.setattr(guessing, "with_guesses", normalised)
+    monkeypatch.setattr(guessing, "with_guesses", normalized)
     with pytest.raises(AssertionError):
         properties.nothing_accepted_is_finite(Pair("pseudo_label(threshold=1.0)", "none"))

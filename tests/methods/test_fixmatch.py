@@ -108,7 +108,7 @@ def test_fairness_by_hand():
     memory = {"predicted": tf.constant([0.625, 0.375]), "answers": tf.constant([0.75, 0.25])}
     probs = tf.constant([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]])
     unfairness = method.unfairness(probs, tf.constant([True, True, False]), memory)
-    # w: 5/6 and 3/2, normalised; v: (1.1, 0.9) over one answer each, normalised.
+    # w: 5/6 and 3/2, normalized; v: (1.1, 0.9) over one answer each, normalized.
     by_hand = (5 / 14) * np.log(0.55) + (9 / 14) * np.log(0.45)
     np.testing.assert_allclose(unfairness, by_hand, rtol=1e-6)
     assert float(method.unfairness(probs, tf.zeros([3], tf.bool), memory)) == 0

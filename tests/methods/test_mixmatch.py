@@ -21,7 +21,7 @@ DATA = batch(
 
 
 def test_sharpening_by_hand():
-    # (3/4, 1/4) squared and normalised: (9/10, 1/10).
+    # (3/4, 1/4) squared and normalized: (9/10, 1/10).
     np.testing.assert_allclose(sharpen(tf.constant([[0.75, 0.25]]), 0.5), [[0.9, 0.1]], rtol=1e-6)
     np.testing.assert_allclose(sharpen(tf.constant([[0.75, 0.25]]), 1.0), [[0.75, 0.25]], rtol=1e-6)
     np.testing.assert_array_equal(sharpen(tf.constant([[1.0, 0.0]]), 0.5), [[1.0, 0.0]])

@@ -57,7 +57,7 @@ def called():
 
 
 def zeros():
-    """A gated model whose last kernel was initialised with zeros."""
+    """A gated model whose last kernel was initialized with zeros."""
     model = wrapped(Subclass())
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     return model

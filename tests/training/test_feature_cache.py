@@ -70,7 +70,7 @@ def test_more_pixels_than_go_at_once_are_computed_in_passes_of_about_the_same_si
     features, images, _ = cached(made)
     features.refresh(DRAWS)
     rows, _ = features.rows()
-    # 12 images, at most 5 at once; each pass is normalised by its own statistics, as a batch is.
+    # 12 images, at most 5 at once; each pass is normalized by its own statistics, as a batch is.
     parts = [made.forward(made.theta, DRAWS)(images[at : at + 4]) for at in (0, 4, 8)]
     logits = features.logits(made.theta, rows, DRAWS)
     np.testing.assert_allclose(logits, np.concatenate(parts), rtol=1e-5, atol=1e-6)

@@ -44,7 +44,7 @@ DIFFERENT = {
     "0 to 255 and -1 to 1": (UNIT * 255, 2 * UNIT - 1, unchanged),
     "0 to 1 and -1 to 1": (UNIT, 2 * UNIT - 1, unchanged),
     "0 to 255 and -128 to 127": (UNIT * 255, UNIT * 255 - 128, unchanged),
-    "0 to 1 and standardised": (UNIT, (UNIT - UNIT.mean()) / UNIT.std(), unchanged),
+    "0 to 1 and standardized": (UNIT, (UNIT - UNIT.mean()) / UNIT.std(), unchanged),
     "16 bits and bytes": (BYTES.astype(np.uint16) * 256, BYTES, unchanged),
     "floats that a preprocessing leaves alone": (BYTES, UNIT * 255, by_type),
 }
@@ -53,7 +53,7 @@ ALIKE = {
     "bytes and floats of 0 to 255": (BYTES, UNIT * 255, unchanged),
     "what a preprocessing brings to one scale": (BYTES, UNIT, by_type),
     "darker": (UNIT, UNIT / 3, unchanged),
-    "standardised": (UNIT - 0.5, UNIT[3:9] - 0.4, unchanged),
+    "standardized": (UNIT - 0.5, UNIT[3:9] - 0.4, unchanged),
     "one colour": (UNIT, np.zeros_like(UNIT), unchanged),
 }
 

@@ -1,4 +1,4 @@
-"""A mixture of two Gaussians in one dimension, fitted by expectation-maximisation.
+"""A mixture of two Gaussians in one dimension, fitted by expectation-maximization.
 
 As scikit-learn's GaussianMixture has it, which the tests compare with; NumPy alone.
 """

@@ -13,7 +13,7 @@ SMALLEST = 1e-4
 CLASS_SCALE = 0.3
 # With 2 to 9 steps labels are ordered alike; each reads all predictions once.
 EM_STEPS = 3
-# Newton's method on a regularised logistic loss converges in fewer.
+# Newton's method on a regularized logistic loss converges in fewer.
 NEWTON_STEPS = 25
 
 
@@ -40,7 +40,7 @@ def features(probabilities: np.ndarray, classes: np.ndarray, given: np.ndarray) 
 def fit(inputs: np.ndarray, right: np.ndarray, penalty: float = 1.0) -> np.ndarray:
     """Fits a logistic regression by Newton's method, and returns its weights, float64 [D].
 
-    Minimises the summed logistic loss and penalty / 2 times the squared norm of the weights.
+    Minimizes the summed logistic loss and penalty / 2 times the squared norm of the weights.
 
     Args:
         inputs: of `features`, [N, D].
@@ -66,7 +66,7 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
 
 
 def sharpened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Computes p^(1/T), normalised, [N, classes] (MixMatch's sharpening).
+    """Computes p^(1/T), normalized, [N, classes] (MixMatch's sharpening).
 
     >>> sharpened(np.array([[0.8, 0.2]]), 0.5).round(3).tolist()
     [[0.941, 0.059]]
@@ -77,7 +77,7 @@ def sharpened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def aligned(probabilities: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """Computes p times the `ratio` of each class, normalised, [N, classes].
+    """Computes p times the `ratio` of each class, normalized, [N, classes].
 
     Distribution alignment (Berthelot et al. 2020): with `shares(given) / shares(predicted)` a class
     that the network has not learned yet is not taken to be absent.

@@ -9,7 +9,7 @@ import tensorflow as tf
 class Clock(NamedTuple):
     """Holds when a step happens."""
 
-    step: tf.Tensor  # int64 scalar, optimiser steps taken before this one
+    step: tf.Tensor  # int64 scalar, optimizer steps taken before this one
     epoch: tf.Tensor  # int64 scalar, from 0
     learning_rate: tf.Tensor  # scalar, eta of this step
     progress: tf.Tensor  # float32 scalar in [0, 1), the share of the run's steps that is done

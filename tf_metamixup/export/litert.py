@@ -1,4 +1,4 @@
-"""LiteRT models (.tflite) of a SavedModel: float32 or quantised to int8, checked against it."""
+"""LiteRT models (.tflite) of a SavedModel: float32 or quantized to int8, checked against it."""
 
 import os
 import pathlib

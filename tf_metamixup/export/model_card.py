@@ -216,7 +216,7 @@ def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
     parts = ["## LiteRT", note, table((*head, "error", "of the SavedModel"), rows)]
     if "int8" in checks:
         parts.append(
-            "`int8.tflite` was quantised with representative data: "
+            "`int8.tflite` was quantized with representative data: "
             f"{checks['int8']['representative_images']:,} labelled training images, not augmented."
         )
     return parts

@@ -22,7 +22,7 @@ class AdaMixup(Method):
     the "unseen" images of the discriminator (there, partners come from the whole batch). For each
     pair the policy region generator gives alpha and Delta, and lambda = alpha + Delta * u, u ~
     U(0, 1). Loss: cross-entropy on mixed and clean rows, and that of the intrusion discriminator:
-    mixed, or real (clean and unseen). One joint minimisation, nothing adversarial; lambda has its
+    mixed, or real (clean and unseen). One joint minimization, nothing adversarial; lambda has its
     gradient through the images alone, the targets are fixed. Goes with policy `none`.
 
     Attributes:

@@ -19,7 +19,7 @@ class FreeMatch(Guessing):
     tau, a running mean of the largest probability on weak views, is the threshold of the class that
     is predicted most; that of class c is tau p(c) / max p, with p the running mean of predictions.
     A fairness term spreads the predictions on accepted strong views over the classes: see
-    `unfairness`, which is minimised.
+    `unfairness`, which is minimized.
 
     Attributes:
         weight: w_u (1).
@@ -82,7 +82,7 @@ class FreeMatch(Guessing):
             probs: of all rows [N, C].
             accepted: bool [N], the rows that count.
             memory: after this step; w is predicted / answers, v the same of these rows, both
-                normalised.
+                normalized.
         """
         counts = tf.cast(accepted, probs.dtype)[:, None]
         answers = tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)

@@ -68,5 +68,5 @@ class MixMatch(Consistency):
 
 
 def sharpen(probs: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Sharpens probabilities [N, C]: p^(1/T), normalised (Berthelot et al. 2019, eq. 7)."""
+    """Sharpens probabilities [N, C]: p^(1/T), normalized (Berthelot et al. 2019, eq. 7)."""
     return tf.nn.softmax(tf.math.log(probs) / temperature)

@@ -153,7 +153,7 @@ def _looks_like_probabilities(model: keras.Model) -> bool:
         return False
     noise = 100 * tf.random.stateless_normal([4, *shape], [0, 0])
     outputs = np.asarray(model(tf.cast(noise, model.inputs[0].dtype), training=False))
-    # Zeros are the logits of a head that was initialised so.
+    # Zeros are the logits of a head that was initialized so.
     if not ((outputs >= 0) & (outputs <= 1)).all() or not outputs.any():
         return False
     sums = np.allclose(outputs.sum(axis=1), 1, atol=1e-3)

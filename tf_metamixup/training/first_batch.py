@@ -16,7 +16,7 @@ from tf_metamixup.core.errors import UserError, reason
 from tf_metamixup.distribution.workers import LOST
 from tf_metamixup.methods.batch import check_rows, finite, targets, translate_data_errors
 
-# Times the span of the training images. Standardised ones span about 5, those in [0, 1] 1.
+# Times the span of the training images. Standardized ones span about 5, those in [0, 1] 1.
 _ANOTHER_SCALE = 8
 # Images that a scale is taken of.
 _SOME = 64
