@@ -56,12 +56,17 @@ def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Draws the random numbers of one step, for the rows of one shard of the global batch."""
+    """Draws the random numbers of one step, for the rows of one shard of the global batch.
 
-    seed: tf.Tensor  # int64 [2], of this run and step
-    # Which of the `num_shards` equal, contiguous parts of the global batch the rows are.
+    Attributes:
+        seed: int64 [2], of this run and step.
+        shard: which of the `num_shards` equal, contiguous parts of the global batch the rows are.
+        num_shards: into how many parts the global batch is split.
+    """
+
+    seed: tf.Tensor
     shard: int | tf.Tensor = 0
-    num_shards: int = 1  # into how many parts the global batch is split
+    num_shards: int = 1
 
     @classmethod
     def at(cls, run_seed: int, step: tf.Tensor, shard=0, num_shards: int = 1) -> "Draws":

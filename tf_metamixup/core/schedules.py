@@ -7,12 +7,19 @@ import tensorflow as tf
 
 
 class Clock(NamedTuple):
-    """Holds when a step happens."""
+    """Holds when a step happens.
 
-    step: tf.Tensor  # int64 scalar, optimizer steps taken before this one
-    epoch: tf.Tensor  # int64 scalar, from 0
-    learning_rate: tf.Tensor  # scalar, eta of this step
-    progress: tf.Tensor  # float32 scalar in [0, 1), the share of the run's steps that is done
+    Attributes:
+        step: int64 scalar, optimizer steps taken before this one.
+        epoch: int64 scalar, from 0.
+        learning_rate: scalar, eta of this step.
+        progress: float32 scalar in [0, 1), the share of the run's steps that is done.
+    """
+
+    step: tf.Tensor
+    epoch: tf.Tensor
+    learning_rate: tf.Tensor
+    progress: tf.Tensor
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):

@@ -12,6 +12,7 @@ from tf_metamixup.core.registry import Registry
 
 NOISES = Registry("label noise")
 parse = NOISES.parse
+"""Reads the text of `--label_noise`, such as `symmetric(0.4)`."""
 
 # What people and networks confuse (Patrini et al. 2017): the asymmetric noise of CIFAR-10.
 CIFAR10 = {

@@ -1,6 +1,7 @@
 """Data sets by name: the digits in the package, any of TFDS, a folder, a table of files."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tf_metamixup.config import Config
@@ -10,11 +11,32 @@ from tf_metamixup.core.registry import Registry
 from tf_metamixup.data import digits, folder_source, table_source
 from tf_metamixup.data.images import Source
 
-# Data sets that a function of their own loads: (image size or None) -> Source.
+Loader = Callable[[int | None], Source]  # of an image size
+
+# Data sets that a function of their own loads.
 DATASETS = Registry("data set")
-register = DATASETS.register
-register("digits")(digits.load)
+DATASETS.register("digits")(digits.load)
 _OF_FILES = {"folder": folder_source.load, "table": table_source.load}
+
+
+def register(name: str) -> Callable[[Loader], Loader]:
+    """Registers the decorated function as the data set `name`, for `load` and `--dataset`.
+
+    The function takes `image_size`, which is None by default, and returns a `Source`.
+
+    >>> import numpy as np
+    >>> from tf_metamixup.data import InMemory
+    >>> @register("blank")
+    ... def blank(size):
+    ...     train = InMemory(np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 0, 1, 1]))
+    ...     return Source("blank", ["a", "b"], (8, 8, 1), False, train, test=None)
+    >>> load("blank")
+    <Source 'blank': 2 classes, images of 8 x 8 x 1: 4 train>
+
+    Args:
+        name: one that no data set has yet.
+    """
+    return DATASETS.register(name)
 
 
 def load(
