@@ -1,13 +1,30 @@
 import dataclasses
+import re
 
 import pytest
 
+from tf_metamixup import methods, models, policies
 from tf_metamixup.config import Config, DataInfo
 from tf_metamixup.core.errors import UserError
 
 
 def config(**settings):
     return Config(**settings).resolve()
+
+
+@pytest.mark.parametrize(
+    ("flag", "registry"),
+    [
+        ("method", methods.METHODS),
+        ("policy", policies.POLICIES),
+        ("architecture", models.MODELS),
+    ],
+)
+def test_the_help_of_a_flag_names_everything_registered(flag, registry):
+    (field,) = (field for field in dataclasses.fields(Config) if field.name == flag)
+    named = re.findall(r"\w+", field.metadata["help"])
+    own = [n for n, m in registry._makers.items() if m.__module__.startswith("tf_metamixup.")]
+    assert own and not set(own) - set(named)
 
 
 def test_the_modes_have_the_papers_defaults():
