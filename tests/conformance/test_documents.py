@@ -279,10 +279,11 @@ def check_products(folder, output):
 
 def check_method(folder, output):
     del output
-    result = result_of(folder / "runs" / "smoothed")
-    assert result["method"].startswith("LabelSmoothing(share=0.2)")
-    # The smoothed loss cannot fall below the entropy of its targets, 0.325.
-    assert 0.325 < result["history"][-1]["train_loss"] < 2
+    result = result_of(folder / "runs" / "focal")
+    assert result["method"] == "Focal(gamma=3.0)"
+    # The cross-entropy cannot fall below the entropy of the mixed targets.
+    (epoch,) = result["history"]
+    assert 0 < epoch["train_loss"] < epoch["mixing_entropy"]
 
 
 def check_tour(folder, output):

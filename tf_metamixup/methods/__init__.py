@@ -15,6 +15,7 @@ from tf_metamixup.methods.method import (
     check_smoothing,
     checked,
     of,
+    over_batch,
 )
 
 registry.discover(__name__, __path__)
@@ -33,5 +34,6 @@ __all__ = [
     "make",
     "names",
     "of",
+    "over_batch",
     "parse",
 ]
