@@ -45,13 +45,13 @@ class MixUpModel(keras.Model):
     - `fit` logs `loss`, that of the mixed images, `lambda_mean`, and `lambda_move`, the mean of how
       far learning moved lambda's logits, either way. The metrics of `compile` are those of
       evaluation and of validation, `val_...`: mixed images have no accuracy.
-    - The optimizer makes the real step. The virtual step is plain gradient descent with its
-      learning rate at that moment. Weight decay and momentum are the optimizer's own; Keras
-      decouples weight decay, and keeps the rate inside the velocity, which
-      `training.optimizer.SGD`, used by `Trainer`, does not.
+    - The optimizer makes the real step, with its own momentum and weight decay. Keras decouples the
+      latter, and keeps the rate inside the velocity, which the SGD of `Trainer` does not. The
+      virtual step is plain gradient descent with the optimizer's learning rate at that moment.
     - Everything drawn is a function of `seed` and the optimizer's count of steps.
-    - `save`, and so `ModelCheckpoint`, and `export` write the given model, without this package.
-      `save_weights` does not: use that of the given model.
+    - `save`, and so `ModelCheckpoint`, and `export` write the given model. It loads without this
+      package; a network of `tmm.models` with BatchNorm, or of its `keras`, needs `import
+      tf_metamixup.models` first. To save weights alone, use `save_weights` of the given model.
     - Under `tf.distribute.MirroredStrategy` each global batch must divide evenly.
 
     >>> mixed = MixUpModel(keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]), "beta")
