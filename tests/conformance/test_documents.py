@@ -286,6 +286,13 @@ def check_method(folder, output):
     assert 0 < epoch["train_loss"] < epoch["mixing_entropy"]
 
 
+def check_policy(folder, output):
+    del output
+    result = result_of(folder / "runs" / "above")
+    assert result["policy"] == "UniformAbove(low=0.7)"
+    assert 0.75 < result["history"][-1]["lambda_mean"] < 0.95
+
+
 def check_tour(folder, output):
     del output
     assert (folder / "figures" / "figure6.png").exists()
@@ -304,6 +311,7 @@ SESSIONS = {
     ("docs/own_data.md", "products"): check_products,
     ("docs/deployment.md", "digits"): check_nothing,
     ("docs/extending.md", "method"): check_method,
+    ("docs/extending.md", "policy"): check_policy,
     ("docs/figures.md", "tour"): check_tour,
 }
 
@@ -331,23 +339,19 @@ def test_the_blocks_marked_to_run_do(page, name, tmp_path, monkeypatch, capfd):
 
 
 def test_a_method_is_added_in_under_30_lines():
-    ((*_, method),) = marked("run", "docs/extending.md")
-    assert len(method.splitlines()) < 30
+    blocks = {name: block for _, name, *_, block in marked("run", "docs/extending.md")}
+    assert blocks.keys() == {"method", "policy"}
+    assert all(len(block.splitlines()) < 30 for block in blocks.values())
 
 
-def test_an_architecture_is_added_by_one_function():
-    import keras
-
+def test_an_architecture_is_added_by_one_function(monkeypatch):
     from tf_metamixup import models
     from tf_metamixup.core.registry import Registry
-    from tf_metamixup.models import layers
 
-    registry = Registry("architecture")
-    function = example("docs/extending.md", "architecture")
-    exec(function, {"MODELS": registry, "keras": keras, "layers": layers})
-    model = registry.make("linear(bias=False)", (4, 4, 1), 3)
-    assert model.output_shape == (None, 3)
-    assert "linear" not in models.names()
+    monkeypatch.setattr(models, "MODELS", Registry("architecture"))
+    exec(example("docs/extending.md", "architecture"), {})
+    model = models.make("mlp(width=5)", (4, 4, 1), 3)
+    assert model.count_params() == 16 * 5 + 5 + 5 * 3 + 3
 
 
 @pytest.mark.slow
