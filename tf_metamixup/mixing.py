@@ -55,6 +55,9 @@ class Examples(NamedTuple):
 class Lambdas(NamedTuple):
     """Holds the mixing coefficients of a batch.
 
+    >>> Lambdas.given(tf.constant([0.25, 0.75])).move.numpy().tolist()
+    [0.0, 0.0]
+
     Attributes:
         value: [N] in [0, 1], lambda*.
         start: [N], lambda before the policy learned.
@@ -185,6 +188,12 @@ def pairs(examples: Examples, draws: Draws) -> tf.Tensor:
 
     Rows change places within their row group and pool only. A rejected row is its own partner,
     so that lambda has no effect on it (Alg. 2 line 3, "eliminated from back propagation").
+
+    >>> weight, zeros = tf.constant([1.0, 1.0, 0.0]), tf.zeros(3, tf.int32)
+    >>> examples = Examples(tf.eye(3), tf.eye(3), weight, zeros, tf.fill([3], LABELLED), groups=1)
+    >>> partner = pairs(examples, Draws.at(0, tf.constant(0))).numpy().tolist()
+    >>> sorted(partner[:2]), partner[2]
+    ([0, 1], 2)
     """
     partner = shuffled(permutation_groups(examples), draws, "pairs")
     return tf.where(examples.accepted, partner, tf.range(tf.shape(partner)[0]))

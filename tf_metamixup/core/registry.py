@@ -51,7 +51,15 @@ class Registry:
         self._makers: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Registers the decorated callable as `name`."""
+        """Registers the decorated callable as `name`.
+
+        >>> shades = Registry("shade")
+        >>> @shades.register("grey")
+        ... def grey(value: float = 0.5) -> float:
+        ...     return value
+        >>> shades.names(), shades.make("grey(0.25)")
+        (['grey'], 0.25)
+        """
 
         def decorate(maker):
             if name in self._makers:
@@ -104,7 +112,14 @@ class Registry:
         return Spec(name, {k: v for k, v in options.items() if v != known[k].default})
 
     def make(self, text: str, *context: Any) -> Any:
-        """Makes what `text` describes; `context` fills the parameters that have no default."""
+        """Makes what `text` describes; `context` fills the parameters that have no default.
+
+        >>> import tf_metamixup as tmm
+        >>> tmm.policies.make("beta(0.5)")
+        Beta(alpha=0.5, per_sample=False)
+        >>> tmm.methods.make("mean_teacher(decay=0.99)").decay
+        0.99
+        """
         name, options = self.parse(text)
         return self._makers[name](*context, **options)
 

@@ -1,4 +1,9 @@
-"""Data: sources, splits, augmentation, and streams that are functions of seed and step."""
+"""Data: sources, splits, augmentation, and streams that are functions of seed and step.
+
+>>> parts = streams(load("digits"), batch_size=50, num_meta=100)
+>>> parts["labelled"].batch_size, len(parts["meta"].labels)
+(50, 100)
+"""
 
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.images import Audited, InMemory, Source

@@ -89,6 +89,15 @@ def load(
 def folder(path: str | os.PathLike, **options) -> Source:
     """Loads the images of a folder.
 
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for shade, name in enumerate(("cat", "dog")):
+    ...         Path(root, "train", name).mkdir(parents=True)
+    ...         Image.new("L", (8, 8), shade).save(Path(root, "train", name, "1.png"))
+    ...     folder(root).classes
+    ['cat', 'dog']
+
     Args:
         path: holds `train/CLASS/**` and, where there are such images, `unlabelled/**`,
             `trusted/CLASS/**` (the meta set), `val/CLASS/**` and `test/CLASS/**`.
@@ -98,7 +107,16 @@ def folder(path: str | os.PathLike, **options) -> Source:
 
 
 def table(path: str | os.PathLike, **options) -> Source:
-    """Loads the images that are listed in a table.
+    r"""Loads the images that are listed in a table.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for shade, name in enumerate(("cat", "dog")):
+    ...         Image.new("L", (8, 8), shade).save(Path(root, f"{name}.png"))
+    ...     listed = Path(root, "pets.csv").write_text("file,label\ncat.png,cat\ndog.png,dog\n")
+    ...     table(Path(root, "pets.csv")).train.labels.tolist()
+    [0, 1]
 
     Args:
         path: a .csv or .parquet file with columns `file` and `label`, empty where there is none,

@@ -64,6 +64,11 @@ class Ratio(tuple):
 class Method:
     """Defines what is trained on and with which loss: a frozen dataclass of hyper-parameters.
 
+    >>> from tf_metamixup import methods
+    >>> fixmatch = methods.make("fixmatch")
+    >>> isinstance(fixmatch, Method), fixmatch.views, fixmatch.strong_views
+    (True, 2, 1)
+
     Attributes:
         views: number of augmented views of each unlabelled image; 0 if it uses none.
         strong_views: how many of them, the last ones, are strong (`data.randaugment`).

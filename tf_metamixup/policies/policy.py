@@ -101,6 +101,15 @@ class Task(NamedTuple):
 class Policy:
     """Defines how lambda is chosen: a frozen dataclass whose fields are its hyper-parameters.
 
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Half(Policy):
+    ...     def __call__(self, task, draws):
+    ...         return task.given(tf.fill([task.rows], tf.cast(0.5, task.dtype)))
+    >>> task = Task([tf.ones(3)], None, None, 0.1, accepted=tf.fill([2], True), batch_size=2)
+    >>> Half()(task, draws=None).value.numpy().tolist()
+    [0.5, 0.5]
+
     Attributes:
         reads_meta: whether it learns from the meta set; such a policy has `initial_logits` and
             `gradient` as `Meta` has them.

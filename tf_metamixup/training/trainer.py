@@ -25,8 +25,11 @@ class Trainer(Learner):
 
     >>> import keras
     >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
-    >>> Trainer(model, policy="beta(per_sample=True)").parameters
-    15
+    >>> trainer = Trainer(model, policy="beta(per_sample=True)")
+    >>> trainer.predict(np.eye(4, dtype="float32")).shape
+    (4, 3)
+    >>> sorted(trainer.evaluate(tf.data.Dataset.from_tensors((tf.eye(4), [0, 1, 2, 0]))))
+    ['ece', 'error', 'error_macro', 'loss']
 
     Args:
         model: a built `keras.Model` that returns logits [N, classes].
@@ -155,10 +158,7 @@ class Trainer(Learner):
         return self.evaluator.scores(test)
 
     def measure(self, test: Iterable, between=None, name: str = "test") -> Evaluation:
-        """Evaluates like `evaluate`, and also returns the confusion matrix and the confidences.
-
-        Args: see `Evaluator.measure`.
-        """
+        """Evaluates like `evaluate`, and returns all that `Evaluator.measure` does."""
         return self.evaluator.measure(test, between, name)
 
     def predict(self, images) -> np.ndarray:
