@@ -123,15 +123,15 @@ class Evaluator:
 
         def ready(first):
             with tf.device("CPU:0"):
-                rows = read(tf.range(first, tf.minimum(first + ROWS, number)))
+                positions = tf.range(first, tf.minimum(first + ROWS, number), dtype=tf.int64)
+                rows = read(positions)
                 return inputs.padded(rows, tf.range(tf.shape(rows)[0]), count)
 
-        firsts = tf.data.Dataset.range(0, number, ROWS)
         if count == 1:
             # To build a pipeline takes longer than what it reads here.
-            batches = ({"images": ready(first)} for first in firsts)
+            batches = ({"images": ready(first)} for first in range(0, number, ROWS))
         else:
-            rows = firsts.map(ready)
+            rows = tf.data.Dataset.range(0, number, ROWS).map(ready)
             stream = DatasetStream(rows, repeat=False)
             batches = inputs.distribute(self._strategy, {"images": stream}, 0)
         found = [self._probabilities(batch["images"]) for batch in batches]
