@@ -36,6 +36,7 @@ def test_an_audit_reads_files_in_pieces_and_finds_what_it_finds_in_memory(
     )
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     kept = [*range(16), *range(18, 24)]
+    assert found.probabilities.shape == (len(kept), tiny.CLASSES)
     np.testing.assert_allclose(found.probabilities, trainer.predict(images[kept]), rtol=1e-5)
     np.testing.assert_array_equal(found.given, labels[kept])
     assert np.flatnonzero(~found.untrusted).tolist() == [3, 9, *range(16, 22)]
