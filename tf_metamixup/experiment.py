@@ -225,8 +225,9 @@ def rebuild(
             "model of your own they are in your own program"
         )
     own = Config(**{**results.DEFAULTS, **config})
-    if data_dir or defaults.is_own(own.dataset):  # for which earlier versions recorded one
-        own = dataclasses.replace(own, data_dir=data_dir)
+    # Of a user's own images earlier versions recorded one too.
+    known = None if defaults.is_own(own.dataset) else data_dir or own.data_dir
+    own = dataclasses.replace(own, data_dir=known)
     # One device computes what the replicas did, if it keeps their row groups. Earlier versions took
     # `diagnostics` with every policy.
     alone = dataclasses.replace(own, replicas=1, diagnostics=False).resolve()

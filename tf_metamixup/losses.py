@@ -11,12 +11,14 @@ def cross_entropy(probs: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     derivative, so that lambda's gradient is silently wrong (tensorflow#26495).
 
     Raises:
-        ValueError: they have not one shape; [N, 1] would be broadcast.
+        ValueError: the numbers of classes differ; [N, 1] would be broadcast.
 
     >>> cross_entropy(tf.constant([[0.5, 0.5]]), tf.constant([[0.0, 0.0]])).numpy().round(4)
     array([0.6931], dtype=float32)
     """
-    probs.shape.assert_is_compatible_with(logits.shape)
+    logits = tf.convert_to_tensor(logits)
+    probs = tf.convert_to_tensor(probs, logits.dtype)
+    probs.shape[-1:].assert_is_compatible_with(logits.shape[-1:])
     return -tf.reduce_sum(probs * tf.nn.log_softmax(logits), axis=-1)
 
 

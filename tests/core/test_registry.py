@@ -91,8 +91,7 @@ def test_annotations_may_be_text_or_absent(maker):
     assert things.make("texts(0.25, width=4)") == (0.25, 4, None)
     with pytest.raises(UserError, match="option width='a' must be int"):
         things.make("texts(width='a')")
-    if maker is known:
-        assert things.make("texts(depth=2)") == (0.5, 3, 2)
+    assert things.make("texts(depth=2)") == (0.5, 3, 2)
 
 
 def test_a_name_that_nobody_could_write_is_refused():

@@ -91,11 +91,15 @@ def test_images_in_memory_are_kept_in_the_order_asked_for():
         (
             np.zeros((2, 4, 4, 1), np.uint8),
             [0, 1],
-            r"of 2 images, a list \(2,\), must be an integer",
+            r"of 2 images, list \(2,\), must be an array",
         ),
-        (np.zeros((2, 4, 4, 1), np.uint8), np.arange(3), r"a ndarray \(3,\), must be"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.arange(3), r"int64 \(3,\), must be"),
         (np.zeros((2, 4, 4, 1), np.uint8), np.eye(2, dtype=int), r"\(2, 2\), must be"),
-        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2), r"must be an integer array"),
+        (
+            np.zeros((2, 4, 4, 1), np.uint8),
+            np.zeros(2),
+            r"float64 \(2,\), must be an array of integers",
+        ),
     ],
 )
 def test_images_and_labels_of_another_kind_are_refused(images, labels, message):
@@ -103,7 +107,12 @@ def test_images_and_labels_of_another_kind_are_refused(images, labels, message):
         InMemory(images, labels)
 
 
+def test_labels_of_any_integer_type_are_taken():
+    images = InMemory(np.zeros((2, 4, 4, 1), np.uint8), np.array([3, 200], np.uint8))
+    assert images.labels.dtype == np.int64 and images.labels.tolist() == [3, 200]
+
+
 def test_what_is_registered_must_make_a_data_set(monkeypatch):
     monkeypatch.setitem(sources.DATASETS._makers, "nothing", lambda size=None: None)
-    with pytest.raises(UserError, match="'nothing' is registered as None, which is no Source"):
+    with pytest.raises(UserError, match="'nothing' returned None, not a Source"):
         sources.load("nothing")

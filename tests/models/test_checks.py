@@ -95,6 +95,14 @@ def ensemble():
     )
 
 
+def gated(end):
+    """Gated features, as of squeeze and excitation, and an end that gives no probabilities."""
+    image = keras.Input([6, 6, 3])
+    x = layers.Conv2D(3, 3)(layers.Rescaling(1 / 255)(image))
+    x = x * layers.Dense(3, "sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    return keras.Model(image, end(x))
+
+
 def complement():
     image = keras.Input([4])
     p = layers.Dense(1, "sigmoid")(image)
@@ -174,6 +182,8 @@ def test_a_model_that_the_step_cannot_train_is_refused_in_one_line(enter, build,
         lambda: graph(layers.Lambda(lambda x: 2 * x)),
         lambda: graph(layers.Lambda(lambda x: tf.clip_by_value(x, 0.1, 0.3))),
         zeros,
+        lambda: gated(lambda x: layers.GlobalAveragePooling2D()(layers.ReLU()(x))),
+        lambda: gated(lambda x: layers.Dense(3, "softplus")(layers.Flatten()(x))),
         lambda: keras.Sequential([keras.Input([4]), layers.Softmax(), layers.Dense(3)]),
     ],
     ids=[
@@ -185,6 +195,8 @@ def test_a_model_that_the_step_cannot_train_is_refused_in_one_line(enter, build,
         "Lambda",
         "Lambda with values in [0, 1]",
         "zeros",
+        "pooling behind a gate",
+        "softplus behind a gate",
         "Dense after softmax",
     ],
 )

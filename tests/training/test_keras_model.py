@@ -283,11 +283,14 @@ def test_batches_of_one_row_are_refused_where_they_would_be_mixed():
         compiled("beta").fit(*TRAIN, batch_size=1, verbose=0)
 
 
-@pytest.mark.parametrize(("replicas", "each"), [(1, "1 replica"), (2, "2 replicas")])
-def test_data_sets_with_one_row_a_replica_are_refused_where_they_would_be_mixed(replicas, each):
+@pytest.mark.parametrize(("replicas", "where"), [(1, ""), (2, " on each of 2 replicas")])
+def test_data_sets_with_one_row_a_replica_are_refused_where_they_would_be_mixed(replicas, where):
     model = compiled("beta", replicas=replicas, model=tiny.unnamed)
-    with pytest.raises(UserError, match=f"a batch of 1 on each of {each} has no pairs to mix"):
-        model.fit(tf.data.Dataset.from_tensor_slices(TRAIN).batch(replicas), verbose=0)
+    data = tf.data.Dataset.from_tensor_slices(TRAIN)
+    model.fit(data.batch(2 * replicas), verbose=0)
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"a batch of 1{where} has no pairs to mix"):
+            model.fit(data.batch(replicas), verbose=0)
 
 
 def test_the_last_batch_of_an_epoch_may_be_a_single_row():

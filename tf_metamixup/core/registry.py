@@ -160,7 +160,7 @@ class Registry:
         maker = self._makers[name]
         try:
             signature = inspect.signature(maker, eval_str=True)
-        except NameError:  # an annotation names what is imported for type checkers alone
+        except Exception:  # an annotation names what is imported for type checkers alone, say
             signature = inspect.signature(maker)
         return {p.name: p for p in signature.parameters.values() if p.default is not p.empty}
 
@@ -172,6 +172,8 @@ class Registry:
     def _typed(self, name: str, parameter: inspect.Parameter, value: Any) -> Any:
         annotation = parameter.annotation
         if annotation is parameter.empty or isinstance(annotation, str):
+            if parameter.default is None:
+                return value
             annotation = type(parameter.default)
         allowed = typing.get_args(annotation) or (annotation,)
         if type(value) is int and float in allowed and int not in allowed:

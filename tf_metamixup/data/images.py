@@ -58,9 +58,11 @@ class InMemory:
             right = self.images.dtype == np.uint8 and self.images.ndim == 4
             require(right, found, "be uint8 [N, H, W, C], values from 0 to 255")
         labels, count = self.labels, len(self.images)
-        whole = isinstance(labels, np.ndarray) and labels.dtype.kind == "i"
-        found = f"the labels of {count:,} images, a {type(labels).__name__} {np.shape(labels)},"
-        require(whole and labels.shape == (count,), found, "be an integer array [N]")
+        whole = isinstance(labels, np.ndarray) and labels.dtype.kind in "iu"
+        about = f"{getattr(labels, 'dtype', type(labels).__name__)} {np.shape(labels)}"
+        found = f"the labels of {count:,} images, {about},"
+        require(whole and labels.shape == (count,), found, "be an array of integers, [N]")
+        object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
 
     def __len__(self):
         return len(self.labels)

@@ -77,7 +77,7 @@ def load(
     else:
         source = _load(name, data_dir, image_size)
     if not isinstance(source, Source):
-        raise UserError(f"the data set {name!r} is registered as {source!r}, which is no Source")
+        raise UserError(f"the function of data set {name!r} returned {source!r}, not a Source")
     if len(source.classes) < 2:
         raise UserError(
             f"the data set {name!r} has only one class ({', '.join(source.classes)}); a classifier "

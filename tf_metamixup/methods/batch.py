@@ -10,7 +10,6 @@ import tensorflow as tf
 from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.graph_checks import problem_of, required
-from tf_metamixup.core.plurals import counted
 from tf_metamixup.distribution import replicas
 from tf_metamixup.models.network import Network
 
@@ -112,19 +111,19 @@ def evenly_sharded(rows: tf.Tensor) -> tf.Tensor:
         return tf.identity(rows)
 
 
-def with_pairs(rows: tf.Tensor, step: tf.Tensor, *, mixes: bool) -> tf.Tensor:
-    """Returns this replica's `rows` [n, ...]; if it `mixes`, the first step must have two.
+def with_pairs(rows: tf.Tensor, before: tf.Tensor, *, mixes: bool) -> tf.Tensor:
+    """Returns this replica's `rows` [n, ...]; where they are mixed, the first must be two or more.
 
-    A later batch may be the short last one of an epoch.
+    A later batch may be the short last one of an epoch. `before`: how many came before this one.
 
     Raises:
         tf.errors.InvalidArgumentError: there is one; see `problem_of`.
     """
     if not mixes:
         return rows
-    paired = (tf.shape(rows)[0] > 1) | (step > 0)
-    what = f"a batch of 1 on each of {counted(replicas.count(), 'replica')} has no pairs to mix"
-    with required(paired, "labelled", f"{what}: use larger batches, or policy none"):
+    where = f" on each of {replicas.count()} replicas" if replicas.count() > 1 else ""
+    what = f"a batch of 1{where} has no pairs to mix: use larger batches, or policy none"
+    with required((tf.shape(rows)[0] > 1) | (before > 0), "labelled", what):
         return tf.identity(rows)
 
 

@@ -1,6 +1,5 @@
 """The base class of methods, with its defaults."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -149,10 +148,10 @@ def of(method: str | Method) -> Method:
     """Returns the method of a name with options, or the one that is given.
 
     Raises:
-        UserError: it is neither; it is no dataclass, by whose fields runs are told apart.
+        UserError: it is neither; it has no `__repr__`, as dataclasses have, to be recorded by.
     """
     method = METHODS.make(method) if isinstance(method, str) else method
-    is_method = isinstance(method, Method) and dataclasses.is_dataclass(method)
+    is_method = isinstance(method, Method) and type(method).__repr__ is not object.__repr__
     require(is_method, f"method={method!r}", "be a name or a Method that is a dataclass")
     return method
 
@@ -164,7 +163,7 @@ def checked(method: Method, returned: tuple) -> tuple[tf.Tensor, dict[str, Ratio
         UserError: they are something else than a scalar and ratios by name.
     """
     match returned:
-        case (tf.Tensor() as loss, dict() as metrics) if loss.shape.rank == 0:
+        case (tf.Tensor() as loss, dict() as metrics) if loss.shape.rank in (None, 0):
             right = all(isinstance(each, Ratio) for each in metrics.values())
             right = right and "train_loss" not in metrics  # the step's own
         case _:

@@ -151,7 +151,7 @@ def _looks_like_probabilities(model: keras.Model) -> bool:
     shape = model.inputs[0].shape[1:]
     if None in shape:
         return False
-    noise = 100 * tf.random.stateless_normal([4, *shape], [0, 0])
+    noise = 1e6 * tf.random.stateless_normal([4, *shape], [0, 0])
     outputs = np.asarray(model(tf.cast(noise, model.inputs[0].dtype), training=False))
     # Zeros are the logits of a head that was initialized so.
     if not ((outputs >= 0) & (outputs <= 1)).all() or not outputs.any():

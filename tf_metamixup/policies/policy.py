@@ -3,7 +3,6 @@
 A policy sees a `Task` and nothing else, so that every policy serves every method.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -135,10 +134,10 @@ def of(policy: str | Policy) -> Policy:
     """Returns the policy of a name with options, or the one that is given.
 
     Raises:
-        UserError: it is neither; it is no dataclass, by whose fields runs are told apart.
+        UserError: it is neither; it has no `__repr__`, as dataclasses have, to be recorded by.
     """
     policy = POLICIES.make(policy) if isinstance(policy, str) else policy
-    is_policy = isinstance(policy, Policy) and dataclasses.is_dataclass(policy)
+    is_policy = isinstance(policy, Policy) and type(policy).__repr__ is not object.__repr__
     require(is_policy, f"policy={policy!r}", "be a name or a Policy that is a dataclass")
     return policy
 
@@ -149,7 +148,7 @@ def checked(policy: Policy, lambdas: Lambdas) -> Lambdas:
     Raises:
         UserError: they are something else than one number per row.
     """
-    right = isinstance(lambdas, Lambdas) and lambdas.value.shape.rank == 1
+    right = isinstance(lambdas, Lambdas) and lambdas.value.shape.rank in (None, 1)
     require(right, f"what policy {policy} returns", "be task.given(lam) with lam of shape [N]")
     return lambdas
 

@@ -88,7 +88,8 @@ def evidence(trainer, labelled: Stream, audited: Audited | None, step: int) -> E
     """
     predict, given, checked = trainer.evaluator.probabilities, labelled.labels.numpy(), None
     if audited is not None:
-        read = functools.partial(tf.gather, audited.images)
+        with tf.device("CPU:0"):  # an array would be a constant of a pipeline's graph
+            read = functools.partial(tf.gather, tf.convert_to_tensor(audited.images))
         checked = Checked(predict(read, len(audited.labels)), audited.labels, audited.given)
     seed = fold(fold(root(trainer.seed), "audit"), step).numpy().tolist()
     generator = np.random.default_rng([word % 2**64 for word in seed])

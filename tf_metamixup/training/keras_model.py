@@ -171,10 +171,10 @@ class MixUpModel(keras.Model):
         """Takes `step.train_step` on this replica's rows; Keras calls it."""
         given = keras.utils.unpack_x_y_sample_weight(data)
         x, y = check_tensors("labelled", self.model, *given, loss=self.loss)
-        self._scales.observe(x)
+        before = self._scales.observe(x)
         step = tf.cast(self.optimizer.iterations, tf.int64)
         draws = Draws.at(self._seed, step, replicas.index(), replicas.count())
-        raw = {"labelled": (with_pairs(evenly_sharded(x), step, mixes=self._mixes), y)}
+        raw = {"labelled": (with_pairs(evenly_sharded(x), before, mixes=self._mixes), y)}
         if self._meta is not None and self._feature_cache is None:
             raw["meta"] = self._meta.rows(self._seed, step, tf.shape(x, tf.int64)[0])
         batch = prepare(raw, self._network, self._classes)

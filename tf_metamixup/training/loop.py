@@ -70,7 +70,8 @@ def fit(
         shown: whether the progress is shown.
         **plan: the rest of `Plan`.
     """
-    plan = Plan.of(steps, epoch_steps, plan, inspect.signature(fit).parameters)
+    arguments = inspect.signature(getattr(trainer, "fit", fit)).parameters
+    plan = Plan.of(steps, epoch_steps, plan, {*arguments, "callbacks", "dataset"} - {"plan"})
     check(plan, validated="val" in evaluated)
     if plan.diagnostics:
         check_meta_stage(trainer.policy, f"diagnostics with policy {trainer.policy}")

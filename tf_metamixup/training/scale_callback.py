@@ -29,6 +29,7 @@ class ScaleCallback(keras.callbacks.Callback):
         super().__init__()
         # Every replica has images of the same scale.
         self._range = unlearned(tf.zeros([4]), "pixel_range")
+        self._steps = unlearned(tf.zeros([], tf.int64), "steps_of_fit")
         self._dtype = ""
         self._others: dict[str, Scale] = {}
 
@@ -38,13 +39,20 @@ class ScaleCallback(keras.callbacks.Callback):
         low, high, *_ = tf.convert_to_tensor(self._range).numpy().tolist()
         return low, high
 
-    def observe(self, images: tf.Tensor) -> None:
-        """Notes the range of a step's images, within its graph."""
+    def observe(self, images: tf.Tensor) -> tf.Tensor:
+        """Notes the range of a step's images, within its graph; returns how many `fit` had before.
+
+        That is an int64 scalar.
+        """
         self._dtype = images.dtype.name
         self._range.assign(tf.cast(pixel_range(images, tf.identity), self._range.dtype))
+        before = tf.identity(self._steps)
+        self._steps.assign_add(1)
+        return before
 
     def compare(self, **others: Any) -> None:
         """Sets what the next `fit` compares with: arrays or data sets, by a stream's name."""
+        self._steps.assign(0)
         images = {name: _some_images(name, data) for name, data in others.items()}
         self._others = {
             name: scale_of(each, tf.identity) for name, each in images.items() if each is not None
