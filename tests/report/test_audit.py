@@ -87,7 +87,7 @@ def test_any_other_run_is_judged_by_its_losses_and_the_page_says_so(finished_mix
     assert judged.truth is None and len(judged.names) == 60
     assert judged.scores() == {"labels": 60}  # an order that is nothing to count by
     page = audit_page.page(judged, judged.scores())
-    assert "memorised" in page and "% right" not in page and "suspicious</small>" not in page
+    assert "memorized" in page and "% right" not in page and "suspicious</small>" not in page
     assert "60 labels, the most suspicious first" in audit.describe(judged.scores(), "runs/x")[0]
     assert ((judged.right >= 0) & (judged.right <= 1)).all()
 

@@ -29,7 +29,7 @@ def cnn3(
         batch_norm: whether BatchNorm stands between each convolution and its ReLU.
         features: units of one more, linear, hidden layer before the logits; figure 4 plots 2.
         average_pool: whether the mean over all positions takes the place of the dense layer, which
-            has most of the weights: it memorises wrong labels later.
+            has most of the weights: it memorizes wrong labels later.
         synchronized: whether BatchNorm pools the statistics of all replicas.
     """
     height, breadth, _ = image_shape

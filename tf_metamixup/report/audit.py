@@ -6,7 +6,7 @@ Judges the labels that a finished run was trained on with its final network, and
     labels.html   pictures of the most suspicious images of each class
 
 Runs of the methods audit and small_loss, which write both at their end, are judged as they judge.
-Labels of any other run are judged by their losses; what its network has memorised is not found.
+Labels of any other run are judged by their losses; what its network has memorized is not found.
 Where --label_noise made the labels wrong, it also says how well they were found.
 """
 
@@ -27,9 +27,9 @@ from tf_metamixup.report import audit_page
 from tf_metamixup.runs.directory import RunDirectory, read_finished
 
 LABELS, PAGE = "labels.csv", "labels.html"
-MEMORISED = (
+MEMORIZED = (
     "by the losses of the final network, which was trained on these labels: wrong ones that it has "
-    "memorised are not found. Read the order, not the probabilities"
+    "memorized are not found. Read the order, not the probabilities"
 )
 
 
@@ -112,7 +112,7 @@ def judge(assembly) -> Judged:
     given, untrusted = prepared.labelled.labels.numpy(), prepared.labelled.untrusted
     method, how = trainer.method, f"by method {assembly.config.method}"
     if not method.trusts:
-        method, how = SmallLoss(), MEMORISED
+        method, how = SmallLoss(), MEMORIZED
     audited = prepared.audited if method.audits else None
     right, classes = method.assess(evidence(trainer, prepared.labelled, audited, assembly.steps))
     others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
