@@ -183,7 +183,7 @@ def test_a_folder_as_a_data_set_hints_folder(tmp_path, monkeypatch):
     for name in ("photos", "./photos", "./mnist", f"{tmp_path}/photos", "photos/", "."):
         with pytest.raises(UnknownNameError) as raised:
             sources.load(name, str(tmp_path / "data"))
-        assert f"read with --dataset=folder:{name}." in str(raised.value)
+        assert f"read with --dataset=folder:{name};" in str(raised.value)
 
 
 @pytest.mark.parametrize("off", ["pets", "pets/1.0.0", "..", "."])
