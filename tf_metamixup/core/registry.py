@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.suggestions import did_you_mean
 
 
@@ -122,6 +122,19 @@ class Registry:
         """
         name, options = self.parse(text)
         return self._makers[name](*context, **options)
+
+    def of(self, thing: Any, base: type) -> Any:
+        """Returns the thing of a name with options, or the one that is given.
+
+        Raises:
+            UserError: it is neither a name nor a `base`; it has no `__repr__`, as dataclasses have,
+                to be recorded by.
+        """
+        thing = self.make(thing) if isinstance(thing, str) else thing
+        is_one = isinstance(thing, base) and type(thing).__repr__ is not object.__repr__
+        allowed = f"be a name or a {base.__name__} that is a dataclass"
+        require(is_one, f"{self.kind}={thing!r}", allowed)
+        return thing
 
     def _syntax(self, text: str) -> tuple[str, list[Any], dict[str, Any]]:
         head = text.partition("(")[0]

@@ -14,7 +14,6 @@ from tf_metamixup.methods.method import (
     check_precision,
     check_smoothing,
     checked,
-    of,
     over_batch,
 )
 
@@ -33,7 +32,6 @@ __all__ = [
     "checked",
     "make",
     "names",
-    "of",
     "over_batch",
     "parse",
 ]

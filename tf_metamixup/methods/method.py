@@ -144,18 +144,6 @@ class Method:
         return over_batch(mixture.examples.weight * each, batch), {}
 
 
-def of(method: str | Method) -> Method:
-    """Returns the method of a name with options, or the one that is given.
-
-    Raises:
-        UserError: it is neither; it has no `__repr__`, as dataclasses have, to be recorded by.
-    """
-    method = METHODS.make(method) if isinstance(method, str) else method
-    is_method = isinstance(method, Method) and type(method).__repr__ is not object.__repr__
-    require(is_method, f"method={method!r}", "be a name or a Method that is a dataclass")
-    return method
-
-
 def checked(method: Method, returned: tuple) -> tuple[tf.Tensor, dict[str, Ratio]]:
     """Returns the (loss, metrics) that `method.loss` gave.
 

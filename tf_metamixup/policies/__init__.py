@@ -14,7 +14,6 @@ from tf_metamixup.policies.policy import (
     check,
     check_meta_stage,
     checked,
-    of,
 )
 
 registry.discover(__name__, __path__)
@@ -32,6 +31,5 @@ __all__ = [
     "checked",
     "make",
     "names",
-    "of",
     "parse",
 ]

@@ -130,18 +130,6 @@ class Policy:
         raise NotImplementedError(f"{type(self).__name__} defines no __call__")
 
 
-def of(policy: str | Policy) -> Policy:
-    """Returns the policy of a name with options, or the one that is given.
-
-    Raises:
-        UserError: it is neither; it has no `__repr__`, as dataclasses have, to be recorded by.
-    """
-    policy = POLICIES.make(policy) if isinstance(policy, str) else policy
-    is_policy = isinstance(policy, Policy) and type(policy).__repr__ is not object.__repr__
-    require(is_policy, f"policy={policy!r}", "be a name or a Policy that is a dataclass")
-    return policy
-
-
 def checked(policy: Policy, lambdas: Lambdas) -> Lambdas:
     """Returns the `lambdas` that `policy` gave.
 

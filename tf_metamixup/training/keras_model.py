@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup import methods, policies
 from tf_metamixup.core import divergence
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.rng import Draws
@@ -16,10 +15,10 @@ from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.methods.batch import evenly_sharded, prepare, translate_data_errors, with_pairs
-from tf_metamixup.methods.method import Method
+from tf_metamixup.methods.method import METHODS, Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
-from tf_metamixup.policies import Policy
+from tf_metamixup.policies import POLICIES, Policy
 from tf_metamixup.training import arguments
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
@@ -85,7 +84,8 @@ class MixUpModel(keras.Model):
         seed: int = 0,
     ):
         check_model(model)
-        method, policy, strategy = methods.of(method), policies.of(policy), strategy_of(model)
+        method, policy = METHODS.of(method, Method), POLICIES.of(policy, Policy)
+        strategy = strategy_of(model)
         check_served(method, policy, strategy, model)
         with strategy.scope():
             super().__init__(name=f"mixed_{model.name}")

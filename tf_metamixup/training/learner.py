@@ -83,7 +83,8 @@ class Learner:
         self.unfreeze_at = unfreeze_at
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
-        self.method, self.policy = methods.of(method), policies.of(policy)
+        self.method = methods.METHODS.of(method, Method)
+        self.policy = policies.POLICIES.of(policy, policies.Policy)
         policies.check(self.policy, self.method, mix_until=mix_until, rank=len(model.input_shape))
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
