@@ -355,6 +355,8 @@ def test_runs_on_other_own_data_are_not_taken_together(tmp_path):
     rows = results.rows(results.read([str(tmp_path)]))
     assert [sorted(row.seeds) for row in rows] == [[0, 1], [2], [3]]
     assert rows[2].data == "last"  # the name, not a default of `select`
+    # Recorded, the default would part these runs from those of earlier versions.
+    assert not {"select", "patience"} & found[3]["config"].keys()
     assert len({row.data for row in rows}) == 3
 
 
