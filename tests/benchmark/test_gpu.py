@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_metamixup.benchmark import gpu, timing
+from tf_metamixup.benchmark import gpu, timing, workload
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import strategy as strategies
 from tf_metamixup.policies import meta
@@ -22,7 +22,8 @@ def small(monkeypatch):
     """Settings of a tiny network, with the plain and the cached step alone, as is and compiled."""
     monkeypatch.setattr(strategies, "local_strategy", tiny.strategy)
     monkeypatch.delitem(gpu.POLICIES, "exact")
-    monkeypatch.delitem(gpu.PRECISIONS, "bfloat16")
+    for precision in ("tensor_float_32", "bfloat16"):
+        monkeypatch.delitem(gpu.PRECISIONS, precision)
     configs, _, _ = gpu.parse(["gpu", *SMALL])
     return configs
 
@@ -122,3 +123,19 @@ def test_a_bad_flag_is_reported_in_one_message(flag, capsys):
     assert gpu.main(["gpu", *SMALL, flag]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ") and printed.count("\n") == 2
+
+
+def test_a_step_is_timed_with_its_own_setting_of_tensor_float_32(small, monkeypatch):
+    seen = []
+
+    def seconds(subject, batches, count):
+        seen.append(tf.config.experimental.tensor_float_32_execution_enabled())
+        return 1.0
+
+    graphs = workload.make(small[0], tiny.strategy(1)).graphs("beta", timing.FROZEN, 1)
+    monkeypatch.setattr(timing.Subject, "_seconds", seconds)
+    with gpu.computing_in("float32"):
+        subjects = [gpu.Subject(on, graphs, 0, timing.Plan()) for on in (True, False)]
+        seen.clear()
+        timing.one_round(dict(enumerate(subjects)))
+    assert seen == [True, False] * 2  # two slices

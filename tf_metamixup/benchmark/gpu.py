@@ -8,9 +8,8 @@ For each network, on the digits that the package ships:
   change of all weights. One above 1e-4 in float64, or a loss above 1e-2 in float32, makes the exit
   code 1. Gradients in float32 are only reported: those of a deep network differ more than that
   between two programs of one CPU (docs/design/gpu.md);
-- the plain step and the meta steps, exact and cached, are timed in float32, in bfloat16 and
-  compiled by XLA, with TensorFlow's own setting of TensorFloat-32. See `benchmark` for how times
-  and memory are measured.
+- the plain step and the meta steps, exact and cached, are timed in float32, with TensorFloat-32, in
+  bfloat16 and compiled by XLA. See `benchmark` for how times and memory are measured.
 
 Where TensorFlow sees no GPU, one line says so and the exit code is 0.
 """
@@ -34,7 +33,13 @@ TOLERANCES = {"float64": 1e-4, "float32": 1e-2}
 # No more than two thirds of the digits, and as many as the paper has.
 META_IMAGES = 1000
 POLICIES = {"plain": workload.PLAIN, "exact": META, "cached": "meta(estimator='cached')"}
-PRECISIONS = {"float32": {}, "bfloat16": {"mixed_bfloat16": True}, "jit": {"jit": True}}
+# Options of the trainer, and whether TensorFloat-32 is on.
+PRECISIONS = {
+    "float32": ({}, False),
+    "tensor_float_32": ({}, True),
+    "bfloat16": ({"mixed_bfloat16": True}, False),
+    "jit": ({"jit": True}, False),
+}
 FLAGS = ("num_meta", "batch_size", "learning_rate", "seed")
 
 
@@ -123,14 +128,29 @@ def computing_in(dtype: str) -> Iterator[None]:
 def costs(config: Config, strategy, plan: timing.Plan) -> dict[str, dict[str, Any]]:
     """Times all steps beside the plain one in float32; returns their costs by name."""
     work = workload.make(config, strategy)
-    plain, *others = (
-        timing.Subject(work.graphs(policy, timing.FROZEN, 1, **options), 0, plan)
-        for options in PRECISIONS.values()
-        for policy in POLICIES.values()
-    )
-    _, *names = (f"{policy} {precision}" for precision in PRECISIONS for policy in POLICIES)
-    measured = timing.costs(plain, dict(zip(names, others, strict=True)), plan.rounds)
+    with computing_in("float32"):
+        plain, *others = (
+            Subject(tensor_float, work.graphs(policy, timing.FROZEN, 1, **options), 0, plan)
+            for options, tensor_float in PRECISIONS.values()
+            for policy in POLICIES.values()
+        )
+        _, *names = (f"{policy} {precision}" for precision in PRECISIONS for policy in POLICIES)
+        measured = timing.costs(plain, dict(zip(names, others, strict=True)), plan.rounds)
     return {"plain float32": measured["plain"], **measured["estimators"]}
+
+
+class Subject(timing.Subject):
+    """Times a step with TensorFloat-32 on or off, which is a setting of the process."""
+
+    def __init__(self, tensor_float: bool, *given):
+        self._tensor_float = tensor_float
+        super().__init__(*given)
+
+    def _seconds(self, *given) -> float:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(self._tensor_float)
+        return super()._seconds(*given)
 
 
 def table(network: str, found: dict[str, Any]) -> str:
@@ -142,7 +162,7 @@ def table(network: str, found: dict[str, Any]) -> str:
     for name, cost in found["steps"].items():
         ratio = timing.with_range(cost["ratio"], cost["ratio_range"]) if "ratio" in cost else "1"
         peak = "unknown" if cost["peak_mib"] is None else f"{cost['peak_mib']:.1f}"
-        lines.append(f"  {name:<16} {1000 * cost['seconds']:9.3f} ms {ratio:>22} {peak:>9} MiB")
+        lines.append(f"  {name:<22} {1000 * cost['seconds']:9.3f} ms {ratio:>22} {peak:>9} MiB")
     return "\n".join(lines)
 
 
