@@ -54,5 +54,5 @@ def test_a_job_of_one_is_no_job(monkeypatch, text):
 
 def test_more_replicas_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0", "GPU:1"])
-    with pytest.raises(UserError, match="--replicas=3 must be at most the 2 GPUs"):
+    with pytest.raises(UserError, match="--replicas=3 must be at most 2, the number of GPUs"):
         strategy.local_strategy(3)

