@@ -1,15 +1,19 @@
 """How a step and its start grow: `python benchmark/growth.py [WHAT ...]`, a line of JSON each.
 
 Development only. The exact step of `cnn3(width=8)` on random images of 28x28, a tiny network, so
-that it ends soon. Of batch, classes and replicas: processor seconds of a step, and the most that
-TensorFlow's allocator held in one; of training images: processor seconds from the arrays to the end
-of the first batch, and of a batch. `exponent` is the slope in logarithms from the smallest to the
-largest; processor seconds, since other work on a machine changes them least.
+that it ends soon. Of batch, classes and replicas: processor seconds from the arrays to the end of
+the first step, without imports; of a step; the most that TensorFlow's allocator held in one; and
+the most that the process held. Of training images: processor seconds from the arrays to the end of
+the first batch, and of a batch. Medians of three processes. `exponent` is the slope in logarithms
+from the smallest to the largest; processor seconds, since other work on a machine changes them
+least.
 """
 
 import json
 import math
 import multiprocessing
+import resource
+import statistics
 import sys
 import time
 
@@ -22,6 +26,7 @@ SIZES = {
     "images": (10**3, 10**4, 10**5, 10**6),
 }
 STEPS = 6
+PROCESSES = 3
 
 
 def images(count, classes, side=28):
@@ -32,7 +37,7 @@ def images(count, classes, side=28):
 
 
 def step(batch=128, classes=10, replicas=1):
-    """Returns (processor seconds, MiB or None) of an exact step."""
+    """Returns processor seconds and MiB of the start and of an exact step."""
     import tensorflow as tf
 
     import tf_metamixup as tmm
@@ -40,6 +45,7 @@ def step(batch=128, classes=10, replicas=1):
     from tf_metamixup.data import ArrayStream
     from tf_metamixup.distribution.strategy import local_strategy
 
+    before = time.process_time()
     strategy = local_strategy(replicas)  # before TensorFlow does anything
     pixels, labels = images(max(2 * batch, classes), classes)
     options = {"batch_size": batch, "seed": 0}
@@ -54,13 +60,16 @@ def step(batch=128, classes=10, replicas=1):
     graphs = trainer.graphs(**data, epoch_steps=10, steps=10)
     batches = Repeated(next(graphs.batches(0)))
     graphs.train(batches, 0, 1)
+    start = time.process_time() - before
     memory, device = tf.config.experimental, device_name(strategy)
     before = time.process_time()
     graphs.train(batches, 0, STEPS)
-    seconds = (time.process_time() - before) / STEPS
+    each = (time.process_time() - before) / STEPS
     memory.reset_memory_stats(device)
     graphs.train(batches, 0, 1)
-    return seconds, memory.get_memory_info(device)["peak"] / 2**20
+    mib = memory.get_memory_info(device)["peak"] / 2**20
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"start": start, "each": each, "mib": mib, "resident_mib": resident}
 
 
 def stream(count):
@@ -78,11 +87,11 @@ def stream(count):
     first = time.process_time() - before
     for _ in range(200):
         next(batches)
-    return first, (time.process_time() - before - first) / 200
+    return {"start": first, "each": (time.process_time() - before - first) / 200}
 
 
 def measured(what, size):
-    """Returns two numbers of one size, in a process of its own."""
+    """Returns the figures of one size, in a process of its own."""
     from tf_metamixup.distribution.startup import start_tensorflow
 
     start_tensorflow()
@@ -95,12 +104,14 @@ def main(chosen):
     for what in chosen or SIZES:
         sizes, found = SIZES[what], []
         for size in sizes:
-            with spawn.Pool(1) as pool:
-                found.append(pool.apply(measured, (what, size)))
+            runs = []
+            for _ in range(PROCESSES):
+                with spawn.Pool(1) as pool:
+                    runs.append(pool.apply(measured, (what, size)))
+            found.append({name: statistics.median(run[name] for run in runs) for name in runs[0]})
         line = {"what": what, "sizes": sizes}
-        names = ("first", "each") if what == "images" else ("seconds", "mib")
-        for place, name in enumerate(names):
-            values = [each[place] for each in found]
+        for name in found[0]:
+            values = [each[name] for each in found]
             slope = math.log(values[-1] / values[0]) / math.log(sizes[-1] / sizes[0])
             line |= {name: [round(v, 4) for v in values], f"{name}_exponent": round(slope, 2)}
         print(json.dumps(line), flush=True)

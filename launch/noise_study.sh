@@ -10,7 +10,8 @@ three sets of labels that people gave (CIFAR-10N by record: $CIFAR10N is the .np
 the same labels: no mixing, MixUp with Beta(1, 1) and Beta(8, 8) on all images and with a fifth of
 each batch from the trusted ones, GLC, small loss, the learned lambda, the audit and its three parts
 alone. Development has seeds 0 to 4 and is judged on training images that no run uses; certification
-has seeds 100 to 109. --seeds=N: at most N of each. A run takes 3 to 15 minutes on a CPU core.
+has seeds 100 to 109. --seeds=N: at most N of each. --mix_until=0.8: the rows that mix, until then.
+A run takes 3 to 15 minutes on a CPU core.
 
   python -m tf_metamixup.report runs/noise_study --against="beta(per_sample=True)"
 END
@@ -23,18 +24,23 @@ beta="--policy=beta(per_sample=True)"
 pooled=--meta_source=train
 oversampled=--trusted_share=0.2
 
+# unmixed MODE DATA ROW [FLAG...]: a cell that --mix_until would not change.
+unmixed() {
+    [[ "${given[*]-}" == *--mix_until=* ]] || cell "$@"
+}
+
 # condition DATA [FLAG...]: all rows on one data set, with one kind of noise.
 condition() {
     local data="$1"
     shift
     # The audit keeps a quarter of the trusted images to itself: 4 % fewer steps.
     local plain=(--epochs=75 "$@")
-    cell sl "$data" baseline "${plain[@]}" $pooled
+    unmixed sl "$data" baseline "${plain[@]}" $pooled
     cell sl "$data" mixup "${plain[@]}" "$beta" $pooled
     cell sl "$data" mixup "${plain[@]}" "--policy=beta(8.0, per_sample=True)" $pooled
     cell sl "$data" mixup "${plain[@]}" "$beta" $oversampled
     cell sl "$data" mixup "${plain[@]}" "--policy=beta(8.0, per_sample=True)" $oversampled
-    cell sl "$data" baseline "${plain[@]}" --method=glc $oversampled
+    unmixed sl "$data" baseline "${plain[@]}" --method=glc $oversampled
     cell sl "$data" mixup "${plain[@]}" --method=glc "$beta" $oversampled
     cell sl "$data" mixup "${plain[@]}" --method=small_loss --policy=dynamic $oversampled
     cell sl "$data" metamixup "${plain[@]}" --policy=meta $oversampled

@@ -76,6 +76,25 @@ def test_every_command_has_a_run_directory_and_a_seed_of_its_own(table, monkeypa
     assert {line.split("--seed=")[1][0] for line in lines} == {"0", "1"}
 
 
+def test_a_run_with_other_flags_is_not_taken_for_one_without(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+    def folders(*given):
+        return [config.run_dir for config in configs("noise_study", "--seeds=1", *given)]
+
+    plain, other = folders(), folders("--ema=0.99")
+    assert other == [f.replace("-seed", "-ema_0.99-seed") for f in plain]
+    assert folders("--data_dir=/data") == plain  # the same images elsewhere
+
+
+def test_rows_of_the_noise_study_that_mix_can_stop_early(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    given = ([], ["--mix_until=0.8"])
+    plain, early = (list(configs("noise_study", "--seeds=1", *more)) for more in given)
+    assert {config.policy for config in plain} - {config.policy for config in early} == {"none"}
+    assert all(config.mix_until == 0.8 for config in early)
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_help_says_how_many_steps_a_run_has(table, monkeypatch):
     monkeypatch.chdir(ROOT)
