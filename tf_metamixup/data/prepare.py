@@ -10,11 +10,10 @@ import numpy as np
 from tf_metamixup.config import RECORDED_ONLY, Config
 from tf_metamixup.config.defaults import OWN_EVALUATION_STEPS, is_own
 from tf_metamixup.config.fields import DataSettings
-from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.core.suggestions import did_you_mean
-from tf_metamixup.data import balance, label_noise, pipeline, splits
-from tf_metamixup.data.images import UNLABELLED, Audited, InMemory, Source
+from tf_metamixup.data import balance, label_noise, pipeline, splits, trusted
+from tf_metamixup.data.images import InMemory, Source
 from tf_metamixup.data.joined_stream import JoinedStream
 from tf_metamixup.data.parts import parts_of, require_batch
 from tf_metamixup.data.prepared import Prepared
@@ -25,8 +24,6 @@ TEST_BATCH = 500
 # So many encoded images, or fewer, are kept in memory where the rest stays in files; of ImageNet
 # that is 2 GiB.
 KEPT = 20_000
-# Share of the trusted images that is audited, where the others are trained on.
-AUDITED_SHARE = 0.25
 # What `streams` takes.
 _DATA = {field.name for field in dataclasses.fields(DataSettings)} - {"dataset", *RECORDED_ONLY}
 
@@ -51,17 +48,8 @@ def prepare(
     Raises:
         UserError: the data cannot be split as the settings say.
     """
-    if audits and config.meta_source == "train":
-        raise UserError(
-            f"--method={config.method} judges labels with meta images that are kept apart from the "
-            "others; give --trusted_share=0.2, which gives them their own part of each batch, or "
-            "--meta_source=heldout"
-        )
-    if audits and isinstance(source.train, Streamed):
-        raise UserError(
-            f"--method={config.method} cannot be used with {source.name}, whose images do not fit "
-            "into memory, which an audit needs; use another method"
-        )
+    if audits:
+        trusted.require_auditable(source, config)
     parts = parts_of(source, config)
     noisy = _noisy(source, config)
     given = _checked_right(noisy, source.train, parts.meta)
@@ -72,69 +60,52 @@ def prepare(
             "learns from them too",
             stacklevel=2,
         )
-
-    def stream(name: str, indices: np.ndarray, batch_size: int, **options) -> Stream:
-        images = source.train if name != "labelled" else given
-        if isinstance(images, Streamed) and len(indices) <= KEPT:
-            # A batch of few of the images would read a large share of the files, every step.
-            images, indices = images.keep(indices), np.arange(len(indices))
-        return pipeline.stream(
-            images, indices, batch_size=batch_size, seed=config.seed, purpose=name, **options
-        )
-
     require_batch(parts, config, guesses=semi and views > 0)
     height, width, _ = source.image_shape
     allowed = f"be less than the sides of the images, {height}x{width}"
     require(config.shift < min(height, width), f"--shift={config.shift}", allowed)
+    groups = config.row_groups or config.replicas or 1
+    meta_batch = _meta_batch(parts.meta, config, groups)
+    drawn = _balanced(source, config, parts.labelled, given.labels)
+    trusted_rows = trusted.rows_of_batch(config, groups)
+    trained, audited = trusted.split(parts.meta, source.train.labels, config, audits, trusted_rows)
+
     weak = {"flip": config.flip, "shift": config.shift}
     # A method that tells views apart keeps its weak ones.
     is_strong = config.augment == "randaugment"
     augmented = {**weak, "strong": (0,) if is_strong else ()}
-    strong = range(0 if is_strong and not strong_views else views - strong_views, views)
-    groups = config.row_groups or config.replicas or 1
-    # The paper's m is the batch size; a smaller meta set is read whole.
-    meta_batch = min(config.batch_size, len(parts.meta)) // groups * groups
-    if not meta_batch:
-        raise UserError(
-            f"--num_meta={config.num_meta} gives a meta set of {len(parts.meta)} images, fewer "
-            f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
-        )
-    drawn = _balanced(source, config, parts.labelled, given.labels)
-    trusted_rows = _trusted_rows(config, groups)
-    checked = source.trusted if config.label_noise is None else parts.meta
-    labelled = stream(
-        "labelled", drawn, config.batch_size - trusted_rows, checked=checked, **augmented
+    labelled = _stream(
+        given,
+        drawn,
+        config,
+        "labelled",
+        batch_size=config.batch_size - trusted_rows,
+        checked=source.trusted if config.label_noise is None else parts.meta,
+        **augmented,
     )
-    trained, audited = _trusted(parts.meta, source.train.labels, config, audits)
-    if trusted_rows > len(trained):
-        raise UserError(
-            f"--trusted_share={config.trusted_share} takes {trusted_rows} trusted images for a "
-            f"batch of {config.batch_size}, but there are {len(trained)} to train on"
-            + (f" besides {len(audited)} that are audited" if audits == "apart" else "")
-            + "; lower it or --batch_size, or check more images"
-        )
     if trusted_rows:
-        trusted = stream("trusted", trained, trusted_rows, **augmented)
-        labelled = JoinedStream(labelled, trusted, groups)
+        right = _stream(
+            source.train, trained, config, "trusted", batch_size=trusted_rows, **augmented
+        )
+        labelled = JoinedStream(labelled, right, groups)
     unlabelled = None
     if semi and views:
-        unlabelled = stream(
-            "unlabelled",
+        unlabelled = _stream(
+            source.train,
             parts.unlabelled,
-            config.batch_size * config.unlabelled_ratio,
+            config,
+            "unlabelled",
+            batch_size=config.batch_size * config.unlabelled_ratio,
             views=views,
-            strong=strong,
+            strong=range(0 if is_strong and not strong_views else views - strong_views, views),
             **weak,
         )
+    meta = _stream(source.train, parts.meta, config, "meta", batch_size=meta_batch)
+
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
     # A method that reads none may have fewer unlabelled images than a batch.
     epoch_steps = max(1, passed // (config.batch_size * config.unlabelled_ratio))
-    test, val = (_judged(source, parts, part) for part in ("test", "val"))
-    if config.evaluate_on == "unused":
-        most = len(source.train) if test is None else len(test)
-        labelled_at = np.flatnonzero(source.train.labels >= 0)
-        labelled_at = np.setdiff1d(labelled_at, source.outside)
-        test = source.train.keep(parts.unused(labelled_at, source.originals, most))
+    test, val = _evaluation_images(source, config, parts)
     evaluated = [part for part in (test, val) if part is not None]
     fewest = OWN_EVALUATION_STEPS if is_own(config.dataset) else 1
     rows = epoch_steps * (labelled.batch_size + (unlabelled.batch_size if unlabelled else 0))
@@ -142,13 +113,13 @@ def prepare(
         splits=parts,
         labelled=labelled,
         unlabelled=unlabelled,
-        meta=stream("meta", parts.meta, meta_batch),
+        meta=meta,
         test=None if test is None else pipeline.test_batches(test, TEST_BATCH),
         validation=None if val is None else pipeline.test_batches(val, TEST_BATCH),
         judged=val if test is None else test,
         epoch_steps=epoch_steps,
         evaluate_every=math.ceil(max(sum(map(len, evaluated)) / rows, fewest / epoch_steps)),
-        audited=_audited(source, noisy, audited, config) if audits else None,
+        audited=trusted.audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
         relabelled=_differing(parts.labelled, given, source.train),
     )
@@ -237,45 +208,15 @@ def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
     return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
 
 
-def _trusted_rows(config: Config, groups: int) -> int:
-    """Returns how many rows of a batch are trusted images, as many in each row group."""
-    if config.trusted_share is None:
-        return 0
-    rows = round(config.trusted_share * config.batch_size / groups) * groups
-    if not 0 < rows < config.batch_size:
+def _meta_batch(meta: np.ndarray, config: Config, groups: int) -> int:
+    """Returns the paper's m, the batch size; a smaller meta set is read whole."""
+    rows = min(config.batch_size, len(meta)) // groups * groups
+    if not rows:
         raise UserError(
-            f"--trusted_share={config.trusted_share} makes {rows} of the {config.batch_size} rows "
-            f"of a batch trusted images, in {groups} row groups; both kinds of image need rows: "
-            "change it, or raise --batch_size"
+            f"--num_meta={config.num_meta} gives a meta set of {len(meta)} images, fewer "
+            f"than the {groups} row groups; raise it or lower --row_groups or --replicas"
         )
     return rows
-
-
-def _trusted(
-    meta: np.ndarray, labels: np.ndarray, config: Config, audits: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the trusted images that are trained on, and those that are audited."""
-    if not config.trusted_share:
-        return meta[:0], meta
-    if audits != "apart":
-        return meta, meta
-    drawn = rng.generator(config.seed, "audited").permutation(meta)
-    # By class, so that each has its share.
-    drawn = drawn[np.argsort(labels[drawn], kind="stable")]
-    taken = np.arange(len(drawn)) % round(1 / AUDITED_SHARE) == 0
-    return np.sort(drawn[~taken]), np.sort(drawn[taken])
-
-
-def _audited(source: Source, noisy, positions: np.ndarray, config: Config) -> Audited:
-    """Returns the checked images; what they were given is known of noise and of some tables."""
-    checked = source.train.keep(positions)
-    known = noisy.labels[positions]
-    if config.label_noise is None:
-        given = source.given if len(source.given) else np.full(len(source.trusted), UNLABELLED)
-        known = given[np.isin(source.trusted, positions)]
-        if not len(known) or UNLABELLED in known:
-            known = None
-    return Audited(np.asarray(checked.images), checked.labels, known)
 
 
 def _balanced(
@@ -292,8 +233,27 @@ def _balanced(
     return labelled[balance.repeated(given[labelled], config.balance, config.seed)]
 
 
-def _judged(source: Source, parts: splits.Splits, name: str) -> InMemory | Streamed | None:
-    """Returns the validation or test images, wherever they come from."""
-    if len(taken := getattr(parts, name)):
-        return source.train.keep(taken)
-    return getattr(source, name)
+def _stream(
+    images: InMemory | Streamed, indices: np.ndarray, config: Config, purpose: str, **options
+) -> Stream:
+    """Returns `pipeline.stream` of a run; few images of many are read into memory before."""
+    if isinstance(images, Streamed) and len(indices) <= KEPT:
+        # A batch of few of the images would read a large share of the files, every step.
+        images, indices = images.keep(indices), np.arange(len(indices))
+    return pipeline.stream(images, indices, seed=config.seed, purpose=purpose, **options)
+
+
+def _evaluation_images(
+    source: Source, config: Config, parts: splits.Splits
+) -> list[InMemory | Streamed | None]:
+    """Returns the test and the validation images, wherever they come from."""
+    test, val = (
+        source.train.keep(taken) if len(taken := getattr(parts, name)) else getattr(source, name)
+        for name in ("test", "val")
+    )
+    if config.evaluate_on == "unused":
+        most = len(source.train) if test is None else len(test)
+        labelled_at = np.flatnonzero(source.train.labels >= 0)
+        labelled_at = np.setdiff1d(labelled_at, source.outside)
+        test = source.train.keep(parts.unused(labelled_at, source.originals, most))
+    return [test, val]
