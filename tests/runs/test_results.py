@@ -205,6 +205,6 @@ def test_how_often_was_evaluated_makes_another_row_where_it_decides_the_weights(
 def test_unused_training_images_are_called_so():
     unused = result(4.0)
     unused["config"]["evaluate_on"] = "unused"
-    assert results.judged(unused) == ("unused training", 4.0)
+    assert results.reported_error(unused) == ("unused training", 4.0)
     printed = summary({**unused, "status": "finished"}, "runs/a")
     assert printed.startswith("finished: 10 steps, error on unused training images 4.00 %")

@@ -118,8 +118,8 @@ class Config(
             given["shift"] = round(defaults.OWN_SHIFT * min(data.size))
         if self.mode == "ssl" and not data.unlabelled:
             given["num_labels"] = defaults.NUM_LABELS.get(name, 100 * data.classes)
-        judged = data.val or data.test or self.test_fraction or self.evaluate_on == "unused"
-        if not judged:
+        evaluated = data.val or data.test or self.test_fraction or self.evaluate_on == "unused"
+        if not evaluated:
             given["val_fraction"] = defaults.VAL_FRACTION
         return given
 

@@ -11,7 +11,7 @@ def warn(
     name: str,
     files: Sequence[tuple[str, str, int]],
     contents: Mapping[str, str],
-    judged_by: Sequence[str],
+    evaluated: Sequence[str],
 ) -> None:
     """Warns of images that are both trained on and evaluated, and of those that have two labels.
 
@@ -21,17 +21,17 @@ def warn(
         name: of the data set.
         files: (part, name within it, label) of each file; the label is below 0 where it has none.
         contents: checksums by part and name; that of no bytes where a file cannot be read.
-        judged_by: the parts that are evaluated; the others are trained on.
+        evaluated: the parts that are evaluated; the others are trained on.
     """
     copies = collections.defaultdict(list)
     for part, file, label in files:
         copies[contents[f"{part}/{file}"]].append((part, f"{part}/{file}", label))
     copies.pop(checksum(b""), None)
     copies = [each for each in copies.values() if len(each) > 1]
-    for part in judged_by:
+    for part in evaluated:
         pairs = []
         for each in copies:
-            trained_on = [file for p, file, _ in each if p not in judged_by]
+            trained_on = [file for p, file, _ in each if p not in evaluated]
             if trained_on:
                 pairs += [f"{file} is {trained_on[0]}" for p, file, _ in each if p == part]
         if pairs:

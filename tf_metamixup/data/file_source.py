@@ -31,8 +31,8 @@ from tf_metamixup.data.stored_files import StoredFiles
 
 # What training may look at; `val` and `test` are the other parts.
 TRAINED_ON = ("train", "unlabelled", "trusted")
-JUDGED_BY = ("val", "test")
-PARTS = (*TRAINED_ON, *JUDGED_BY)
+EVALUATED = ("val", "test")
+PARTS = (*TRAINED_ON, *EVALUATED)
 _NAMED = 5  # of files that cannot be read
 _AT_ONCE = 64  # files
 _SILENT_SECONDS = 5  # before a bar shows how many are read
@@ -84,14 +84,14 @@ def read(
     held = _held(name, len(reader.headers), shape, in_memory)
     trained_on, listed = reader.read(TRAINED_ON, shape, held=held)
     # None where there is no file, or none that can be read.
-    judged = {part: reader.read([part], shape, held=held)[0] or None for part in JUDGED_BY}
+    evaluated = {part: reader.read([part], shape, held=held)[0] or None for part in EVALUATED}
     trusted = np.flatnonzero([part == "trusted" for part, _ in listed])
-    there = {part: images.labels for part, images in judged.items() if images}
+    there = {part: images.labels for part, images in evaluated.items() if images}
     _check_classes(name, classes, parts, {"trusted": trained_on.labels[trusted], **there})
     if reader.problems:
         _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
     files = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
-    copies.warn(name, files, reader.contents, JUDGED_BY)
+    copies.warn(name, files, reader.contents, EVALUATED)
     for c in sorted(set(range(len(classes))) - set(trained_on.labels.tolist())):
         raise UserError(f"{name}: the class {classes[c]!r} holds no image that can be read")
     return Source(
@@ -100,9 +100,9 @@ def read(
         shape,
         True,
         trained_on,
-        judged["test"],
+        evaluated["test"],
         {**(contents or {}), **reader.contents},
-        judged["val"],
+        evaluated["val"],
         trusted,
         _given(listed, reader.contents),
     )
@@ -216,7 +216,7 @@ def _check_classes(
 
     Of the files of a part, `labels` are those of the images that could be read.
     """
-    for part in ("trusted", *JUDGED_BY):
+    for part in ("trusted", *EVALUATED):
         there = labels.get(part, ())
         lacking = [label for c, label in enumerate(classes) if c not in there]
         if parts.get(part) and lacking:

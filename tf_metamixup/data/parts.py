@@ -95,11 +95,11 @@ def _without_copies(parts: splits.Splits, source: Source, config: Config) -> spl
     """Leaves out of training what is a copy of an image that is held out or was checked."""
     originals = source.originals
     meta = parts.meta if config.meta_source == "heldout" else source.trusted
-    judges = np.concatenate([meta, parts.val, parts.test])
+    aside = np.concatenate([meta, parts.val, parts.test])
     found = {}
     for part in ("labelled", "unlabelled"):
         trained_on = getattr(parts, part)
-        copies = np.isin(originals[trained_on], originals[judges]) & ~np.isin(trained_on, judges)
+        copies = np.isin(originals[trained_on], originals[aside]) & ~np.isin(trained_on, aside)
         # A class whose images are all copies of each other keeps some.
         labels = source.train.labels[trained_on]
         lost = np.setdiff1d(labels[labels >= 0], labels[~copies])

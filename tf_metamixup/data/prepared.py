@@ -46,7 +46,7 @@ class Prepared:
 
     @property
     def evaluated(self) -> tf.data.Dataset:
-        """Returns finite batches of what the run is judged by: `test`, else `validation`."""
+        """Returns finite batches of what the run is evaluated on: `test`, else `validation`."""
         return self.validation if self.test is None else self.test
 
     def named(self, ids: list[str] | None) -> dict[str, list]:

@@ -40,8 +40,8 @@ class Run(NamedTuple):
 
     @property
     def part(self) -> str:
-        """Returns which images are evaluated; see `results.judged`."""
-        return results.judged(self.result)[0]
+        """Returns which images are evaluated; see `results.reported_error`."""
+        return results.reported_error(self.result)[0]
 
 
 def read_run(run_dir: str | os.PathLike) -> Run | None:
@@ -55,7 +55,9 @@ def read_run(run_dir: str | os.PathLike) -> Run | None:
         result,
         (folder.read("config.json") or {}).get("versions", {}),
         folder.read("splits.json"),
-        Evaluation(**evaluation) if evaluation and results.judged(result)[1] is not None else None,
+        Evaluation(**evaluation)
+        if evaluation and results.reported_error(result)[1] is not None
+        else None,
     )
 
 

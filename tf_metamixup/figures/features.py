@@ -33,7 +33,7 @@ def figure(runs: Sequence[Run]) -> Figure:
                 f"the network of {run.folder} has {values.shape[1]} features; figure 4 needs "
                 "--architecture='cnn3(features=2)': bash launch/figure4.sh prints the commands"
             )
-        part, error = results.judged(run.result)
+        part, error = results.reported_error(run.result)
         name = f"{run.row}, seed {run.config['seed']}: {part} error {error:.2f} %"
         panels[name] = values, labels
     return draw(panels, runs[0].rebuilt.source.classes, subject(runs))

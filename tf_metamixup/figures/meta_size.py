@@ -26,7 +26,7 @@ def figure(runs: Sequence[Run]) -> Figure:
         for row, own in by_row(chosen).items():
             name = f"{row}, {subject(own)}"
             for run in own:
-                size, (part, error) = run.config.get("num_meta"), results.judged(run.result)
+                size, (part, error) = run.config.get("num_meta"), results.reported_error(run.result)
                 if size is None or error is None:
                     raise UserError(
                         f"{run.folder} records no num_meta or no error; figure 3 needs runs of "

@@ -86,7 +86,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         lines.append(cells)
     shown = [n for n in range(len(COLUMNS)) if any(cells[n] for cells in lines)]
     head = list(COLUMNS)
-    if any(results.judged(row.first)[0] != "test" for row in ordered):
+    if any(results.reported_error(row.first)[0] != "test" for row in ordered):
         head[head.index("test error %")] = "error %"
     head, *lines = [[cells[n] for n in shown] for cells in (head, *lines)]
     return markdown.table(head, lines)
@@ -162,7 +162,7 @@ def _differing(config: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
 
 
 def _dataset(row: Row) -> str:
-    return row.data if row.judged_on == "test images" else f"{row.data}, {row.judged_on}"
+    return row.data if row.evaluated_on == "test images" else f"{row.data}, {row.evaluated_on}"
 
 
 def _steps(row: Row) -> str:

@@ -87,10 +87,10 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
 
 
 def _by_dataset(results) -> dict[str, list[Row]]:
-    """Returns the rows of finished runs, by what they were trained on and judged by."""
+    """Returns the rows of finished runs, by what they were trained and evaluated on."""
     found = defaultdict(list)
     for row in rows([result for result in results if result["status"] == "finished"]):
-        found[f"{row.data}, {row.judged_on}"].append(row)
+        found[f"{row.data}, {row.evaluated_on}"].append(row)
     return found
 
 

@@ -36,16 +36,16 @@ class Row(NamedTuple):
     @property
     def errors(self) -> list[float]:
         """Returns their test errors in percent, or validation errors without test images."""
-        return [judged(result)[1] for result in self.seeds.values()]
+        return [reported_error(result)[1] for result in self.seeds.values()]
 
     @property
-    def judged_on(self) -> str:
+    def evaluated_on(self) -> str:
         """Returns which images the errors are of."""
-        return f"{judged(self.first)[0]} images"
+        return f"{reported_error(self.first)[0]} images"
 
 
-def judged(result: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Returns what a result is judged by, and the error in percent.
+def reported_error(result: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Returns which images a result's error is of, and the error in percent.
 
     "test" images, "unused training" images where the settings say so, or "validation" images, where
     there are none of these.
@@ -99,7 +99,7 @@ def read(folders: Iterable[str]) -> list[dict[str, Any]]:
     """
     found = defaultdict(list)
     for place, result in _everything(folders):
-        if result["status"] != "failed" and judged(result)[1] is not None:
+        if result["status"] != "failed" and reported_error(result)[1] is not None:
             found[run_key(result)].append((place, result))
     for copies in found.values():
         copies.sort(key=lambda copy: copy[1]["status"] != "finished")  # stable
@@ -153,7 +153,7 @@ def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None
             if _untimed(other) == _untimed(result):
                 copies.append(f"{place} of {kept}")
                 continue
-            errors = [judged(each)[1] for each in (result, other)]
+            errors = [reported_error(each)[1] for each in (result, other)]
             others.append(
                 f"{errors[0]:.2f} % in {kept}, {errors[1]:.2f} % ({other['status']}) in {place}"
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 from tf_metamixup.core.intervals import wilson
 from tf_metamixup.core.plurals import counted
-from tf_metamixup.runs.results import judged
+from tf_metamixup.runs.results import reported_error
 
 WORST = 3  # classes that are named
 
@@ -35,7 +35,7 @@ def summary(
 
 
 def _first(result: Mapping[str, Any]) -> str:
-    part, error = judged(result)
+    part, error = reported_error(result)
     which = "last epoch"
     if result.get("selected", {}).get("weights") == "best":
         which = f"epoch {result['selected']['epoch']}, the best by validation error"
@@ -51,7 +51,7 @@ def _measured(result: Mapping[str, Any]) -> list[str]:
     if "stopped_early" in result:
         lines.append(f"  ended early  {result['stopped_early']}")
     if images := result.get("evaluated_images"):
-        low, high = (100 * end for end in wilson(judged(result)[1] / 100, images))
+        low, high = (100 * end for end in wilson(reported_error(result)[1] / 100, images))
         lines.append(f"  interval     {low:.2f} to {high:.2f} % (95 %, of {images:,} images)")
     if errors := result.get("class_errors"):
         lines.append(f"  classes      {_worst(errors)}")

@@ -14,7 +14,7 @@ from tf_metamixup.core.signals import Interrupted, Stop, listen
 from tf_metamixup.distribution.workers import LostWorkerError, Workers
 from tf_metamixup.policies import check_meta_stage
 from tf_metamixup.runs.recorder import Recorder, versions
-from tf_metamixup.runs.results import judged
+from tf_metamixup.runs.results import reported_error
 from tf_metamixup.training.callbacks import Callbacks
 from tf_metamixup.training.epoch_end import EpochEnd
 from tf_metamixup.training.graphs import Graphs
@@ -206,7 +206,9 @@ class _Run:
             if self.epoch_end.is_due():
                 entry = self.epoch_end.close(stop, lambda: self._agree(stop))
                 self.callbacks.epoch_end(entry)
-                self.bar.close_epoch(log.history.entries, evaluated=judged(entry)[1] is not None)
+                self.bar.close_epoch(
+                    log.history.entries, evaluated=reported_error(entry)[1] is not None
+                )
             if log.step >= plan.last_step or self._ends_early():
                 return
             if log.step == self.graphs.stages.switch:

@@ -114,7 +114,7 @@ class RunLog:
         result = {
             "status": status,
             **{k: v for k, v in last.items() if k.startswith(("test_", "val_"))},
-            **self._judgement(last | more, evaluation or self.history.evaluation),
+            **self._class_errors(last | more, evaluation or self.history.evaluation),
             "epochs": len(self.history.entries),
             "steps": self.step,
             "seconds": round(seconds, 3),
@@ -134,9 +134,9 @@ class RunLog:
         self.recorder.result(result)
         return result
 
-    def _judgement(self, last: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
+    def _class_errors(self, last: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
         """Returns the errors by class name and of how many images, if there was an evaluation."""
-        if evaluation is None or results.judged(last)[1] is None:
+        if evaluation is None or results.reported_error(last)[1] is None:
             return {"class_errors": None, "evaluated_images": None}
         errors = zip(self.trainer.class_names, evaluation.class_errors, strict=True)
         return {"class_errors": dict(errors), "evaluated_images": int(evaluation.images)}
