@@ -124,8 +124,8 @@ def test_timed_steps_leave_the_weights_where_they_were():
     trainer = tiny.trainer(model=lambda: tiny.network(norm="plain"), learning_rate=timing.FROZEN)
     graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
     before = [np.copy(variable.numpy()) for variable in trainer.model.trainable_variables]
-    plan = timing.Plan(seconds=0.02)
-    subject = timing.Subject(graphs, step=5, plan=plan)
+    budget = timing.Budget(seconds=0.02)
+    subject = timing.Subject(graphs, step=5, budget=budget)
     subject.slice()
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new.numpy(), old, rtol=0, atol=1e-9)

@@ -43,8 +43,8 @@ def test_without_a_gpu_one_line_says_so_and_nothing_is_written(tmp_path):
 @pytest.mark.slow
 def test_every_step_is_measured_and_the_cpu_is_itself(small, capsys):
     written = []
-    plan = timing.Plan(steps=1, rounds=3, seconds=0.01)
-    gpu.run(small, plan, lambda result: written.append(json.dumps(result)))
+    budget = timing.Budget(steps=1, rounds=3, seconds=0.01)
+    gpu.run(small, budget, lambda result: written.append(json.dumps(result)))
     (result,) = map(json.loads, written)
     assert set(result) == {"networks", "tolerances", "device", "settings", "versions"}
     (found,) = result["networks"].values()
@@ -135,7 +135,7 @@ def test_a_step_is_timed_with_its_own_setting_of_tensor_float_32(small, monkeypa
     graphs = workload.make(small[0], tiny.strategy(1)).graphs("beta", timing.FROZEN, 1)
     monkeypatch.setattr(timing.Subject, "_seconds", seconds)
     with gpu.computing_in("float32"):
-        subjects = [gpu.Subject(on, graphs, 0, timing.Plan()) for on in (True, False)]
+        subjects = [gpu.Subject(on, graphs, 0, timing.Budget()) for on in (True, False)]
         seen.clear()
         timing.one_round(dict(enumerate(subjects)))
     assert seen == [True, False] * 2  # two slices

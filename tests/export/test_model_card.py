@@ -22,7 +22,7 @@ RESULT = {
     "config": SETTINGS | {"dataset": "pets", "architecture": "cnn3(width=2)", "seed": 4},
 }
 SPLITS = {"labelled": [0] * 100, "unlabelled": [0] * 2000, "meta": [0] * 50}
-RUN = model_card.Run(
+RUN = model_card.Records(
     RESULT, {"tensorflow": "2.21.0"}, SPLITS, Evaluation(CONFUSION, BINS, np.array(5.0), 10.0)
 )
 CHECK = {
@@ -98,16 +98,16 @@ def test_the_card_of_litert_models_has_what_their_check_found():
 
 
 def test_the_records_of_a_run_are_read_again_or_missing(tmp_path):
-    assert model_card.read_run(tmp_path) is None
+    assert model_card.read_records(tmp_path) is None
     for name, content in (
         ("result", RESULT),
         ("config", {"versions": RUN.versions}),
         ("splits", SPLITS),
     ):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    assert model_card.read_run(tmp_path) == RUN._replace(evaluation=None)
+    assert model_card.read_records(tmp_path) == RUN._replace(evaluation=None)
     np.savez(tmp_path / "evaluation.npz", **RUN.evaluation._asdict())
-    run = model_card.read_run(tmp_path)
+    run = model_card.read_records(tmp_path)
     assert run[:3] == RUN[:3]
     for one, other in zip(run.evaluation, RUN.evaluation, strict=True):
         np.testing.assert_array_equal(one, other)

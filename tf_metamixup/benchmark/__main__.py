@@ -31,7 +31,7 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.benchmark import timing, workload
-from tf_metamixup.benchmark.timing import Plan
+from tf_metamixup.benchmark.timing import Budget
 from tf_metamixup.benchmark.workload import FLAGS, PLAIN, REFERENCE, Results
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
@@ -39,37 +39,39 @@ from tf_metamixup.core.errors import UserError
 FULL_RATE_BATCH = 128
 
 
-def parse(argv: list[str]) -> tuple[Config, Plan, str | None]:
+def parse(argv: list[str]) -> tuple[Config, Budget, str | None]:
     """Parses a command line: the training, the measuring and where the JSON goes."""
     values = flags.FlagValues()
     cli.define_flags(values, FLAGS)
     common = {"flag_values": values, "module_name": "benchmark"}
     flags.DEFINE_string("json", None, "file that the results go to", **common)
-    flags.DEFINE_integer("steps", Plan.steps, "training steps before", lower_bound=1, **common)
-    flags.DEFINE_integer("rounds", Plan.rounds, "rounds of timing", lower_bound=3, **common)
+    flags.DEFINE_integer("steps", Budget.steps, "training steps before", lower_bound=1, **common)
+    flags.DEFINE_integer("rounds", Budget.rounds, "rounds of timing", lower_bound=3, **common)
     flags.DEFINE_float(
-        "seconds", Plan.seconds, "seconds to time a step for in a round", lower_bound=0, **common
+        "seconds", Budget.seconds, "seconds to time a step for in a round", lower_bound=0, **common
     )
     flags.DEFINE_integer(
-        "batches", Plan.batches, "batches to compare gradients on", lower_bound=1, **common
+        "batches", Budget.batches, "batches to compare gradients on", lower_bound=1, **common
     )
     cli.read_flags(values, argv, __doc__)
-    plan = Plan(**{field.name: values[field.name].value for field in dataclasses.fields(Plan)})
+    budget = Budget(
+        **{field.name: values[field.name].value for field in dataclasses.fields(Budget)}
+    )
     config = cli.config_of(values)
     if config.batch_size is None:
         raise UserError(f"give --batch_size: --dataset={config.dataset} has no default of it here")
     if not values["learning_rate"].present:
         rate = config.learning_rate * min(1, config.batch_size / FULL_RATE_BATCH)
         config = dataclasses.replace(config, learning_rate=rate)
-    return cli.settle(config), plan, values["json"].value
+    return cli.settle(config), budget, values["json"].value
 
 
-def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]:
+def run(config: Config, budget: Budget, imports: dict[str, float]) -> dict[str, Any]:
     """Trains and measures; returns the content of the JSON file.
 
     Args:
         config: the training.
-        plan: the measuring.
+        budget: how much is measured.
         imports: the lap of a `Stopwatch` that they took.
     """
     from tf_metamixup import models
@@ -84,15 +86,15 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
     start = {"imports": imports, "data": watch.lap()}
     rate = warm_up(work.config.learning_rate, default_warmup(work.model))
     prepared = work.prepared
-    trained = {name: work.graphs(policy, rate, plan.steps) for name, policy in policies.items()}
-    gradients.train(trained[REFERENCE], plan.steps)
-    cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), plan)
+    trained = {name: work.graphs(policy, rate, budget.steps) for name, policy in policies.items()}
+    gradients.train(trained[REFERENCE], budget.steps)
+    cosines = gradients.gradient_cosines(trained, prepared.meta.whole(), budget)
     _report("timing the steps")
     plain, *metas = (
-        timing.Subject(work.graphs(policy, timing.FROZEN, plan.steps), plan.steps, plan)
+        timing.Subject(work.graphs(policy, timing.FROZEN, budget.steps), budget.steps, budget)
         for policy in (PLAIN, *policies.values())
     )
-    measured = timing.costs(plain, dict(zip(policies, metas, strict=True)), plan.rounds)
+    measured = timing.costs(plain, dict(zip(policies, metas, strict=True)), budget.rounds)
     estimators = measured["estimators"]
     for name, cost in estimators.items():
         ratio = timing.with_range(cost["ratio"], cost["ratio_range"])
@@ -109,7 +111,7 @@ def run(config: Config, plan: Plan, imports: dict[str, float]) -> dict[str, Any]
         "keras_fit": timing.beside_keras(plain, fit),
         "settings": {
             **{name: getattr(work.config, name) for name in FLAGS if name != "data_dir"},
-            **dataclasses.asdict(plan),
+            **dataclasses.asdict(budget),
             "meta_batch_size": prepared.meta.batch_size,
             "image_shape": list(image_shape),
             "parameters": work.model.count_params(),
@@ -164,10 +166,10 @@ def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
     watch = timing.Stopwatch()
 
-    def write(args: tuple[Config, Plan, str | None]) -> None:
-        config, plan, path = args
+    def write(args: tuple[Config, Budget, str | None]) -> None:
+        config, budget, path = args
         file = Results(path) if path else None
-        result = run(config, plan, watch.lap())
+        result = run(config, budget, watch.lap())
         print(table(result))
         if file:
             file.write(result)

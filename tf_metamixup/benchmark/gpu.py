@@ -43,7 +43,9 @@ PRECISIONS = {
 FLAGS = ("num_meta", "batch_size", "learning_rate", "seed")
 
 
-def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None]) -> dict[str, Any]:
+def run(
+    configs: list[Config], budget: timing.Budget, write: Callable[[dict], None]
+) -> dict[str, Any]:
     """Compares and measures each network, one config each; returns the content of the JSON file.
 
     `write` is given what is known after each network.
@@ -52,14 +54,14 @@ def run(configs: list[Config], plan: timing.Plan, write: Callable[[dict], None])
 
     strategy = workload.devices(1)
     settings = {name: getattr(configs[0], name) for name in ("dataset", *FLAGS)}
-    settings |= {"rounds": plan.rounds, "seconds": plan.seconds}
+    settings |= {"rounds": budget.rounds, "seconds": budget.seconds}
     device = timing.describe(timing.device_name(strategy))
     result = {"networks": {}, "tolerances": TOLERANCES, "device": device, "settings": settings}
     result["versions"] = versions()
     for config in configs:
         found = {
             "distance": distances(config, strategy),
-            "steps": costs(config, strategy, plan),
+            "steps": costs(config, strategy, budget),
         }
         result["networks"][config.architecture] = found
         print(table(config.architecture, found), flush=True)
@@ -125,17 +127,17 @@ def computing_in(dtype: str) -> Iterator[None]:
         use(usual, tensor_float)
 
 
-def costs(config: Config, strategy, plan: timing.Plan) -> dict[str, dict[str, Any]]:
+def costs(config: Config, strategy, budget: timing.Budget) -> dict[str, dict[str, Any]]:
     """Times all steps beside the plain one in float32; returns their costs by name."""
     work = workload.make(config, strategy)
     with computing_in("float32"):
         plain, *others = (
-            Subject(tensor_float, work.graphs(policy, timing.FROZEN, 1, **options), 0, plan)
+            Subject(tensor_float, work.graphs(policy, timing.FROZEN, 1, **options), 0, budget)
             for options, tensor_float in PRECISIONS.values()
             for policy in POLICIES.values()
         )
         _, *names = (f"{policy} {precision}" for precision in PRECISIONS for policy in POLICIES)
-        measured = timing.costs(plain, dict(zip(names, others, strict=True)), plan.rounds)
+        measured = timing.costs(plain, dict(zip(names, others, strict=True)), budget.rounds)
     return {"plain float32": measured["plain"], **measured["estimators"]}
 
 
@@ -178,7 +180,7 @@ def differing(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def parse(argv: list[str]) -> tuple[list[Config], timing.Plan, str]:
+def parse(argv: list[str]) -> tuple[list[Config], timing.Budget, str]:
     """Parses a command line: the steps, the measuring and where the JSON goes."""
     values = flags.FlagValues()
     cli.define_flags(values, FLAGS)
@@ -189,26 +191,26 @@ def parse(argv: list[str]) -> tuple[list[Config], timing.Plan, str]:
     flags.DEFINE_integer("rounds", 5, "rounds of timing", lower_bound=3, **common)
     flags.DEFINE_float("seconds", 1.0, "of a step's round", lower_bound=0, **common)
     cli.read_flags(values, argv, __doc__)
-    plan = timing.Plan(steps=1, rounds=values["rounds"].value, seconds=values["seconds"].value)
+    budget = timing.Budget(steps=1, rounds=values["rounds"].value, seconds=values["seconds"].value)
     config = cli.config_of(values)
     configs = [
         cli.settle(dataclasses.replace(config, architecture=name).resolve())
         for name in values["network"].value
     ]
-    return configs, plan, values["json"].value
+    return configs, budget, values["json"].value
 
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
 
-    def write(args: tuple[list[Config], timing.Plan, str]) -> None:
+    def write(args: tuple[list[Config], timing.Budget, str]) -> None:
         import tensorflow as tf
 
-        configs, plan, path = args
+        configs, budget, path = args
         if not tf.config.list_physical_devices("GPU"):
             print(SKIPPED)
             return
-        result = run(configs, plan, workload.Results(path).write)
+        result = run(configs, budget, workload.Results(path).write)
         if found := differing(result):
             raise UserError(f"the GPU's step differs from the CPU's: {'; '.join(found)}")
 

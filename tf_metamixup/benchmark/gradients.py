@@ -3,7 +3,7 @@
 import numpy as np
 import tqdm
 
-from tf_metamixup.benchmark.timing import Plan, Repeated
+from tf_metamixup.benchmark.timing import Budget, Repeated
 from tf_metamixup.benchmark.workload import REFERENCE
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.training.diagnostics import Diagnostics
@@ -30,24 +30,23 @@ def train(graphs, steps: int) -> None:
             bar.update(count)
 
 
-def gradient_cosines(trained: dict, meta, plan: Plan) -> dict[str, dict[str, float]]:
+def gradient_cosines(trained: dict, meta, budget: Budget) -> dict[str, dict[str, float]]:
     """Returns, by estimator, the mean cosines of its gradient for lambda with that of `nested`.
 
     Args:
         trained: by estimator, the graphs of a trainer of the one model. That of `nested` has taken
-            `plan.steps` steps, and takes one more after each batch that is compared.
+            `budget.steps` steps, and takes one more after each batch that is compared.
         meta: the whole meta set, (images, labels).
-        plan: how many batches are compared.
+        budget: how many batches are compared.
 
     Returns:
         `cosine`, on the same batch, and `cosine_full_meta`, with `nested` over all of `meta`.
     """
     looks = {name: Diagnostics(graphs) for name, graphs in trained.items()}
     sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in trained}
-    batches = {name: graphs.batches(plan.steps) for name, graphs in trained.items()}
-    for step in tqdm.trange(
-        plan.steps, plan.steps + plan.batches, desc="gradients", unit="batch", dynamic_ncols=True
-    ):
+    batches = {name: graphs.batches(budget.steps) for name, graphs in trained.items()}
+    steps = range(budget.steps, budget.steps + budget.batches)
+    for step in tqdm.tqdm(steps, desc="gradients", unit="batch", dynamic_ncols=True):
         given = {name: next(each) for name, each in batches.items()}
         gradients = {name: look.lambda_gradient(given[name], step) for name, look in looks.items()}
         exact = gradients[REFERENCE]
@@ -57,7 +56,7 @@ def gradient_cosines(trained: dict, meta, plan: Plan) -> dict[str, dict[str, flo
             sums[name]["cosine_full_meta"] += cosine(found, full)
         trained[REFERENCE].train(Repeated(given[REFERENCE]), step, 1)
     return {
-        name: {kind: value / plan.batches for kind, value in kinds.items()}
+        name: {kind: value / budget.batches for kind, value in kinds.items()}
         for name, kinds in sums.items()
     }
 

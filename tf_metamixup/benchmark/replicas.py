@@ -31,7 +31,7 @@ def run(config: Config, rounds: int) -> dict:
     config, model = work.config, work.model
 
     def subject(policy: str) -> timing.Subject:
-        return timing.Subject(work.graphs(policy, timing.FROZEN, 1), 0, timing.Plan())
+        return timing.Subject(work.graphs(policy, timing.FROZEN, 1), 0, timing.Budget())
 
     subjects = {name: subject(policy) for name, policy in POLICIES.items()}
     weights = [tf.convert_to_tensor(v) for v in model.trainable_variables]

@@ -25,7 +25,7 @@ BATCH = 64
 LABELS = ("one", "two")
 
 
-class Plan(NamedTuple):
+class Sizes(NamedTuple):
     """Holds what is measured."""
 
     images: int
@@ -33,21 +33,21 @@ class Plan(NamedTuple):
     image_size: int  # that they are resized to
 
 
-def write(folder: pathlib.Path, plan: Plan) -> None:
-    """Writes the images of `plan` as a folder of two classes."""
+def write(folder: pathlib.Path, sizes: Sizes) -> None:
+    """Writes images of these sizes as a folder of two classes."""
     import numpy as np
     from PIL import Image
 
     generator = np.random.default_rng(0)
     for label in LABELS:
         (folder / "train" / label).mkdir(parents=True)
-    for number in range(plan.images):
+    for number in range(sizes.images):
         noise = generator.integers(0, 256, (16, 16, 3), np.uint8)
-        image = Image.fromarray(noise).resize((plan.side, plan.side), Image.Resampling.BICUBIC)
+        image = Image.fromarray(noise).resize((sizes.side, sizes.side), Image.Resampling.BICUBIC)
         image.save(folder / "train" / LABELS[number % 2] / f"{number}.jpg")
 
 
-def measure(folder: str, plan: Plan, in_memory: str) -> dict:
+def time_reading(folder: str, sizes: Sizes, in_memory: str) -> dict:
     """Reads the images of a folder; returns what is printed."""
     start_tensorflow()
     import numpy as np
@@ -57,11 +57,11 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
     from tf_metamixup.data import pipeline
 
     started = time.perf_counter()
-    source = data.folder(folder, image_size=plan.image_size, in_memory=in_memory)
+    source = data.folder(folder, image_size=sizes.image_size, in_memory=in_memory)
     loaded = time.perf_counter() - started
     stream = pipeline.stream(
         source.train,
-        np.arange(plan.images),
+        np.arange(sizes.images),
         batch_size=BATCH,
         seed=0,
         purpose="labelled",
@@ -71,7 +71,7 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
     memory = [_resident()]
     batches = iter(untuned(stream.shards(0, range(1), 1)))
     next(batches)
-    half = max(1, plan.images // (2 * BATCH))
+    half = max(1, sizes.images // (2 * BATCH))
     started = time.perf_counter()
     for _ in range(4):
         for _ in range(half):
@@ -80,7 +80,7 @@ def measure(folder: str, plan: Plan, in_memory: str) -> dict:
     seconds = time.perf_counter() - started
     return {
         "in_memory": in_memory,
-        **plan._asdict(),
+        **sizes._asdict(),
         "seconds_to_load": round(loaded, 1),
         "images_per_second": round(4 * half * BATCH / seconds),
         "mib": memory,
@@ -95,19 +95,20 @@ def _resident() -> int:
     return pages * resource.getpagesize() // 2**20
 
 
-def run(plan: Plan) -> None:
+def run(sizes: Sizes) -> None:
     """Prints a line for each way of reading."""
     with tempfile.TemporaryDirectory() as folder:
-        write(pathlib.Path(folder), plan)
+        write(pathlib.Path(folder), sizes)
         for in_memory in ("yes", "no"):
             spawned = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, spawned) as pool:
                 print(
-                    json.dumps(pool.submit(measure, folder, plan, in_memory).result()), flush=True
+                    json.dumps(pool.submit(time_reading, folder, sizes, in_memory).result()),
+                    flush=True,
                 )
 
 
-def parse(argv: list[str]) -> Plan:
+def parse(argv: list[str]) -> Sizes:
     """Parses a command line."""
     values = flags.FlagValues()
     common = {"flag_values": values, "module_name": "benchmark"}
@@ -115,7 +116,7 @@ def parse(argv: list[str]) -> Plan:
     flags.DEFINE_integer("side", 256, "of the files, in pixels", lower_bound=16, **common)
     flags.DEFINE_integer("image_size", 64, "that they are resized to", lower_bound=8, **common)
     cli.read_flags(values, argv, __doc__)
-    return Plan(*(values[name].value for name in Plan._fields))
+    return Sizes(*(values[name].value for name in Sizes._fields))
 
 
 def main(argv: list[str]) -> int:

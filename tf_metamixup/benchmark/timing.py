@@ -15,7 +15,7 @@ FROZEN = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Budget:
     """Says how much is measured."""
 
     steps: int = 200  # of training before
@@ -44,7 +44,7 @@ class Stopwatch:
 class Subject:
     """Times a training step, on one batch and with its pipeline."""
 
-    def __init__(self, graphs, step: int, plan: Plan):
+    def __init__(self, graphs, step: int, budget: Budget):
         self._graphs, self._step = graphs, step
         self._bare = Repeated(next(graphs.batches(step)))
         policy = graphs.recipe.policy
@@ -55,7 +55,7 @@ class Subject:
         self.trace = {f"trace_{name}": first[1][name] - second[1][name] for name in first[1]}
         second = second[0]
         # Of a step that is slow and does something rarely, a slice is long: a round has fewer.
-        periods = max(1, round(plan.seconds / second / self._period))
+        periods = max(1, round(budget.seconds / second / self._period))
         self.slices = min(SLICES, periods)
         self.count = periods // self.slices * self._period
         self.peak_mib = self._peak_mib()

@@ -23,7 +23,7 @@ SHOWN = (
 CONFUSIONS = 5
 
 
-class Run(NamedTuple):
+class Records(NamedTuple):
     """Holds the records of the run that made some weights."""
 
     result: dict[str, Any]  # of `result.json`
@@ -44,14 +44,14 @@ class Run(NamedTuple):
         return results.reported_error(self.result)[0]
 
 
-def read_run(run_dir: str | os.PathLike) -> Run | None:
+def read_records(run_dir: str | os.PathLike) -> Records | None:
     """Reads the records that lie in a run directory; None if it has no result."""
     folder = RunDirectory(run_dir)
     result = folder.read("result.json")
     if result is None:
         return None
     evaluation = read_arrays(folder.path / "evaluation.npz")
-    return Run(
+    return Records(
         result,
         (folder.read("config.json") or {}).get("versions", {}),
         folder.read("splits.json"),
@@ -68,7 +68,7 @@ def markdown(
     image: str,
     parameters: int,
     averaged: float | None,
-    run: Run | None = None,
+    run: Records | None = None,
     command: str | None = None,
     litert: dict[str, dict[str, Any]] | None = None,
 ) -> str:
@@ -138,7 +138,7 @@ def _trained_with(settings, parameters, run) -> list[tuple[str, str]]:
     return rows
 
 
-def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
+def _measured(run: Records | None, classes: Sequence[str]) -> list[str]:
     if run is None or run.evaluation is None:
         return ["## Test", "No evaluation of these weights is recorded."]
     evaluation = run.evaluation
@@ -163,7 +163,7 @@ def _measured(run: Run | None, classes: Sequence[str]) -> list[str]:
     ]
 
 
-def _when(run: Run) -> str:
+def _when(run: Records) -> str:
     if run.selected is None:
         return "At the end of training, never at its best"
     if run.part != "validation":
@@ -224,7 +224,7 @@ def _litert(checks: dict[str, dict[str, Any]]) -> list[str]:
     return parts
 
 
-def _versions(run: Run | None) -> list[str]:
+def _versions(run: Records | None) -> list[str]:
     if run is None or not run.versions:
         return []
     return ["## Versions", ", ".join(f"{name} {value}" for name, value in run.versions.items())]

@@ -19,14 +19,14 @@ def figure(runs: Sequence[Run]) -> Figure:
     """Draws gaps of random pairs of evaluated images, the same for all runs; see `draw`."""
     check_alike(runs)
     panels = {
-        f"{run.row}, seed {run.config['seed']}": measure(run.rebuilt)
+        f"{run.row}, seed {run.config['seed']}": gaps_of(run.rebuilt)
         for own in by_row(runs).values()
         for run in own
     }
     return draw(panels, subject(runs))
 
 
-def measure(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
+def gaps_of(assembly: Assembly) -> tuple[np.ndarray, np.ndarray]:
     """Computes `gaps` of the class probabilities between scaled, evaluated images."""
     network = assembly.trainer.network
     batches = assembly.prepared.evaluated.take(BATCHES)

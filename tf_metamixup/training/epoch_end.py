@@ -56,7 +56,7 @@ class EpochEnd:
             with stop.deferred():
                 log.save()
         try:
-            extra, evaluation = self.measure(between, evaluate=evaluate)
+            extra, evaluation = self.measurements(between, evaluate=evaluate)
         except NotFiniteError:
             raise
         except Exception:
@@ -73,7 +73,7 @@ class EpochEnd:
                 log.write_counts()
         return entry
 
-    def measure(
+    def measurements(
         self, between: Callable[[], Any] | None = None, *, evaluate: bool = True
     ) -> tuple[dict[str, float | None], Evaluation | None]:
         """Returns the part of an entry of the history that is not counted, and the evaluation."""

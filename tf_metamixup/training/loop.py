@@ -122,11 +122,11 @@ def fit(
                 ways=ways_to_shorten(trainer.policy),
             )
             how = (workers, graphs, plan, recorder, log, watch, epoch_end, selection, callbacks)
-            return _Run(*how, bar).go(stop)
+            return _Invocation(*how, bar).go(stop)
 
 
 @dataclasses.dataclass
-class _Run:
+class _Invocation:
     """Represents one invocation of a run."""
 
     workers: Workers
@@ -156,7 +156,7 @@ class _Run:
             log.save()
             entries, evaluation = log.history.entries, None
             if log.step % plan.epoch_steps:
-                extra, evaluation = self.epoch_end.measure()
+                extra, evaluation = self.epoch_end.measurements()
                 entries = [*entries, log.history.preview(extra)]
             return log.write_result("stopped", entries, evaluation)
         except NotFiniteError as error:

@@ -197,7 +197,7 @@ class Trainer(Learner):
 
         It includes what `fit` recorded, if these are the weights that `fit` ended with.
         """
-        run = None if self._run_dir is None else model_card.read_run(self._run_dir)
+        run = None if self._run_dir is None else model_card.read_records(self._run_dir)
         # LiteRT models are made of the SavedModel that the run left, whatever these weights are.
         if run is not None and run.result["steps"] != self.steps_taken and litert is None:
             run = None
