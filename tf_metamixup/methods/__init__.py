@@ -13,8 +13,8 @@ from tf_metamixup.methods.method import (
     averaging,
     check_precision,
     check_smoothing,
-    checked,
     over_batch,
+    valid_loss,
 )
 
 registry.discover(__name__, __path__)
@@ -29,9 +29,9 @@ __all__ = [
     "averaging",
     "check_precision",
     "check_smoothing",
-    "checked",
     "make",
     "names",
     "over_batch",
     "parse",
+    "valid_loss",
 ]

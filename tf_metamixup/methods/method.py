@@ -144,7 +144,7 @@ class Method:
         return over_batch(mixture.examples.weight * each, batch), {}
 
 
-def checked(method: Method, returned: tuple) -> tuple[tf.Tensor, dict[str, Ratio]]:
+def valid_loss(method: Method, returned: tuple) -> tuple[tf.Tensor, dict[str, Ratio]]:
     """Returns the (loss, metrics) that `method.loss` gave.
 
     Raises:

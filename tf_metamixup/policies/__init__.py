@@ -13,7 +13,7 @@ from tf_metamixup.policies.policy import (
     Task,
     check,
     check_meta_stage,
-    checked,
+    valid_lambdas,
 )
 
 registry.discover(__name__, __path__)
@@ -28,8 +28,8 @@ __all__ = [
     "Task",
     "check",
     "check_meta_stage",
-    "checked",
     "make",
     "names",
     "parse",
+    "valid_lambdas",
 ]

@@ -130,7 +130,7 @@ class Policy:
         raise NotImplementedError(f"{type(self).__name__} defines no __call__")
 
 
-def checked(policy: Policy, lambdas: Lambdas) -> Lambdas:
+def valid_lambdas(policy: Policy, lambdas: Lambdas) -> Lambdas:
     """Returns the `lambdas` that `policy` gave.
 
     Raises:

@@ -97,7 +97,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
         if method.learns_lambda:
             lambdas, region = method.lambdas(forward, examples, partner)
         mixture = Mixture(examples, partner, lambdas.value, lambdas.pixels)
-        loss, watched = methods.checked(method, method.loss(forward, mixture, batch, clock))
+        loss, watched = methods.valid_loss(method, method.loss(forward, mixture, batch, clock))
     gradients = tape.gradient(loss, weights, unconnected_gradients="zero")
     # The optimizer sums over replicas, so each adds its share of the decay.
     gradients = [
@@ -114,7 +114,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
 
 def lambdas_of(recipe: Recipe, task: Task, clock: Clock, draws: Draws) -> Lambdas:
     """Returns the policy's lambdas; 1 once the run has been mixed for as long as it is to be."""
-    lambdas = policies.checked(recipe.policy, recipe.policy(task, draws))
+    lambdas = policies.valid_lambdas(recipe.policy, recipe.policy(task, draws))
     if recipe.mix_until == 1:
         return lambdas
     return lambdas.where(clock.progress < recipe.mix_until)
