@@ -78,11 +78,7 @@ def fit(
     labels_used = labels_used if labels_used is None else int(labels_used)
     callbacks = Callbacks(callbacks, trainer.model, validated="val" in evaluated)
     if settings is None:
-        settings = {**trainer.hyper_parameters, "steps": steps, "epoch_steps": epoch_steps}
-        chosen = {"dataset": dataset, "patience": plan.patience}
-        chosen["select"] = None if plan.select == "last" else plan.select
-        settings |= {name: value for name, value in chosen.items() if value is not None}
-        settings |= data_settings or {}
+        settings = _settings(trainer, plan, dataset) | (data_settings or {})
     workers = trainer.workers
     with contextlib.ExitStack() as stack:
         selection = Selection(trainer, graphs.variables, plan)
@@ -114,15 +110,27 @@ def fit(
         if progress is not None:
             log.resume(progress)
         epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch, selection)
-        left, frozen = plan.last_step - log.step, graphs.stages.steps_until_switch(log.step)
+        first_stage_ends = log.step + graphs.stages.steps_until_switch(log.step)
+        bar = ProgressBar(
+            log.step,
+            int(min(plan.last_step, first_stage_ends)),
+            plan.steps,
+            shown=shown and workers.chief,
+            ways=ways_to_shorten(trainer.policy),
+        )
         with workers.watched():
-            bar = ProgressBar(
-                *(log.step, log.step + int(min(left, frozen)), plan.steps),
-                shown=shown and workers.chief,
-                ways=ways_to_shorten(trainer.policy),
-            )
-            how = (workers, graphs, plan, recorder, log, watch, epoch_end, selection, callbacks)
-            return _Invocation(*how, bar).go(stop)
+            return _Invocation(
+                workers, graphs, plan, recorder, log, watch, epoch_end, selection, callbacks, bar
+            ).go(stop)
+
+
+def _settings(trainer, plan: Plan, dataset: str | None) -> dict[str, Any]:
+    """Returns what makes two runs of a trainer the same, but for the settings of its data."""
+    lengths = {"steps": plan.steps, "epoch_steps": plan.epoch_steps}
+    select = None if plan.select == "last" else plan.select
+    chosen = {"dataset": dataset, "patience": plan.patience, "select": select}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    return {**trainer.hyper_parameters, **lengths, **chosen}
 
 
 @dataclasses.dataclass
