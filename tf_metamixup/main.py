@@ -84,11 +84,21 @@ def train(config: Config) -> dict | None:
         data=lambda: source.fingerprint,
         summarize=False,  # what is exported belongs to it
     )
-    finished = result["status"] == "finished"
+    if result["status"] == "finished":
+        _complete(assembly, result)
+    return result if workers.chief else None
+
+
+def _complete(assembly, result: dict) -> None:
+    """Exports a finished run and audits its labels, where that is not done yet."""
+    from tf_metamixup.export import of_run
+
+    config, trainer = assembly.config, assembly.trainer
+    workers = trainer.workers
     # Else someone has removed its checkpoints, and these weights are not its own.
-    trained = finished and trainer.steps_taken == result["steps"]
+    trained = trainer.steps_taken == result["steps"]
     with workers.together():
-        if workers.chief and config.export and finished:
+        if workers.chief and config.export:
             of_run.export(assembly, shlex.join(command_of(config)), result, trained=trained)
     if trained and trainer.method.trusts and "label_audit" not in result:
         judged = audit.judge(assembly)  # on all workers, which predict together
@@ -96,7 +106,6 @@ def train(config: Config) -> dict | None:
             if workers.chief:
                 result["label_audit"] = audit.write(judged, config.run_dir)
                 RunDirectory(config.run_dir).write_json("result.json", result)
-    return result if workers.chief else None
 
 
 def announce(assembly, labels_used: int) -> str:
