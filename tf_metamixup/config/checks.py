@@ -1,6 +1,7 @@
 """Checks of settings against each other."""
 
 import dataclasses
+import math
 import os
 from typing import Any
 
@@ -15,17 +16,25 @@ def check(config: Any) -> None:
             f"--litert={config.litert} needs the SavedModel, which --noexport disables; drop one "
             "of them"
         )
+    _check_training(config)
+    _check_images(config)
+    _check_devices(config)
+
+
+def _check_training(config: Any) -> None:
     require(0 <= config.seed < 2**32, f"--seed={config.seed}", "lie in [0, 2**32)")
-    if not 0 < config.learning_rate < float("inf"):
-        raise UserError(f"--learning_rate={config.learning_rate} must be a positive number")
-    if not 0 <= config.weight_decay < float("inf"):
-        raise UserError(f"--weight_decay={config.weight_decay} must be a number of at least 0")
+    rate, decay = config.learning_rate, config.weight_decay
+    require(0 < rate < math.inf, f"--learning_rate={rate}", "be a positive number")
+    require(0 <= decay < math.inf, f"--weight_decay={decay}", "be a number of at least 0")
     require(0 <= config.momentum < 1, f"--momentum={config.momentum}", "lie in [0, 1)")
     if config.optimizer == "adam" and config.momentum != type(config).momentum:
         raise UserError(
             f"--momentum={config.momentum} applies to --optimizer=sgd, and adam has no momentum; "
             "drop one"
         )
+
+
+def _check_images(config: Any) -> None:
     for name in ("val_fraction", "test_fraction", "trusted_share"):
         value = getattr(config, name)
         require(value is None or 0 < value < 1, f"--{name}={value}", "lie between 0 and 1")
@@ -56,8 +65,9 @@ def check(config: Any) -> None:
             f"--data_dir={config.data_dir} is for TFDS data sets, and --dataset={config.dataset} "
             "says itself where it is; drop it"
         )
-    if config.imbalance is not None and not 1 <= config.imbalance < float("inf"):
-        raise UserError(f"--imbalance={config.imbalance} must be a number of at least 1")
+    factor = config.imbalance
+    allowed = "be a number of at least 1"
+    require(factor is None or 1 <= factor < math.inf, f"--imbalance={factor}", allowed)
     for name in ("num_labels", "include_labelled", "labelled_classes", "unlabelled_ratio"):
         value = getattr(config, name)
         if config.mode == "sl" and value != getattr(type(config), name):
@@ -70,6 +80,9 @@ def check(config: Any) -> None:
                 f"--labelled_classes={config.labelled_classes} cannot be combined with "
                 f"--{name}={getattr(config, name)}; drop one of them"
             )
+
+
+def _check_devices(config: Any) -> None:
     replicas = config.replicas or 1
     if config.jit:
         check_jit(replicas)
