@@ -76,8 +76,7 @@ def canonical(config: Config) -> Config:
         UserError: an unknown name or option.
     """
     method, policy = methods.make(config.method), policies.make(config.policy)
-    if config.mix_until is None:
-        config = dataclasses.replace(config, mix_until=default_mix_until(config))
+    config = config.with_defaults(mix_until=default_mix_until(config))
     policies.check(policy, method, mix_until=config.mix_until)
     methods.check_smoothing(method, config.label_smoothing)
     methods.averaging(method, config.ema)
@@ -128,15 +127,13 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
             audits=method.audits,
         )
     steps = config.epochs * prepared.epoch_steps
-    if config.evaluate_every is None:
-        config = dataclasses.replace(config, evaluate_every=prepared.evaluate_every)
-    if config.checkpoint_every is None:
-        config = dataclasses.replace(config, checkpoint_every=config.evaluate_every)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = models.make(config.architecture, source.image_shape, len(source.classes))
-    if config.warmup_steps is None:
-        config = dataclasses.replace(config, warmup_steps=default_warmup(model))
+    config = config.with_defaults(
+        warmup_steps=default_warmup(model), evaluate_every=prepared.evaluate_every
+    )
+    config = config.with_defaults(checkpoint_every=config.evaluate_every)
     trainer = Trainer(
         model,
         method,

@@ -78,18 +78,21 @@ class Config(
             filled |= {"flip": False, "shift": 0}
         if replicas is not None:
             filled["row_groups"] = replicas
-        filled = {name: value for name, value in filled.items() if getattr(self, name) is None}
+        config = self.with_defaults(**filled)
         if replicas is not None:
-            filled["replicas"] = replicas
-        config = dataclasses.replace(self, **filled)
+            config = dataclasses.replace(config, replicas=replicas)
         for name in metadata:
             validate(name, getattr(config, name), metadata[name])
         checks.check(config)
         if config.balance == "none":  # as results of older versions have it
             config = dataclasses.replace(config, balance=None)
-        if config.run_dir is None:
-            config = dataclasses.replace(config, run_dir=config._default_run_dir())
+        config = config.with_defaults(run_dir=config._default_run_dir())
         return checks.with_initial_weights(config)
+
+    def with_defaults(self, **values: Any) -> "Config":
+        """Returns these settings with `values` for those of them that are None."""
+        missing = {name: value for name, value in values.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing)
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings that make two runs the same."""
