@@ -18,7 +18,7 @@ from tf_metamixup.methods.label_judge import Checked, Evidence
 from tf_metamixup.models.network import unlearned
 
 
-class Audit:
+class LabelAudit:
     """Holds what the last audit found of each training image.
 
     Args:

@@ -15,7 +15,7 @@ from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.batch import prepare, translate_data_errors
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
-from tf_metamixup.training.audit import Audit
+from tf_metamixup.training.audit import LabelAudit
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.mixed_sample import MixedSample
 from tf_metamixup.training.stages import Stages
@@ -56,7 +56,7 @@ class Graphs:
         self.scales: dict[str, first_batch.Scale] = {}
         self._compared, self._audit = False, None
         if trainer.method.judges:
-            self._audit = Audit(trainer, streams["labelled"], audited, steps)
+            self._audit = LabelAudit(trainer, streams["labelled"], audited, steps)
             streams["labelled"] = self._audit.stream
         cache = None
         if trainer.policy.caches_features:
