@@ -208,26 +208,30 @@ class _Invocation:
             self._train_on(iterator, stop)
 
     def _train_on(self, iterator, stop: Stop) -> None:
-        log, plan = self.log, self.plan
+        log, plan, graphs = self.log, self.plan, self.graphs
         pace, interval = None, Interval()
         while True:
             if self.epoch_end.is_due():
                 entry = self.epoch_end.close(stop, lambda: self._agree(stop))
                 self.callbacks.epoch_end(entry)
-                self.bar.close_epoch(
-                    log.history.entries, evaluated=reported_error(entry)[1] is not None
-                )
+                evaluated = reported_error(entry)[1] is not None
+                self.bar.close_epoch(log.history.entries, evaluated=evaluated)
             if log.step >= plan.last_step or self._ends_early():
                 return
-            if log.step == self.graphs.stages.switch:
+            if log.step == graphs.stages.switch:
                 self.bar.tell(f"from step {log.step} on the body trains too: tracing it, once")
-                self.graphs.trace(iterator, log.step)
+                graphs.trace(iterator, log.step)
                 self.bar.estimate_anew(plan.last_step - log.step)
             self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))
-                ends = plan.steps_until_event(log.step), *self._graphs_allow(log.step)
-                count = self._agree(stop, min(most, *ends))
+                count = min(
+                    most,
+                    plan.steps_until_event(log.step),
+                    graphs.steps_until_audit(log.step),
+                    graphs.stages.steps_until_switch(log.step),
+                )
+                count = self._agree(stop, count)
                 metrics, rows, seconds = self._call(iterator, count)
                 # The first call compiles the graph; its time says nothing of the pace.
                 pace, seconds = (math.inf, 0.0) if pace is None else (seconds / count, seconds)
@@ -247,10 +251,6 @@ class _Invocation:
         self.reason = self.selection.reason_to_stop(self.log.history.entries)
         self.reason = self.reason or self.callbacks.reason_to_stop(self.workers)
         return self.reason is not None
-
-    def _graphs_allow(self, step: int) -> tuple[float, float]:
-        graphs = self.graphs
-        return graphs.steps_until_audit(step), graphs.stages.steps_until_switch(step)
 
     def _call(self, iterator, count: int):
         """Takes `count` steps and checks them; returns metrics, mixed rows and seconds."""
