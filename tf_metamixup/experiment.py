@@ -229,18 +229,7 @@ def rebuild(
     # `diagnostics` with every policy.
     alone = dataclasses.replace(own, replicas=1, diagnostics=False).resolve()
     assembly = assemble(alone, tf.distribute.get_strategy())
-    splits = assembly.prepared.named(assembly.source.train.ids)
-    differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
-    if (folder / "data.json").exists():  # which an older version did not write
-        differing = changes(_json(folder / "data.json"), assembly.source.contents) or differing
-    if differing:
-        where, remedy = f" in {own.data_dir}", "say with --data_dir where that one lies"
-        if defaults.is_own(own.dataset):
-            where, remedy = "", "put the files back as they were"
-        raise UserError(
-            f"the data set {own.dataset}{where} is not the one that {folder} was trained on: "
-            f"{differing}; {remedy}"
-        )
+    _require_same_data(folder, assembly)
     graphs = assembly.graphs
     plan = Plan(assembly.steps, assembly.prepared.epoch_steps, select=own.select)
     selection = Selection(assembly.trainer, graphs.variables, plan)
@@ -253,6 +242,23 @@ def rebuild(
     if result["status"] == "finished":
         selection.apply(progress.state["history"])
     return assembly
+
+
+def _require_same_data(folder: pathlib.Path, assembly: Assembly) -> None:
+    """Refuses other data than the run in `folder` was trained on."""
+    config, source = assembly.config, assembly.source
+    splits = assembly.prepared.named(source.train.ids)
+    differing = "" if splits == _json(folder / "splits.json") else "its parts differ"
+    if (folder / "data.json").exists():  # which an older version did not write
+        differing = changes(_json(folder / "data.json"), source.contents) or differing
+    if differing:
+        where, remedy = f" in {config.data_dir}", "say with --data_dir where that one lies"
+        if defaults.is_own(config.dataset):
+            where, remedy = "", "put the files back as they were"
+        raise UserError(
+            f"the data set {config.dataset}{where} is not the one that {folder} was trained on: "
+            f"{differing}; {remedy}"
+        )
 
 
 def _json(path: pathlib.Path) -> Any:
