@@ -88,14 +88,14 @@ def _check(callback: Any, *, validated: bool) -> None:
             f"callbacks: {name}(restore_best_weights=True) would leave weights that differ from "
             "those of the result and the checkpoint; give fit() select='best' instead"
         )
-    monitor = getattr(callback, "monitor", None)
-    if (monitor or "").endswith("error") and getattr(callback, "mode", None) == "auto":
+    monitor = getattr(callback, "monitor", None) or ""
+    if monitor.endswith("error") and getattr(callback, "mode", None) == "auto":
         callback.mode = "min"  # Keras knows the way of losses and accuracies only
     if not getattr(callback, "save_best_only", True):  # then `ModelCheckpoint` reads none
-        monitor = None
-    if monitor and monitor.startswith("val_") and not validated:
+        monitor = ""
+    if monitor.startswith("val_") and not validated:
         raise UserError(f"callbacks: {name} monitors {monitor}, but there is no `validation`")
-    if (monitor and monitor.endswith("accuracy")) or (monitor or "").startswith("test_"):
+    if monitor.endswith("accuracy") or monitor.startswith("test_"):
         raise UserError(
             f"callbacks: {name} monitors {monitor}, but the logs have only val_error, val_loss and "
             "loss"
