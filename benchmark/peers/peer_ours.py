@@ -22,7 +22,7 @@ def make(architecture, exact):
     policy = "meta(estimator='nested')" if exact else "beta(per_sample=True)"
     graphs = work.graphs(policy, rates, 1)
     raw = next(graphs.batches(0))
-    batch, network = graphs.prepare(raw), graphs.recipe.network
+    batch, network = graphs.to_batch(raw), graphs.recipe.network
     step = np.int64(0)
     _, partner, task = paired(graphs.recipe, batch, graphs.clock(step), graphs.draws(step))
     start = graphs.recipe.policy(task, graphs.draws(step)).start

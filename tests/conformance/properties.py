@@ -80,7 +80,7 @@ class Pair:
     def _given(self, policy, at):
         graphs, step = self.graphs, tf.constant(at, tf.int64)
         if at not in self._prepared:
-            self._prepared[at] = graphs.prepare(next(graphs.batches(at)))
+            self._prepared[at] = graphs.to_batch(next(graphs.batches(at)))
         recipe = graphs.recipe._replace(policy=policy or self.trainer.policy)
         return recipe, self._prepared[at], graphs.clock(step), Draws.at(self.trainer.seed, step)
 

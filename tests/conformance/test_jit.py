@@ -22,7 +22,7 @@ def test_every_method_and_policy_compiles(method, policy):
     """To XLA's own language, where what it does not know would be reported."""
     pair = Pair(method, policy, norm="plain", jit=True)
     graphs = pair.graphs
-    batch = graphs.prepare(next(graphs.batches(0)))
+    batch = graphs.to_batch(next(graphs.batches(0)))
     lowered = graphs._step.experimental_get_compiler_ir(batch, tf.constant(0, tf.int64), True)
     assert "convolution" in lowered(stage="hlo")
 

@@ -263,7 +263,7 @@ def test_labels_of_every_kind_are_the_same_by_both_entrances(labels, evaluated):
     data = batches(labels=labels)
     streams = dict.fromkeys(("labelled", "unlabelled", "meta"), data)
     graphs = trainer.graphs(**streams, epoch_steps=1, steps=1)
-    batch = graphs.prepare(next(graphs.batches(0)))
+    batch = graphs.to_batch(next(graphs.batches(0)))
     for y in (batch.y, batch.y_meta):
         np.testing.assert_array_equal(y, PROBABILITIES[:8])
     np.testing.assert_array_equal(batch.u_labels, LABELS[:8])
@@ -280,7 +280,7 @@ def test_label_smoothing_is_of_labelled_targets_of_every_kind_alone():
     for labels, plain in ((LABELS, PROBABILITIES), (soft, soft)):
         data = batches(labels=labels)
         graphs = trainer.graphs(labelled=data, meta=data, epoch_steps=1, steps=1)
-        batch = graphs.prepare(next(graphs.batches(0)))
+        batch = graphs.to_batch(next(graphs.batches(0)))
         # 0.7 of each target, and 0.1 for each of three classes.
         np.testing.assert_allclose(batch.y, 0.7 * plain[:8] + 0.1, rtol=1e-6)
         np.testing.assert_array_equal(batch.y_meta, plain[:8])
@@ -303,7 +303,7 @@ def test_probabilities_need_not_be_exact():
     for dtype in (np.float16, np.float32, np.float64, tf.bfloat16.as_numpy_dtype):
         thirds = np.full([24, 3], 1 / 3).astype(dtype)
         graphs = trainer.graphs(labelled=batches(labels=thirds), epoch_steps=1, steps=1)
-        graphs.prepare(next(graphs.batches(0)))
+        graphs.to_batch(next(graphs.batches(0)))
 
 
 def decoded():

@@ -162,7 +162,7 @@ def smoothed(y: tf.Tensor, share: float) -> tf.Tensor:
     return y if not share else (1 - share) * y + share / y.shape[-1]
 
 
-def prepare(
+def make_batch(
     raw: dict[str, tuple[tf.Tensor, ...]],
     network: Network,
     classes: int,

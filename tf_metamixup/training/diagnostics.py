@@ -56,7 +56,7 @@ class Diagnostics:
 
     def _given(self, raw, step) -> tuple[Recipe, Batch, Clock, Draws]:
         graphs = self._graphs
-        return graphs.recipe, graphs.prepare(raw), graphs.clock(step), graphs.draws(step)
+        return graphs.recipe, graphs.to_batch(raw), graphs.clock(step), graphs.draws(step)
 
     def _replicated(self, look, raw, step):
         return self._graphs.on_first_replica(lambda *at: look(*self._given(*at)), raw, step)

@@ -12,7 +12,7 @@ from tf_metamixup.core.schedules import Clock
 from tf_metamixup.data.images import Audited
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.distribution import replicas
-from tf_metamixup.methods.batch import prepare, translate_data_errors
+from tf_metamixup.methods.batch import Batch, make_batch, translate_data_errors
 from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.audit import LabelAudit
@@ -136,7 +136,7 @@ class Graphs:
         """Returns this replica's random numbers of `step`."""
         return Draws.at(self._trainer.seed, step, replicas.index(), replicas.count())
 
-    def prepare(self, raw):
+    def to_batch(self, raw) -> Batch:
         """Returns the `Batch` of this replica's elements of the streams."""
         trainer, more = self._trainer, {}
         if self._audit is not None:
@@ -144,7 +144,7 @@ class Graphs:
         if self.recipe.feature_cache is not None:
             x_meta, y_meta = self.recipe.feature_cache.rows()
             more = {**more, "x_meta": x_meta, "y_meta": y_meta}
-        batch = prepare(raw, trainer.network, trainer.classes, trainer.label_smoothing)
+        batch = make_batch(raw, trainer.network, trainer.classes, trainer.label_smoothing)
         return batch._replace(**more)
 
     def refresh_features(self, step) -> None:
@@ -171,7 +171,7 @@ class Graphs:
             self.refresh_features(step)
             raw = next(iterator)
             ranges = self._ranges(raw)
-            batch = self.strategy.run(self.prepare, (raw,))
+            batch = self.strategy.run(self.to_batch, (raw,))
             step_metrics, step_rows, sample = self._global_step(batch, step, all_train)
             metrics, rows = metrics.write(number, step_metrics), rows.write(number, step_rows)
             return number + 1, metrics, rows, sample, ranges

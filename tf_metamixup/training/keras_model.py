@@ -14,7 +14,7 @@ from tf_metamixup.core.rng import Draws
 from tf_metamixup.core.schedules import Clock
 from tf_metamixup.distribution import replicas
 from tf_metamixup.distribution.strategy import strategy_of
-from tf_metamixup.methods.batch import evenly_sharded, prepare, translate_data_errors, with_pairs
+from tf_metamixup.methods.batch import evenly_sharded, make_batch, translate_data_errors, with_pairs
 from tf_metamixup.methods.method import METHODS, Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
@@ -177,7 +177,7 @@ class MixUpModel(keras.Model):
         raw = {"labelled": (with_pairs(evenly_sharded(x), before, mixes=self._mixes), y)}
         if self._meta is not None and self._feature_cache is None:
             raw["meta"] = self._meta.rows(self._seed, step, tf.shape(x, tf.int64)[0])
-        batch = prepare(raw, self._network, self._classes)
+        batch = make_batch(raw, self._network, self._classes)
         if self._feature_cache is not None:
             self._feature_cache.refresh(draws, step % self._policy.refresh == 0)
             x_meta, y_meta = self._feature_cache.rows()
