@@ -101,4 +101,16 @@ def test_a_name_that_nobody_could_write_is_refused():
 
 def test_a_name_is_registered_once():
     with pytest.raises(RuntimeError, match="twice"):
-        THINGS.register("plain")(Plain)
+        THINGS.register("plain")(built)
+
+
+def test_a_cell_of_a_notebook_can_be_run_again():
+    def cell(value):
+        @shades.register("grey")
+        def grey() -> int:
+            return value
+
+    shades = Registry("shade")
+    cell(1)
+    cell(2)
+    assert shades.make("grey") == 2

@@ -26,6 +26,13 @@ def row(policy, errors, **config):
     return [result(policy, seed, error, **config) for seed, error in enumerate(errors)]
 
 
+@pytest.mark.filterwarnings("error")
+def test_equal_differences_have_no_interval():
+    reported = comparison.against(BETA, row(BETA, [10.0, 12.0]) + row("meta", [10.1, 12.1]))
+    assert "| +0.10 | no interval: all equal |  |" in reported
+    assert "Comparisons: 0" in reported
+
+
 def test_a_difference_is_that_of_the_same_seeds_with_students_interval():
     reported = comparison.against(
         BETA, row(BETA, [10.0, 12.0, 20.0]) + row("meta", [9.0, 10.5, 19.5])

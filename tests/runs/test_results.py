@@ -8,6 +8,18 @@ from tf_metamixup.runs import results
 from tf_metamixup.runs.summary import summary
 
 
+def test_failed_runs_are_left_out_and_named(tmp_path, capsys):
+    run(tmp_path / "0", result(4.0, seed=0))
+    run(tmp_path / "1", result(5.0, seed=1) | {"status": "failed"})
+    assert len(results.read([str(tmp_path)])) == 1
+    assert f"note: left out, since they failed: {tmp_path}/1" in capsys.readouterr().err
+
+
+def test_an_empty_name_of_the_folder_to_keep_is_refused():
+    with pytest.raises(UserError, match="--keep= must name a folder"):
+        results.keep([], "")
+
+
 def test_what_is_kept_is_read_like_the_runs_it_came_from(tmp_path):
     for seed in (0, 1):
         made = result(4.0 + seed, seed=seed)

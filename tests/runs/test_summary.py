@@ -36,6 +36,12 @@ def test_it_says_how_to_predict_with_what_there_is(tmp_path):
     assert f"  predict      {command}" in summary(RESULT, tmp_path).splitlines()
 
 
+def test_a_run_without_an_error_is_not_sent_to_the_report(tmp_path):
+    assert "  report  " in summary(RESULT, tmp_path)
+    unknown = dict.fromkeys(["val_error", "class_errors", "evaluated_images"])
+    assert "  report  " not in summary(RESULT | unknown, tmp_path)
+
+
 def test_the_call_that_exports_is_the_callers(tmp_path):
     printed = summary(RESULT, tmp_path, export="trainer.export({!r}, from_pixels=FUNCTION)")
     assert (

@@ -93,3 +93,9 @@ def test_names_are_no_formulas_and_leave_no_trace(figures):
     before = matplotlib.rcParams["text.parse_math"]
     images.confusion(np.eye(2, dtype=int), ["$x", "$y^{$ " + 20 * "long"])
     assert matplotlib.rcParams["text.parse_math"] == before
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_number_of_channels_are_drawn_side_by_side(channels):
+    three = [np.random.default_rng(0).random((2, 6, 5, channels)) for _ in range(3)]
+    assert images._triples(three).shape[-1] == 3

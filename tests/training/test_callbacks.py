@@ -42,6 +42,12 @@ def test_a_callback_is_called_at_both_ends_of_training_and_of_epochs(tmp_path):
     assert logs["val_error"] == 50.0 and not [name for name in logs if name.startswith("test_")]
 
 
+def test_a_resumed_run_that_a_callback_stops_names_its_epoch(tmp_path):
+    fit(tmp_path, callbacks=[Recorded(stop_after=1)], max_steps=20)
+    result = fit(tmp_path, callbacks=[Recorded(stop_after=1)])
+    assert result["stopped_early"] == "a callback stopped it after epoch 2"
+
+
 @pytest.mark.parametrize("mode", ["min", "auto"])
 def test_early_stopping_of_keras_ends_a_run(tmp_path, mode):
     callback = keras.callbacks.EarlyStopping(monitor="val_error", mode=mode, patience=2)

@@ -282,6 +282,11 @@ def test_the_run_itself_is_no_start(tmp_path, spelling):
         settings(spelling.format(run_dir), run_dir)
 
 
+def test_an_empty_run_directory_is_not_the_current_one():
+    with pytest.raises(UserError, match="--run_dir= must name a folder"):
+        Config(run_dir="").resolve()
+
+
 def test_nothing_is_no_start(tmp_path):
     with pytest.raises(UserError, match="--initial_weights= is empty"):
         settings("", tmp_path)

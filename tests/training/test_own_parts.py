@@ -87,12 +87,43 @@ def test_a_loss_is_a_scalar_with_ratios_by_name(train, value):
         lambda task: None,
         lambda task: task.given(tf.constant(0.5)),
         lambda task: task.given(tf.ones([task.rows, 1])),
+        lambda task: task.given(tf.ones([1])),
+        lambda task: task.given(0.5),
     ],
-    ids=["a bare tensor", "nothing", "one number", "a column"],
+    ids=["a bare tensor", "nothing", "one number", "a column", "one for all", "Python's"],
 )
 def test_a_policy_gives_one_lambda_for_each_row(train, function):
     with pytest.raises(UserError, match=r"policy Drawing.* be task.given\(lam\) with lam of shape"):
         train(Drawing(function), "supervised")
+
+
+@pytest.mark.parametrize("lam", [-3.0, 1.5])
+def test_a_lambda_lies_between_0_and_1(tmp_path, lam):
+    policy = Drawing(lambda task: task.given(tf.fill([task.rows], lam)))
+    trainer = tiny.trainer("supervised", policy, model=tiny.unnamed)
+    labelled = tiny.streams()["labelled"]
+    with pytest.raises(UserError, match=f"a lambda of policy Drawing.* is {lam:g}; it must lie in"):
+        trainer.fit(labelled=labelled, steps=2, run_dir=tmp_path)
+
+
+@pytest.mark.parametrize("value", [SCALAR, (1.0, {})])
+def test_the_loss_of_the_meta_stage_is_checked_too(value):
+    trainer = tiny.trainer(Returning(value), "meta", model=tiny.unnamed)
+    data = {name: tiny.streams()[name] for name in ("labelled", "meta")}
+    graphs = trainer.graphs(**data, epoch_steps=3, steps=6)
+    with pytest.raises(UserError, match=r"loss\(\) of method Returning.* be a scalar tensor and"):
+        graphs.train(graphs.batches(0), 0, 1)
+
+
+def test_a_short_batch_that_row_groups_cannot_share_is_named():
+    images, labels = tiny.images(20)
+    labelled = tf.data.Dataset.from_tensor_slices((images, labels)).batch(12)  # then 8
+    trainer = tiny.trainer("supervised", "beta", model=tiny.unnamed, row_groups=3)
+    graphs = trainer.graphs(labelled=labelled, epoch_steps=2, steps=4)
+    batches = graphs.batches(0)
+    graphs.train(batches, 0, 1)
+    with pytest.raises(UserError, match=r"split evenly into 3 row groups: drop a short one.* 8"):
+        graphs.train(batches, 1, 1)
 
 
 @ENTRANCES

@@ -50,6 +50,14 @@ def fit(folder, device=None, evaluated=("val", "test"), **plan):
     return loop.fit(device, device, {part: part for part in evaluated}, folder, **plan)
 
 
+def test_a_run_that_selects_is_evaluated_as_often_when_it_resumes(tmp_path):
+    fit(tmp_path, select="best", max_steps=20)
+    with pytest.raises(UserError, match="evaluate_every: None there, 3 here"):
+        fit(tmp_path, select="best", evaluate_every=3)
+    fit(tmp_path / "last", max_steps=20)
+    assert fit(tmp_path / "last", evaluate_every=3)["status"] == "finished"
+
+
 def outcome(folder, result):
     """All that must not depend on how a run came to its end."""
     kept = 2 if result["selected"]["weights"] == "best" else 1

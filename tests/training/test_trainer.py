@@ -398,6 +398,12 @@ def test_predict_gives_the_probabilities_of_every_image_in_order(replicas):
     np.testing.assert_allclose(found, tf.nn.softmax(logits), rtol=1e-5)
 
 
+@pytest.mark.parametrize("images", [None, [[1], [1, 2]], tf.data.Dataset.range(2)])
+def test_predict_says_what_it_takes(images):
+    with pytest.raises(UserError, match=r"predict\(\) takes images \[N, H, W, C\], not a "):
+        tiny.trainer().predict(images)
+
+
 def test_a_run_ends_with_its_summary_unless_it_is_to_be_quiet(tmp_path, capsys):
     data = own(*GOOD)
 

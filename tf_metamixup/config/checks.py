@@ -11,6 +11,7 @@ from tf_metamixup.core.errors import UserError, require
 
 def check(config: Any) -> None:
     """Refuses settings that do not go together."""
+    require(config.run_dir != "", "--run_dir=", "name a folder, or be left out")
     if config.litert != "none" and not config.export:
         raise UserError(
             f"--litert={config.litert} needs the SavedModel, which --noexport disables; drop one "

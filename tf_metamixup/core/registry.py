@@ -62,7 +62,9 @@ class Registry:
         """
 
         def decorate(maker):
-            if name in self._makers:
+            known = self._makers.get(name, maker)
+            # A cell of a notebook may be run again.
+            if (known.__module__, known.__qualname__) != (maker.__module__, maker.__qualname__):
                 raise RuntimeError(f"{self.kind} {name!r} is registered twice")
             if not name.isidentifier():
                 raise RuntimeError(f"{self.kind} {name!r}: a name is letters, digits and _")

@@ -167,10 +167,15 @@ def make_batch(
     network: Network,
     classes: int,
     label_smoothing: float = 0.0,
+    groups: int = 1,
 ) -> Batch:
     """Makes the batch from the streams' elements, `(images, labels)` by stream name.
 
     The meta set keeps its labels (eq. 9): they say what training is to come to.
+
+    Raises:
+        tf.errors.InvalidArgumentError: rows that the row `groups` of this replica cannot share
+            evenly, or bad data; see `problem_of`.
     """
 
     def ready(stream):
@@ -181,6 +186,13 @@ def make_batch(
         return pixels(images, network, stream), y
 
     x, y = ready("labelled")
+    rows = tf.shape(x)[0]
+    uneven = (
+        f"a batch cannot be split evenly into {groups * replicas.count()} row groups: drop a short "
+        "one with .batch(n, drop_remainder=True); rows of a replica:"
+    )
+    with required(rows % groups == 0, "labelled", uneven, rows):
+        x = tf.identity(x)
     batch = Batch(x, smoothed(y, label_smoothing))
     if "unlabelled" in raw:
         u, u_labels = raw["unlabelled"]

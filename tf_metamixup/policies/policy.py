@@ -130,13 +130,17 @@ class Policy:
         raise NotImplementedError(f"{type(self).__name__} defines no __call__")
 
 
-def valid_lambdas(policy: Policy, lambdas: Lambdas) -> Lambdas:
-    """Returns the `lambdas` that `policy` gave.
+def valid_lambdas(policy: Policy, lambdas: Lambdas, task: Task) -> Lambdas:
+    """Returns the `lambdas` that `policy` gave for `task`.
 
     Raises:
         UserError: they are something else than one number per row.
     """
-    right = isinstance(lambdas, Lambdas) and lambdas.value.shape.rank in (None, 1)
+    right = isinstance(lambdas, Lambdas) and tf.is_tensor(lambdas.value)
+    # Of a batch of unknown size, one number for all rows is what can be told from one each.
+    rows = task.accepted.shape[0]
+    right = right and lambdas.value.shape.is_compatible_with([rows])
+    right = right and (rows is not None or lambdas.value.shape.as_list() != [1])
     require(right, f"what policy {policy} returns", "be task.given(lam) with lam of shape [N]")
     return lambdas
 

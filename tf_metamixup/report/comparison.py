@@ -67,13 +67,16 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
             elif len(seeds) < 2:
                 cells += ["fewer than 2 common seeds", "", ""]
             else:
-                pair = [errors[seed] for seed in seeds], [base[seed] for seed in seeds]
-                low, high = stats.ttest_rel(*pair).confidence_interval(LEVEL)
-                drawn += 1
-                mean = np.mean(np.subtract(*pair))
+                differences = np.array([errors[seed] - base[seed] for seed in seeds])
                 note = "" if len(seeds) == len(errors) else f" ({len(seeds)} common seeds)"
-                apart = "lower" if high < 0 else "higher" if low > 0 else "no"
-                cells += [f"{mean:+.2f}{note}", f"{low:+.2f} to {high:+.2f}", apart]
+                cells += [f"{differences.mean():+.2f}{note}"]
+                if np.allclose(differences, differences[0], rtol=0, atol=1e-9):
+                    cells += ["no interval: all equal", ""]
+                else:
+                    low, high = stats.ttest_1samp(differences, 0).confidence_interval(LEVEL)
+                    drawn += 1
+                    apart = "lower" if high < 0 else "higher" if low > 0 else "no"
+                    cells += [f"{low:+.2f} to {high:+.2f}", apart]
             lines.append(cells)
         title = f"**{dataset}**, less the error of {_name(chosen, among)}"
         tables.append(f"{title}\n\n{table(COLUMNS, lines)}")

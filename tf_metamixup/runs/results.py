@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import FREE, RECORDED_ONLY, Config, selecting
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, reason, require
 from tf_metamixup.runs.atomic import replacing
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
@@ -95,12 +95,17 @@ def read(folders: Iterable[str]) -> list[dict[str, Any]]:
     """Reads what runs below the folders came to, without those that failed or were not evaluated.
 
     Each comes from a run's `result.json`, or is a line of a `results.jsonl` that `keep` wrote.
-    Settings and seed count once, and finished runs before others; duplicates are named on stderr.
+    Settings and seed count once, and finished runs before others; duplicates and failed runs are
+    named on stderr.
     """
-    found = defaultdict(list)
+    found, failed = defaultdict(list), []
     for place, result in _everything(folders):
-        if result["status"] != "failed" and reported_error(result)[1] is not None:
+        if result["status"] == "failed":
+            failed.append(place)
+        elif reported_error(result)[1] is not None:
             found[run_key(result)].append((place, result))
+    if failed:
+        print(f"note: left out, since they failed: {_some(failed)}", file=sys.stderr)
     for copies in found.values():
         copies.sort(key=lambda copy: copy[1]["status"] != "finished")  # stable
     _name_duplicates([copies for copies in found.values() if len(copies) > 1])
@@ -113,6 +118,7 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    require(folder, "--keep=", "name a folder")
     path = pathlib.Path(folder).expanduser() / KEPT
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -85,6 +85,6 @@ def _places(result: Mapping[str, Any], run_dir: str, export: str) -> list[str]:
                 f"  LiteRT       {file} (the class of the SavedModel on "
                 f"{check['same_class']:.2f} % of {check['images']} images)"
             )
-    if finished:
+    if finished and reported_error(result)[1] is not None:
         lines.append(f"  report       python -m tf_metamixup.report {shlex.quote(run_dir)}")
     return lines

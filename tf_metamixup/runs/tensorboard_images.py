@@ -158,7 +158,8 @@ def _triples(images: Sequence[np.ndarray]) -> np.ndarray:
     for each in images:
         each = (each[:, ::less, ::less] - low) / max(high - low, 1e-6)
         each = each.repeat(more, axis=1).repeat(more, axis=2)
-        each = each.repeat(3, axis=-1) if each.shape[-1] == 1 else each[..., :3]
+        # Of two channels the first is drawn.
+        each = each[..., :1].repeat(3, axis=-1) if each.shape[-1] < 3 else each[..., :3]
         scaled += [each, np.ones_like(each[:, :, :GAP])]
     return np.concatenate(scaled[:-1], axis=2)
 

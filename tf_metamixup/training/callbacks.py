@@ -53,12 +53,13 @@ class Callbacks:
 
     def epoch_end(self, entry: dict[str, Any]) -> None:
         """Ends the epoch of a history entry; the logs have no test error, to choose nothing by."""
+        self._epoch = entry["epoch"] - 1  # a resumed run may only end it
         logs = {
             name: value
             for name, value in entry.items()
             if value is not None and name != "epoch" and not name.startswith("test_")
         }
-        self._call("on_epoch_end", entry["epoch"] - 1, logs | {"loss": entry["train_loss"]})
+        self._call("on_epoch_end", self._epoch, logs | {"loss": entry["train_loss"]})
 
     def reason_to_stop(self, workers) -> str | None:
         """Returns the reason to end the run where a callback of any worker set `stop_training`."""

@@ -101,8 +101,12 @@ class Evaluator:
         Raises:
             UserError: the model does not take them.
         """
-        with tf.device("CPU:0"):
-            images = tf.convert_to_tensor(images)
+        try:
+            with tf.device("CPU:0"):
+                images = tf.convert_to_tensor(images)
+        except (TypeError, ValueError) as error:
+            kind = type(images).__name__
+            raise UserError(f"predict() takes images [N, H, W, C], not a {kind}") from error
         spec = tf.TensorSpec(images.shape, images.dtype)
         check_images("predicted", spec, self._network.model.input_shape)
         if not len(images):

@@ -144,8 +144,8 @@ class Graphs:
         if self.recipe.feature_cache is not None:
             x_meta, y_meta = self.recipe.feature_cache.rows()
             more = {**more, "x_meta": x_meta, "y_meta": y_meta}
-        batch = make_batch(raw, trainer.network, trainer.classes, trainer.label_smoothing)
-        return batch._replace(**more)
+        given = trainer.network, trainer.classes, trainer.label_smoothing, self.recipe.groups
+        return make_batch(raw, *given)._replace(**more)
 
     def refresh_features(self, step) -> None:
         """Recomputes cached features when they are due, and the first time."""

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tf_metamixup.config import selecting
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted, Stop, listen
 from tf_metamixup.distribution.workers import LostWorkerError, Workers
@@ -129,7 +130,9 @@ def _settings(trainer, plan: Plan, dataset: str | None) -> dict[str, Any]:
     lengths = {"steps": plan.steps, "epoch_steps": plan.epoch_steps}
     select = None if plan.select == "last" else plan.select
     chosen = {"dataset": dataset, "patience": plan.patience, "select": select}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
+    chosen |= {name: getattr(plan, name) for name in selecting(chosen)}
+    defaults = {"evaluate_every": Plan.evaluate_every}
+    chosen = {name: value for name, value in chosen.items() if value != defaults.get(name)}
     return {**trainer.hyper_parameters, **lengths, **chosen}
 
 

@@ -114,7 +114,7 @@ def train_step(recipe: Recipe, batch: Batch, clock: Clock, draws: Draws) -> Repo
 
 def lambdas_of(recipe: Recipe, task: Task, clock: Clock, draws: Draws) -> Lambdas:
     """Returns the policy's lambdas; 1 once the run has been mixed for as long as it is to be."""
-    lambdas = policies.valid_lambdas(recipe.policy, recipe.policy(task, draws))
+    lambdas = policies.valid_lambdas(recipe.policy, recipe.policy(task, draws), task)
     if recipe.mix_until == 1:
         return lambdas
     return lambdas.where(clock.progress < recipe.mix_until)
@@ -136,7 +136,8 @@ def meta_task(recipe, theta, examples, partner, batch: Batch, clock: Clock, draw
 
     def inner(theta, lam):
         mixture = Mixture(examples, partner, lam)
-        return method.loss(network.forward(theta, draws, stage="meta"), mixture, batch, clock)[0]
+        forward = network.forward(theta, draws, stage="meta")
+        return methods.valid_loss(method, method.loss(forward, mixture, batch, clock))[0]
 
     def outer(theta):
         if recipe.feature_cache is None:

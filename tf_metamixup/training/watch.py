@@ -8,8 +8,13 @@ from typing import NoReturn
 import numpy as np
 
 from tf_metamixup.core import divergence
+from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation
+from tf_metamixup.runs.history import LAM
 from tf_metamixup.training.graphs import Graphs
+
+# How far rounding may take a lambda out of [0, 1].
+ROUNDING = 1e-5
 
 
 class NotFiniteError(Exception):
@@ -33,12 +38,17 @@ class Watch:
 
         Raises:
             NotFiniteError: with what is not finite, what is kept and what to change.
+            UserError: a policy's lambda is not in [0, 1].
         """
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
             self._fail(f"the loss is {losses[bad[0]]} at step {step + bad[0] + 1}")
         if not np.isfinite(rows).all():
             self._fail(f"lambda is not finite at step {step + len(losses)}")
+        outside = rows[abs(rows[:, LAM] - 0.5) > 0.5 + ROUNDING, LAM]
+        if len(outside):
+            policy = self._graphs.recipe.policy
+            raise UserError(f"a lambda of policy {policy} is {outside[0]:g}; it must lie in [0, 1]")
         # The loss of a step is that of the weights before it.
         self.check_weights(step + len(losses))
         self._losses += losses.tolist()
