@@ -179,7 +179,7 @@ def own_batches(rows, scale=1.0):
 
 @pytest.mark.parametrize(
     ("rows", "groups", "message"),
-    [(1, 1, "a batch of 1 .* has no pairs to mix"), (8, 3, "a batch of 8 .* into 3 row groups")],
+    [(1, 1, "a batch of 1 .* has no pairs to mix"), (8, 3, "evenly into 3 row groups.* 8")],
 )
 def test_first_batches_that_cannot_be_mixed_are_reported(tmp_path, rows, groups, message):
     trainer = tiny.trainer(policy="beta", row_groups=groups, preprocess=None)
