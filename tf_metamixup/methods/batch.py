@@ -186,13 +186,14 @@ def make_batch(
         return pixels(images, network, stream), y
 
     x, y = ready("labelled")
-    rows = tf.shape(x)[0]
-    uneven = (
-        f"a batch cannot be split evenly into {groups * replicas.count()} row groups: drop a short "
-        "one with .batch(n, drop_remainder=True); rows of a replica:"
-    )
-    with required(rows % groups == 0, "labelled", uneven, rows):
-        x = tf.identity(x)
+    if groups > 1:
+        rows = tf.shape(x)[0]
+        uneven = (
+            f"a batch cannot be split evenly into {groups * replicas.count()} row groups: drop a "
+            "short one with .batch(n, drop_remainder=True); rows of a replica:"
+        )
+        with required(rows % groups == 0, "labelled", uneven, rows):
+            x = tf.identity(x)
     batch = Batch(x, smoothed(y, label_smoothing))
     if "unlabelled" in raw:
         u, u_labels = raw["unlabelled"]
