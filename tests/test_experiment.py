@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,14 +118,6 @@ def run(finished_mixup):
 def copy(run, tmp_path):
     """A run directory that a test may change."""
     return shutil.copytree(run, tmp_path / "run")
-
-
-@pytest.mark.parametrize(("share", "steps"), [(0.55, 100), (0.57, 100), (0.8, 7), (1.0, 3)])
-def test_the_mixed_steps_are_counted_as_the_clock_decides_them(share, steps):
-    config = SimpleNamespace(mix_until=share, epochs=steps)
-    assembly = experiment.Assembly(config, None, SimpleNamespace(epoch_steps=1), None)
-    progress = tf.cast(tf.range(steps) / steps, tf.float32)  # as `Graphs.clock` has it
-    assert assembly.mixed_steps == np.count_nonzero(progress < share)
 
 
 def test_where_an_earlier_version_noted_tfds_data_is_not_asked_of_a_folder(tmp_path, monkeypatch):

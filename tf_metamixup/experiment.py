@@ -1,6 +1,5 @@
 """From settings to a run, and from a finished run back to its data and network."""
 
-import bisect
 import dataclasses
 import functools
 import json
@@ -16,7 +15,7 @@ from keras.optimizers import schedules
 from tf_metamixup import data, methods, models, policies
 from tf_metamixup.config import Config, defaults
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.core.schedules import warm_up
+from tf_metamixup.core.schedules import steps_before, warm_up
 from tf_metamixup.data.contents import changes
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.distribution.workers import Workers
@@ -48,10 +47,8 @@ class Assembly:
 
     @property
     def mixed_steps(self) -> int:
-        """Returns the number of steps until mixing stops, as the step decides it."""
-        # A product would be off by one: 0.55 * 100 is above 55.
-        share = self.config.mix_until
-        return bisect.bisect_left(range(self.steps), share, key=lambda step: step / self.steps)
+        """Returns the number of steps until mixing stops."""
+        return steps_before(self.config.mix_until, self.steps)
 
     @property
     def training(self) -> dict[str, Stream | data.Audited | None]:

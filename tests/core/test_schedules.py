@@ -10,6 +10,7 @@ from tf_metamixup.core.schedules import (
     falling_threshold,
     linear_ramp,
     sigmoid_ramp,
+    steps_before,
     warm_up,
 )
 
@@ -52,3 +53,9 @@ def test_a_warm_up_follows_the_schedule_that_it_is_given():
 
 def test_no_steps_of_warm_up_leave_the_rate_as_it_is():
     assert warm_up(0.1, 0) == 0.1
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.55, 100), (0.57, 100), (0.8, 7), (1.0, 3)])
+def test_the_steps_before_a_share_of_the_run_are_counted_as_the_clock_decides_them(share, steps):
+    progress = tf.cast(tf.range(steps) / steps, tf.float32)  # as `Graphs.clock` has it
+    assert steps_before(share, steps) == np.count_nonzero(progress < share)

@@ -1,5 +1,6 @@
 """What changes as training goes on: the clock, and schedules that are functions of it."""
 
+import bisect
 from typing import Any, NamedTuple
 
 import keras
@@ -20,6 +21,16 @@ class Clock(NamedTuple):
     epoch: tf.Tensor
     learning_rate: tf.Tensor
     progress: tf.Tensor
+
+
+def steps_before(share: float, steps: int) -> int:
+    """Returns how many of `steps` are taken before `Clock.progress` reaches `share`.
+
+    >>> steps_before(0.55, 100)
+    55
+    """
+    # A product would be off by one: 0.55 * 100 is above 55.
+    return bisect.bisect_left(range(steps), share, key=lambda step: step / steps)
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):

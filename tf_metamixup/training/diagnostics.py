@@ -32,8 +32,12 @@ class Diagnostics:
         images are those of the run's first meta batch or, where the policy caches features, the
         whole meta set with the features of their last refresh.
 
-        None where it is undefined, as with fewer than two meta images per replica.
+        None where it is undefined, as with fewer than two meta images per replica or where lambda
+        is no longer learned at `step`.
         """
+        stages = self._graphs.stages
+        if not stages.reads_meta(stages.at(step)):
+            return None
         if self._probe is None:
             self._probe = next(self._graphs.beginning())
         with translate_data_errors():

@@ -38,7 +38,7 @@ class Graphs:
         mixed: rows that the last step mixed.
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
-        stages: which weights train at which step.
+        stages: what is trained, and whether lambda is learned, at which step.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Graphs:
 
     def trace(self, iterator, step: int = 0) -> None:
         """Builds the graph of `train` at `step`, which may take minutes, and changes nothing."""
-        self._train.get_concrete_function(iterator, *_position(0, 1), self.stages.all_train(step))
+        self._train.get_concrete_function(iterator, *_position(0, 1), self.stages.at(step))
 
     def train(self, iterator, start_step: int, count: int) -> tuple[dict, np.ndarray, np.ndarray]:
         """Takes `count` steps in one call; all of one stage.
@@ -100,7 +100,7 @@ class Graphs:
         try:
             with translate_data_errors():
                 metrics, rows, self.mixed.latest, ranges = self._train(
-                    iterator, *_position(start_step, count), self.stages.all_train(start_step)
+                    iterator, *_position(start_step, count), self.stages.at(start_step)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
         except tf.errors.OpError as error:
@@ -147,14 +147,14 @@ class Graphs:
         given = trainer.network, trainer.classes, trainer.label_smoothing, self.recipe.groups
         return make_batch(raw, *given)._replace(**more)
 
-    def refresh_features(self, step) -> None:
-        """Recomputes cached features when they are due, and the first time."""
+    def refresh_features(self, step, read: bool = True) -> None:
+        """Recomputes cached features that are `read` when they are due, and the first time."""
 
         def refreshed():
             self.strategy.run(lambda: self.recipe.feature_cache.refresh(self.draws(step)))
             return step
 
-        if self._trainer.policy.caches_features:
+        if read and self._trainer.policy.caches_features:
             due = self.recipe.feature_cache.is_due(step % self._trainer.policy.refresh == 0)
             tf.cond(due, refreshed, lambda: step)
 
@@ -162,17 +162,17 @@ class Graphs:
         """Runs `function` on all replicas and returns what this worker's first one gives."""
         return self._first(self.strategy.run(function, arguments))
 
-    def _train_steps(self, iterator, start_step, count, all_train: bool):
+    def _train_steps(self, iterator, start_step, count, stage: int):
         spec = Sample.spec(self._trainer.model.input_shape, self._trainer.classes)
 
         # Sample and ranges are carried along, so that the last ones are left and nothing piles up.
         def one_step(number, metrics, rows, *_):
             step = start_step + tf.cast(number, tf.int64)
-            self.refresh_features(step)
+            self.refresh_features(step, self.stages.reads_meta(stage))
             raw = next(iterator)
             ranges = self._ranges(raw)
             batch = self.strategy.run(self.to_batch, (raw,))
-            step_metrics, step_rows, sample = self._global_step(batch, step, all_train)
+            step_metrics, step_rows, sample = self._global_step(batch, step, stage)
             metrics, rows = metrics.write(number, step_metrics), rows.write(number, step_rows)
             return number + 1, metrics, rows, sample, ranges
 
@@ -203,8 +203,8 @@ class Graphs:
             self._trainer.evaluator.trained_on = read["labelled"]
             first_batch.warn_of_scales(self.scales | read)
 
-    def _global_step(self, batch, step, all_train: bool):
-        metrics, rows, sample = self._step(batch, step, all_train)
+    def _global_step(self, batch, step, stage: int):
+        metrics, rows, sample = self._step(batch, step, stage)
         self._metric_names = dict.fromkeys(metrics)
         # One tensor, since each reduction is a collective operation between workers.
         stacked = self.strategy.run(_stack, (metrics,))
@@ -212,9 +212,9 @@ class Graphs:
         sample = tf.nest.map_structure(self._first, sample)
         return stacked, self._trainer.workers.gather(rows), sample
 
-    def _replicated_step(self, batch, step, all_train: bool):
+    def _replicated_step(self, batch, step, stage: int):
         def on_replica(batch, step):
-            recipe = self.stages.recipe(all_train)
+            recipe = self.stages.recipe(stage)
             report = train_step(recipe, batch, self.clock(step), self.draws(step))
             return dict(report.metrics), _rows(report), report.sample()
 

@@ -111,7 +111,7 @@ def fit(
         if progress is not None:
             log.resume(progress)
         epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch, selection)
-        first_stage_ends = log.step + graphs.stages.steps_until_switch(log.step)
+        first_stage_ends = log.step + graphs.stages.steps_until_change(log.step)
         bar = ProgressBar(
             log.step,
             int(min(plan.last_step, first_stage_ends)),
@@ -221,8 +221,8 @@ class _Invocation:
                 self.bar.close_epoch(log.history.entries, evaluated=evaluated)
             if log.step >= plan.last_step or self._ends_early():
                 return
-            if log.step == graphs.stages.switch:
-                self.bar.tell(f"from step {log.step} on the body trains too: tracing it, once")
+            if change := graphs.stages.changes.get(log.step):
+                self.bar.tell(f"from step {log.step} on {change}: tracing it, once")
                 graphs.trace(iterator, log.step)
                 self.bar.estimate_anew(plan.last_step - log.step)
             self.callbacks.epoch_begin(len(log.history.entries))
@@ -232,7 +232,7 @@ class _Invocation:
                     most,
                     plan.steps_until_event(log.step),
                     graphs.steps_until_audit(log.step),
-                    graphs.stages.steps_until_switch(log.step),
+                    graphs.stages.steps_until_change(log.step),
                 )
                 count = self._agree(stop, count)
                 metrics, rows, seconds = self._call(iterator, count)
