@@ -104,6 +104,8 @@ def test_a_lambda_lies_between_0_and_1(tmp_path, lam):
     labelled = tiny.streams()["labelled"]
     with pytest.raises(UserError, match=f"a lambda of policy Drawing.* is {lam:g}; it must lie in"):
         trainer.fit(labelled=labelled, steps=2, run_dir=tmp_path)
+    with pytest.raises(UserError, match=f"Drawing.* is not between 0 and 1: {lam:g}"):
+        by_keras(policy, "supervised")
 
 
 @pytest.mark.parametrize("value", [SCALAR, (1.0, {})])

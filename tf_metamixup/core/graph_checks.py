@@ -1,4 +1,4 @@
-"""Checks of data within a graph, whose messages reach the user as they are written."""
+"""Checks within a graph, whose messages reach the user as they are written."""
 
 import tensorflow as tf
 
@@ -14,12 +14,16 @@ def required(condition: tf.Tensor, stream: str, what: str, *values: tf.Tensor):
         what: the message, for people.
         *values: follow it.
     """
-    message = f"{_PROBLEM}in the `{stream}` data, {what}"
-    checked = tf.debugging.Assert(condition, [message, *values], summarize=32)
+    return stated(condition, f"in the `{stream}` data, {what}", *values)
+
+
+def stated(condition: tf.Tensor, problem: str, *values: tf.Tensor):
+    """Returns a context like `required`, where the `problem` is not one of the data."""
+    checked = tf.debugging.Assert(condition, [f"{_PROBLEM}{problem}", *values], summarize=32)
     return tf.control_dependencies([checked] if checked is not None else [])
 
 
 def problem_of(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Says in one line what is wrong with the data, if that is the `error`; else None."""
+    """Says in one line what is wrong, if that is the `error` of a check here; else None."""
     lines = error.message.partition(_PROBLEM)[2].splitlines()
     return lines[0].replace("[", "").replace("]", "") if lines else None

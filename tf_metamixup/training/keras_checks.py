@@ -4,11 +4,14 @@ import keras
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.graph_checks import stated
 from tf_metamixup.methods.method import Method
+from tf_metamixup.mixing import Lambdas
 from tf_metamixup.policies import Policy
 from tf_metamixup.policies import check as check_policy
 from tf_metamixup.training.data_checks import check_pair, ensure_shape
 from tf_metamixup.training.first_batch import check_values, first_batch
+from tf_metamixup.training.watch import ROUNDING
 
 LOSSES = (keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy)
 
@@ -115,3 +118,11 @@ def check_loss(loss) -> None:
         "CategoricalCrossentropy(from_logits=True) for one-hot labels, without further options: "
         "the training step supports no other loss"
     )
+
+
+def lambdas_in_range(policy: Policy, lambdas: Lambdas):
+    """Returns a context that fails where a lambda of the policy is not in [0, 1]."""
+    outside = abs(lambdas.value - 0.5)
+    worst = tf.gather(lambdas.value, tf.argmax(outside))
+    problem = f"a lambda of policy {policy} is not between 0 and 1:"
+    return stated(tf.reduce_max(outside) <= 0.5 + ROUNDING, problem, worst)

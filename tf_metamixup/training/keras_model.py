@@ -29,6 +29,7 @@ from tf_metamixup.training.keras_checks import (
     check_options,
     check_served,
     check_tensors,
+    lambdas_in_range,
 )
 from tf_metamixup.training.meta_set import MetaSet
 from tf_metamixup.training.scale_callback import ScaleCallback
@@ -197,7 +198,7 @@ class MixUpModel(keras.Model):
         report = train_step(recipe, batch, clock, draws)
         values = [report.metrics["train_loss"][0], *self._network.theta]
         finite = divergence.assert_finite(values, step + 1, batch.x)
-        with tf.control_dependencies([finite]):
+        with tf.control_dependencies([finite]), lambdas_in_range(self._policy, report.lambdas):
             return self._means.update(report)
 
     def call(self, inputs, training=None):
