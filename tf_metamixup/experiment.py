@@ -14,7 +14,7 @@ from keras.optimizers import schedules
 
 from tf_metamixup import data, methods, models, policies
 from tf_metamixup.config import Config, defaults
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, explained
 from tf_metamixup.core.schedules import steps_before, warm_up
 from tf_metamixup.data.contents import changes
 from tf_metamixup.data.stream import Stream
@@ -259,7 +259,5 @@ def _require_same_data(folder: pathlib.Path, assembly: Assembly) -> None:
 
 
 def _json(path: pathlib.Path) -> Any:
-    try:
+    with explained(f"cannot read {path}", OSError, ValueError, advice="; train the run again"):
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}; train the run again") from error

@@ -24,7 +24,7 @@ from typing import Any
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, explained
 from tf_metamixup.distribution.startup import start_tensorflow
 
 BATCH = 64
@@ -46,10 +46,9 @@ class Model:
     def __init__(self, folder: str):
         import tensorflow as tf
 
-        try:
+        kinds = (OSError, ValueError, tf.errors.OpError)
+        with explained(f"cannot load the SavedModel {folder}", *kinds):
             self._loaded = tf.saved_model.load(folder)  # which owns the variables
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise UserError(f"cannot load the SavedModel {folder}: {reason(error)}") from error
         serve = self._loaded.signatures.get(SIGNATURE)
         takes = serve.structured_input_signature[1] if serve else {}
         if takes.keys() != {"image"} or not serve.structured_outputs.keys() >= {*OUTPUTS}:
@@ -83,10 +82,8 @@ def _image_shape(folder: str, image) -> tuple[int, int, int]:
 
 
 def _names(path: pathlib.Path, count: int) -> list[str]:
-    try:
+    with explained(f"cannot read the class names {path}", OSError, ValueError):
         names = path.read_text("utf-8").removesuffix("\n").split("\n")
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the class names {path}: {reason(error)}") from None
     if len(names) != count or len(set(names)) != count:
         raise UserError(f"{path} must name each of the {count} classes once")
     return names

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import Config
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import explained
 from tf_metamixup.runs.atomic import replacing
 
 PLAIN = "beta"  # the policy that others are compared with
@@ -109,14 +109,12 @@ class Results:
     def __init__(self, path: str):
         self._path = pathlib.Path(path).expanduser()
         probe = self._path.with_name(f".{self._path.name}.probe")
-        try:
+        with explained(f"cannot write --json={path}", OSError):
             if self._path.is_dir():
-                raise IsADirectoryError(None, "it is a folder")
+                raise IsADirectoryError("it is a folder")
             self._path.parent.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise UserError(f"cannot write --json={path}: {error.strerror}") from error
 
     def write(self, content: dict[str, Any]) -> None:
         """Replaces the file."""

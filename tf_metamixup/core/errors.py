@@ -1,5 +1,8 @@
 """Errors for the user: one message, no traceback."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class UserError(ValueError):
     """Says what the user can correct; shown as one message, without a traceback.
@@ -23,6 +26,15 @@ def require(holds: bool, what: str, allowed: str) -> None:
     """
     if not holds:
         raise UserError(f"{what} must {allowed}")
+
+
+@contextlib.contextmanager
+def explained(what: str, *kinds: type[Exception], advice: str = "") -> Iterator[None]:
+    """Raises UserError, "`what`: reason" and `advice`, for an error of these kinds in a block."""
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f"{what}: {reason(error)}{advice}") from error
 
 
 def reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ as they are.
 import numpy as np
 
 from tf_metamixup.core import rng
-from tf_metamixup.core.errors import UserError, reason, require
+from tf_metamixup.core.errors import UserError, explained, require
 from tf_metamixup.core.registry import Registry
 
 NOISES = Registry("label noise")
@@ -84,11 +84,9 @@ def from_file(known: _Labels, path: str = "", column: str = "label") -> np.ndarr
     Such is CIFAR-10N (Wei et al. 2022) by record id, with the columns `aggre_label`,
     `random_label1` and `worse_label`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except Exception as error:  # whatever a damaged file makes of it
-        raise UserError(f"label noise: cannot read {path} as .npz: {reason(error)}") from error
+    unreadable = explained(f"label noise: cannot read {path} as .npz", Exception)  # of any kind
+    with unreadable, np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
     if missing := {"id", column} - set(arrays):
         raise UserError(
             f"label noise: {path} has no array {', '.join(sorted(missing))}; it has "

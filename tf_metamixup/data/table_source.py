@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, explained, reason
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import file_source
 from tf_metamixup.data.contents import checksum
@@ -67,19 +67,16 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
 def _read(path: Path) -> bytes:
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise UserError(f"table:{path} must be a .csv or a .parquet file")
-    try:
+    with explained(f"cannot read the table {path}", OSError):
         return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the table {path}: {reason(error)}") from error
 
 
 def _csv(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line and cells by column of each row."""
-    try:
+    not_utf8 = f"the table {path} is not UTF-8"
+    with explained(not_utf8, UnicodeDecodeError, advice="; save it as UTF-8"):
         # Not `splitlines`, which also ends lines at characters that names may have.
         lines = io.StringIO(content.decode("utf-8-sig"), newline="")
-    except UnicodeDecodeError as error:
-        raise UserError(f"the table {path} is not UTF-8: {error}; save it as UTF-8") from error
     reader = csv.reader(lines, strict=True, skipinitialspace=True)
     try:
         columns = [each.strip() for each in next(reader, [])]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, explained
 
 # How long workers that have started wait for the others, in seconds.
 TIMEOUT = 600
@@ -23,13 +23,10 @@ def await_workers(addresses: list[str], own: int, timeout: float = TIMEOUT) -> N
     Raises:
         UserError: the own port is taken, or a worker does not come.
     """
-    try:
+    what = f"this process cannot listen on {addresses[own]}, its address in TF_CONFIG"
+    advice = "; give each worker an address of its own machine and a free port"
+    with explained(what, OSError, advice=advice):
         listener = socket.create_server(("", port(addresses[own])))
-    except OSError as error:
-        raise UserError(
-            f"this process cannot listen on {addresses[own]}, its address in TF_CONFIG: "
-            f"{error.strerror}; give each worker an address of its own machine and a free port"
-        ) from error
     others = set(range(len(addresses))) - {own}
     visited: set[int] = set()
     warned, deadline = False, time.monotonic() + timeout

@@ -8,7 +8,7 @@ import threading
 import keras
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, explained
 from tf_metamixup.distribution import rendezvous
 
 
@@ -31,13 +31,10 @@ def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
         raise UserError(f"--replicas={replicas}: without a GPU, a worker of a job has one replica")
     rendezvous.await_workers(addresses, own)
     handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    what = f"this process cannot join the workers {', '.join(addresses)} of TF_CONFIG"
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"this process cannot join the workers {', '.join(addresses)} of TF_CONFIG: "
-            f"{reason(error)}"
-        ) from error
+        with explained(what, tf.errors.OpError, RuntimeError, ValueError):
+            return tf.distribute.MultiWorkerMirroredStrategy()
     finally:
         # TensorFlow takes SIGTERM for itself, and drops it.
         if threading.current_thread() is threading.main_thread():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, explained, reason
 from tf_metamixup.export.saved_model import CARD, export
 from tf_metamixup.models.network import Network
 from tf_metamixup.runs.atomic import replacing_folder
@@ -112,14 +112,14 @@ def write(
     Raises:
         UserError: the folder cannot be written.
     """
-    try:
-        with replacing_folder(folder) as draft:
-            for name, content in models.items():
-                (draft / f"{name}.tflite").write_bytes(content)
-            (draft / "labels.txt").write_text("".join(f"{name}\n" for name in class_names), "utf-8")
-            (draft / CARD).write_text(card, "utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write the LiteRT models {folder}: {reason(error)}") from error
+    with (
+        explained(f"cannot write the LiteRT models {folder}", OSError),
+        replacing_folder(folder) as draft,
+    ):
+        for name, content in models.items():
+            (draft / f"{name}.tflite").write_bytes(content)
+        (draft / "labels.txt").write_text("".join(f"{name}\n" for name in class_names), "utf-8")
+        (draft / CARD).write_text(card, "utf-8")
 
 
 def evenly_spaced(positions: np.ndarray, count: int) -> np.ndarray:

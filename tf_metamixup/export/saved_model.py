@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import explained
 from tf_metamixup.models.network import Network
 from tf_metamixup.runs.atomic import replacing_folder
 
@@ -55,14 +55,13 @@ def export(
     module = tf.Module()
     served = [*network.model.variables, *network.averages]
     module.variables_of_the_model = [variable.value for variable in served]
-    try:
-        labels.parent.mkdir(parents=True, exist_ok=True)
-        labels.write_text("".join(f"{name}\n" for name in class_names), "utf-8")
-        module.labels = tf.saved_model.Asset(str(labels))
-        with replacing_folder(folder) as draft:
-            tf.saved_model.save(module, str(draft), signatures={"serving_default": serve})
-            (draft / CARD).write_text(card, "utf-8")
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"cannot write the SavedModel {folder}: {reason(error)}") from error
-    finally:
-        shutil.rmtree(labels.parent, ignore_errors=True)
+    with explained(f"cannot write the SavedModel {folder}", OSError, tf.errors.OpError):
+        try:
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            labels.write_text("".join(f"{name}\n" for name in class_names), "utf-8")
+            module.labels = tf.saved_model.Asset(str(labels))
+            with replacing_folder(folder) as draft:
+                tf.saved_model.save(module, str(draft), signatures={"serving_default": serve})
+                (draft / CARD).write_text(card, "utf-8")
+        finally:
+            shutil.rmtree(labels.parent, ignore_errors=True)

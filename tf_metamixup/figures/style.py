@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import matplotlib
 from matplotlib.figure import Figure
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import explained
 from tf_metamixup.runs import fonts
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -62,14 +62,12 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, formats: Iterable
     """
     folder = pathlib.Path(folder).expanduser()
     written = []
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for ending in formats:
-                path = folder / f"{name}.{ending}"
-                undated = {"Date": None} if ending == "svg" else {}
-                figure.savefig(path, dpi=DOTS_PER_INCH, metadata=undated)
-                written.append(str(path))
-        except OSError as error:
-            raise UserError(f"cannot write into --out={folder}: {error.strerror}") from error
+    salt = matplotlib.rc_context({"svg.hashsalt": name})
+    with salt, explained(f"cannot write into --out={folder}", OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for ending in formats:
+            path = folder / f"{name}.{ending}"
+            undated = {"Date": None} if ending == "svg" else {}
+            figure.savefig(path, dpi=DOTS_PER_INCH, metadata=undated)
+            written.append(str(path))
     return written

@@ -29,19 +29,24 @@ def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives an empty folder that replaces `path` at the end of the block; see `replacing`."""
-    draft = path.with_name(f".{path.name}.draft")
+def replacing_folder(
+    path: pathlib.Path, draft: pathlib.Path | None = None
+) -> Iterator[pathlib.Path]:
+    """Gives an empty folder that replaces `path` at the end of the block; see `replacing`.
+
+    It lies at `draft` until then, by default beside `path`.
+    """
+    draft = draft or path.with_name(f".{path.name}.draft")
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         yield draft
-        exchange(draft, path)
+        _exchange(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def exchange(draft: pathlib.Path, path: pathlib.Path) -> None:
+def _exchange(draft: pathlib.Path, path: pathlib.Path) -> None:
     """Renames the folder `draft` to `path`, which it replaces.
 
     What was there is removed last: between the two renames, where nothing is there, a kill is

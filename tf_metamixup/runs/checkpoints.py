@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError, reason
-from tf_metamixup.runs.atomic import exchange
+from tf_metamixup.core.errors import UserError, explained
+from tf_metamixup.runs.atomic import replacing_folder
 from tf_metamixup.runs.directory import read_arrays
 
 KEEP = 2
@@ -56,27 +56,22 @@ class Checkpoints:
             UserError: the disk is full or cannot be written; older checkpoints are intact.
         """
         final = self.path(step)
-        draft = self._folder / ".draft"
-        try:
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            self._values.write(str(draft / "variables"))
-            state = {"step": step, "shapes": self._shapes, **progress.state}
-            (draft / "state.json").write_text(json.dumps(state))
-            np.savez_compressed(draft / "arrays.npz", **progress.arrays)
-            sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-            (draft / SUMS).write_text("".join(f"{s}  {name}\n" for name, s in sums.items()))
-            for path in (*draft.iterdir(), draft):
-                _flush(path)
-            exchange(draft, final)
+        what = f"cannot write a checkpoint into {self._folder}"
+        advice = (
+            ". Older checkpoints are intact: make room or repair the folder, and start the same "
+            "command again"
+        )
+        with explained(what, OSError, tf.errors.OpError, advice=advice):
+            with replacing_folder(final, self._folder / ".draft") as draft:
+                self._values.write(str(draft / "variables"))
+                state = {"step": step, "shapes": self._shapes, **progress.state}
+                (draft / "state.json").write_text(json.dumps(state))
+                np.savez_compressed(draft / "arrays.npz", **progress.arrays)
+                sums = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+                (draft / SUMS).write_text("".join(f"{s}  {name}\n" for name, s in sums.items()))
+                for path in (*draft.iterdir(), draft):
+                    _flush(path)
             _flush(self._folder)
-        except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise UserError(
-                f"cannot write a checkpoint into {self._folder}: {reason(error)}. Older "
-                "checkpoints are intact: make room or repair the folder, and start the same "
-                "command again"
-            ) from error
         # Newer ones were found damaged, else the run would have gone on from them.
         found = _newest_first(self._folder)
         for other in set(found) - set([folder for folder in found if folder <= final][:KEEP]):

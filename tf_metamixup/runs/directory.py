@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, explained, reason
 from tf_metamixup.runs.atomic import replacing
 from tf_metamixup.runs.results import DEFAULTS, is_result
 
@@ -115,15 +115,9 @@ class RunDirectory:
         with self._writing(), replacing(self.path / name) as file:
             np.savez_compressed(file, **arrays)
 
-    @contextlib.contextmanager
-    def _writing(self):
-        try:
-            yield
-        except OSError as error:
-            raise UserError(
-                f"cannot write into the run directory {self.path}: {error.strerror or error}; "
-                "choose another --run_dir or make room"
-            ) from error
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        what = f"cannot write into the run directory {self.path}"
+        return explained(what, OSError, advice="; choose another --run_dir or make room")
 
 
 def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import FREE, RECORDED_ONLY, Config, selecting
-from tf_metamixup.core.errors import UserError, reason, require
+from tf_metamixup.core.errors import explained, reason, require
 from tf_metamixup.runs.atomic import replacing
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
@@ -120,12 +120,10 @@ def keep(results: Iterable[dict[str, Any]], folder: str) -> None:
     """
     require(folder, "--keep=", "name a folder")
     path = pathlib.Path(folder).expanduser() / KEPT
-    try:
+    with explained(f"cannot write {path}", OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.writelines(f"{text}\n".encode() for text in sorted(map(line, results)))
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def line(result: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.core.errors import UserError, reason
+from tf_metamixup.core.errors import UserError, explained
 from tf_metamixup.core.plurals import counted
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.data.pipeline import order
@@ -59,10 +59,8 @@ class MetaSet:
 
 
 def _tensors(pair) -> list[tf.Tensor]:
-    try:
+    with explained("`meta` must be a pair of arrays", TypeError, ValueError):
         images, labels = (tf.convert_to_tensor(np.asarray(each)) for each in pair)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"`meta` must be a pair of arrays: {reason(error)}") from error
     if not images.shape.rank or not len(images):
         raise UserError("the `meta` data is empty")
     return [images, labels]
