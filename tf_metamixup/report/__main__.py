@@ -24,38 +24,21 @@ from tf_metamixup.report import paper
 from tf_metamixup.runs import results
 from tf_metamixup.runs.results import Row
 
-COLUMNS = (
-    "data set",
-    "architecture",
-    "row",
-    "method",
-    "policy",
-    "labels used",
-    "steps",
-    "differs in",
-    "test error %",
-    "top-5 %",
-    "paper",
-    "seeds",
-    "accepted",
-    "wrong of accepted %",
-)
-
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """Formats a line for each set of settings that differ in no more than the seed.
 
     A column that is empty in all lines is left out. Lines that look the same name the settings in
-    which they differ.
-    Within a data set the best comes first. Cells with fewer seeds than the fullest line, with runs
-    that are not finished, or with other steps than most lines of the data set are marked, and so is
-    a number of the paper whose protocol was another.
+    which they differ. Within a data set the best comes first. Cells with fewer seeds than the
+    fullest line, with runs that are not finished, or with other steps than most lines of the data
+    set are marked, and so is a number of the paper whose protocol was another.
     """
     ordered = sorted(results.rows(runs), key=lambda row: (_dataset(row), np.mean(row.errors)))
     alike = defaultdict(list)
     for row in ordered:
         alike[_identity(row)].append(row.first["config"])
-    most_seeds = max((len(row.seeds) for row in ordered), default=0)
+    most_seeds = max(len(row.seeds) for row in ordered)
+    tested = all(results.reported_error(row.first)[0] == "test" for row in ordered)
     lines = []
     for row in ordered:
         others = [_steps(other) for other in ordered if _dataset(other) == _dataset(row)]
@@ -63,33 +46,29 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         first, seeds = row.first, row.seeds.values()
         mode, labels = first["config"].get("mode"), first["labels_used"]
         last = [result["history"][-1] if result["history"] else {} for result in seeds]
-        cells = [
-            _dataset(row),
-            f"`{first['config'].get('architecture', 'own model')}`",
-            paper.display_name(mode, first["method"], first["policy"]) or "",
-            f"`{first['method']}`",
-            f"`{first['policy']}`",
-            "" if labels is None else str(labels),
-            _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
-            _differing(first["config"], alike[_identity(row)]),
-            mean_and_std(row.errors),
-            mean_and_std(
-                [r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]
-            ),
-            _paper(first["config"]),
-            str(len(seeds))
+        top5 = [r["test_error_top5"] for r in seeds if r.get("test_error_top5") is not None]
+        unfinished = any(result["status"] != "finished" for result in seeds)
+        cells = {
+            "data set": _dataset(row),
+            "architecture": f"`{first['config'].get('architecture', 'own model')}`",
+            "row": paper.display_name(mode, first["method"], first["policy"]) or "",
+            "method": f"`{first['method']}`",
+            "policy": f"`{first['policy']}`",
+            "labels used": "" if labels is None else str(labels),
+            "steps": _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
+            "differs in": _differing(first["config"], alike[_identity(row)]),
+            "test error %" if tested else "error %": mean_and_std(row.errors),
+            "top-5 %": mean_and_std(top5),
+            "paper": _paper(first["config"]),
+            "seeds": str(len(seeds))
             + _mark(len(seeds) < most_seeds, f"of {most_seeds}")
-            + _mark(any(result["status"] != "finished" for result in seeds), "not finished"),
-            _mean([entry.get("accepted") for entry in last]),
-            _mean([entry.get("pseudo_label_error") for entry in last]),
-        ]
+            + _mark(unfinished, "not finished"),
+            "accepted": _mean([entry.get("accepted") for entry in last]),
+            "wrong of accepted %": _mean([entry.get("pseudo_label_error") for entry in last]),
+        }
         lines.append(cells)
-    shown = [n for n in range(len(COLUMNS)) if any(cells[n] for cells in lines)]
-    head = list(COLUMNS)
-    if any(results.reported_error(row.first)[0] != "test" for row in ordered):
-        head[head.index("test error %")] = "error %"
-    head, *lines = [[cells[n] for n in shown] for cells in (head, *lines)]
-    return markdown.table(head, lines)
+    shown = [name for name in lines[0] if any(cells[name] for cells in lines)]
+    return markdown.table(shown, [[cells[name] for name in shown] for cells in lines])
 
 
 def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
@@ -97,8 +76,7 @@ def paper_table(number: int, runs: list[dict[str, Any]]) -> str:
     cells = [cell for cell in paper.cells() if cell.table == number]
     finished = [r for r in runs if r["status"] == "finished" and not departures(r["config"])]
     columns = list(dict.fromkeys(cell.column for cell in cells))
-    lines = []
-    missing = 0
+    lines, missing = [], 0
     for row in dict.fromkeys(cell.row for cell in cells):
         texts = {column: "" for column in columns}
         for cell in (cell for cell in cells if cell.row == row):
@@ -195,15 +173,15 @@ class Arguments(NamedTuple):
     keep: str | None
 
 
-def _report(runs: list[dict[str, Any]], number: int | None, policy: str | None) -> str:
-    if policy is not None:
-        # Here, since a policy's spelling needs TensorFlow, which a table does not.
-        start_tensorflow()
-        with extras.needed("figures"):
-            from tf_metamixup.report import comparison
+def _report(runs: list[dict[str, Any]], args: Arguments) -> str:
+    if args.against is None:
+        return table(runs) if args.table is None else paper_table(args.table, runs)
+    # Here, since a policy's spelling needs TensorFlow, which a table does not.
+    start_tensorflow()
+    with extras.needed("figures"):
+        from tf_metamixup.report import comparison
 
-        return comparison.against(policy, runs)
-    return table(runs) if number is None else paper_table(number, runs)
+    return comparison.against(args.against, runs)
 
 
 def parse(argv: list[str]) -> Arguments:
@@ -238,7 +216,7 @@ def run(args: Arguments) -> None:
             "Trainer.fit(..., dataset='NAME') names it",
             file=sys.stderr,
         )
-    print(_report(found, args.table, args.against))
+    print(_report(found, args))
     if args.keep is not None:
         results.keep(found, args.keep)
 
