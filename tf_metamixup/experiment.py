@@ -29,6 +29,11 @@ from tf_metamixup.training.trainer import Trainer
 
 # Of networks without normalization layers.
 WARMUP_STEPS = 100
+# Settings that `Trainer` takes by their names.
+TRAINED_WITH = (
+    *("optimizer", "momentum", "weight_decay", "weight_decay_on", "seed", "row_groups"),
+    *("mixed_bfloat16", "meta_bfloat16", "jit", "ema", "mix_until", "label_smoothing"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,23 +110,14 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     gpus = bool(tf.config.list_physical_devices("GPU"))
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
     with Workers(strategy).together():
-        source = data.load(
-            config.dataset,
-            config.data_dir,
-            config.image_size,
-            config.corrupt_images,
-            config.in_memory,
-        )
+        reading = (config.image_size, config.corrupt_images, config.in_memory)
+        source = data.load(config.dataset, config.data_dir, *reading)
         if config.labelled_classes is not None:
             source = source.labelling(config.labelled_classes)
         config = canonical(config.resolve(gpus=gpus, data=source.info))
         method = methods.make(config.method)
         prepared = data.prepare(
-            source,
-            config,
-            method.views,
-            strong_views=method.strong_views,
-            audits=method.audits,
+            source, config, method.views, strong_views=method.strong_views, audits=method.audits
         )
     steps = config.epochs * prepared.epoch_steps
     keras.utils.set_random_seed(config.seed)
@@ -136,21 +132,10 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         method,
         config.policy,
         make_schedule(config, steps),
-        optimizer=config.optimizer,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        weight_decay_on=config.weight_decay_on,
-        seed=config.seed,
         preprocess=data.scale,
         class_names=source.classes,
-        row_groups=config.row_groups,
-        mixed_bfloat16=config.mixed_bfloat16,
-        meta_bfloat16=config.meta_bfloat16,
-        jit=config.jit,
         unfreeze_at=models.parse(config.architecture).options.get("unfreeze_at"),
-        ema=config.ema,
-        mix_until=config.mix_until,
-        label_smoothing=config.label_smoothing,
+        **{name: getattr(config, name) for name in TRAINED_WITH},
     )
     return Assembly(config, source, prepared, trainer)
 
@@ -199,12 +184,8 @@ def rebuild(
 ) -> Assembly:
     """Restores what a run was made of, with its final weights, on one device.
 
-    Settings are values and names from registries; nothing in the folder is executed.
-
-    Args:
-        folder: the run directory.
-        result: its `result.json`.
-        data_dir: where its TFDS data lies now; by default where it lay then.
+    Settings are values and names from registries; nothing in the run directory `folder` is
+    executed. TFDS data lies at `data_dir` now, by default where it lay then.
 
     Raises:
         UserError: settings that make no run, other data than it was trained on, no checkpoint.

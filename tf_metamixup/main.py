@@ -36,6 +36,7 @@ def train(config: Config) -> dict | None:
     from tf_metamixup.experiment import assemble
     from tf_metamixup.export import of_run
     from tf_metamixup.training import initial_weights
+    from tf_metamixup.training.plan import Plan
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -61,6 +62,7 @@ def train(config: Config) -> dict | None:
                 stacklevel=2,
             )
     identity = config.identity()
+    planned = {field.name for field in dataclasses.fields(Plan)} - {"steps", "epoch_steps"}
     result = trainer.fit(
         **assembly.training,
         validation=prepared.validation,
@@ -68,14 +70,7 @@ def train(config: Config) -> dict | None:
         steps=assembly.steps,
         epoch_steps=prepared.epoch_steps,
         run_dir=config.run_dir,
-        max_steps=config.max_steps,
-        log_every=config.log_every,
-        evaluate_every=config.evaluate_every,
-        checkpoint_every=config.checkpoint_every,
-        diagnostics=config.diagnostics,
-        pictures=config.pictures,
-        select=config.select,
-        patience=config.patience,
+        **{name: getattr(config, name) for name in planned},
         settings=identity,
         recorded={k: v for k, v in dataclasses.asdict(config).items() if k not in identity},
         splits=prepared.named(source.train.ids),
