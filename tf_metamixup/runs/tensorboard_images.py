@@ -37,22 +37,14 @@ def class_pairs(total: np.ndarray, count: np.ndarray, names: Sequence[str]) -> n
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     middle = total.sum() / count.sum()
     reach = max(np.nanmax(np.abs(mean - middle)), 1e-3)
-    with _plain_text(names) as names:
-        figure, axes = _square(len(names))
-        axes.set_facecolor(GREY)
-        shown = axes.imshow(
-            mean, cmap=AROUND_THE_MEAN, norm=Normalize(middle - reach, middle + reach)
-        )
-        _label(axes, names, "class of x_i", "class of x_j")
-        _write(axes, mean, "{:.2f}", shown)
-        per_cell = count.sum() / np.count_nonzero(count)
-        figure.suptitle(
-            f"Mean lambda by class pair: {middle:.3f} in all, pairs {np.nanmin(mean):.3f} to "
-            f"{np.nanmax(mean):.3f}\n{per_cell:.0f} mixed rows a cell; grey: no such pair",
-            fontsize="medium",
-        )
-        figure.colorbar(shown, ax=axes, label="mean lambda (x_i's share)", shrink=0.8)
-        return _pixels(figure)
+    title = (
+        f"Mean lambda by class pair: {middle:.3f} in all, pairs {np.nanmin(mean):.3f} to "
+        f"{np.nanmax(mean):.3f}\n{count.sum() / np.count_nonzero(count):.0f} mixed rows a cell; "
+        "grey: no such pair"
+    )
+    colours = {"cmap": AROUND_THE_MEAN, "norm": Normalize(middle - reach, middle + reach)}
+    labels = "class of x_i", "class of x_j", "mean lambda (x_i's share)"
+    return _heat_map(names, title, labels, mean, colours, mean, "{:.2f}")
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -60,19 +52,15 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
     images = matrix.sum()
     error = 100 * (1 - np.trace(matrix) / images)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    with _plain_text(names) as names:
-        figure, axes = _square(len(names))
-        # The few that are confused are what one looks for.
-        shown = axes.imshow(share, cmap=SHARES, norm=PowerNorm(0.5, 0, 1))
-        _label(axes, names, "true class", "predicted class")
-        _write(axes, np.where(matrix > 0, matrix, np.nan), "{:.0f}", shown, share)
-        figure.suptitle(
-            f"Confusion matrix of {images:.0f} images, error {error:.2f} %\n"
-            "off the diagonal: classified wrongly",
-            fontsize="medium",
-        )
-        figure.colorbar(shown, ax=axes, label="share of the true class", shrink=0.8)
-        return _pixels(figure)
+    some = np.where(matrix > 0, matrix, np.nan)
+    title = (
+        f"Confusion matrix of {images:.0f} images, error {error:.2f} %\n"
+        "off the diagonal: classified wrongly"
+    )
+    # The few that are confused are what one looks for.
+    colours = {"cmap": SHARES, "norm": PowerNorm(0.5, 0, 1)}
+    labels = "true class", "predicted class", "share of the true class"
+    return _heat_map(names, title, labels, share, colours, some, "{:.0f}")
 
 
 def reliability(bins: np.ndarray, ece: float) -> np.ndarray:
@@ -177,27 +165,31 @@ def _short(name: str) -> str:
     return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
-def _square(classes: int):
-    side = 3.4 + 0.28 * min(max(classes, 6), 12)
-    figure = Figure(figsize=(side + 0.8, side), dpi=DOTS_PER_INCH, layout="constrained")
-    return figure, figure.add_subplot()
+def _heat_map(names, title: str, labels, values, colours, written, form: str) -> np.ndarray:
+    """Draws `values` [C, C] as colours, and what is `written` into the cells.
+
+    The labels are those of rows, columns and colours.
+    """
+    with _plain_text(names) as names:
+        side = 3.4 + 0.28 * min(max(len(names), 6), 12)
+        figure = Figure(figsize=(side + 0.8, side), dpi=DOTS_PER_INCH, layout="constrained")
+        figure.suptitle(title, fontsize="medium")
+        axes = figure.add_subplot(facecolor=GREY)
+        axes.set(ylabel=labels[0], xlabel=labels[1])
+        shown = axes.imshow(values, **colours)
+        figure.colorbar(shown, ax=axes, label=labels[2], shrink=0.8)
+        if len(names) <= NAMED:
+            short = [_short(name) for name in names]
+            places = range(len(names))
+            axes.set_yticks(places, short, fontsize="x-small")
+            upright = max(map(len, short)) > 2
+            axes.set_xticks(places, short, fontsize="x-small", rotation=90 if upright else 0)
+        if len(names) <= NUMBERED:
+            _write(axes, written, form, shown.to_rgba(values))
+        return _pixels(figure)
 
 
-def _label(axes, names: Sequence[str], rows: str, columns: str) -> None:
-    axes.set(ylabel=rows, xlabel=columns)
-    if len(names) <= NAMED:
-        short = [_short(name) for name in names]
-        places = range(len(names))
-        axes.set_yticks(places, short, fontsize="x-small")
-        upright = max(map(len, short)) > 2
-        axes.set_xticks(places, short, fontsize="x-small", rotation=90 if upright else 0)
-
-
-def _write(axes, values: np.ndarray, form: str, shown, coloured: np.ndarray | None = None) -> None:
-    """Writes the values into their cells, where there is room."""
-    if len(values) > NUMBERED:
-        return
-    colours = shown.cmap(shown.norm(values if coloured is None else coloured))
+def _write(axes, values: np.ndarray, form: str, colours: np.ndarray) -> None:
     dark = colours[..., :3] @ [0.299, 0.587, 0.114] < 0.5
     size = "x-small" if len(values) <= 10 else 5
     for (row, column), value in np.ndenumerate(values):
