@@ -1,17 +1,19 @@
 """Says how long a run is, and how often it is logged, evaluated and saved."""
 
 import dataclasses
-import numbers
-import operator
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.suggestions import did_you_mean
+from tf_metamixup.training.arguments import whole
 
 # Pictures cost about a second and 200 kB: a short run has fewer, so that they stay far below the
 # time of its steps.
 MOST_PICTURES, STEPS_PER_PICTURE = 10, 1000
+# The least of each count, and of those that may be None.
+_COUNTS = {"steps": 1, "epoch_steps": 1, "log_every": 1, "evaluate_every": 1, "checkpoint_every": 1}
+_OPEN = {"max_steps": 1, "pictures": 0, "patience": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +52,18 @@ class Plan:
         """Makes a plan of options by name; `others` are further names that one may have meant.
 
         Raises:
-            UserError: there is no such option.
+            UserError: there is no such option, or a count is none.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         for name in options.keys() - names:
             meant = did_you_mean(name, sorted(names | {*others}))
             raise UserError(f"fit() takes no argument {name!r}{meant}")
-        # NumPy's whole numbers, which JSON does not take.
-        whole = {
-            name: operator.index(value)
-            for name, value in options.items()
-            if isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        }
-        return cls(steps, epoch_steps, **{**options, **whole})
+        plan = {"steps": steps, "epoch_steps": epoch_steps, **options}
+        given = {name for name, value in plan.items() if name in _COUNTS or value is not None}
+        for name, least in (_COUNTS | _OPEN).items():
+            if name in given:
+                plan[name] = whole(name, plan[name], least)
+        return cls(**plan)
 
     @property
     def last_step(self) -> int:

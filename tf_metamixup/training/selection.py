@@ -7,7 +7,6 @@ import keras
 
 from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.models.network import copies
-from tf_metamixup.training.arguments import whole
 from tf_metamixup.training.plan import Plan
 
 
@@ -17,13 +16,8 @@ class Selection:
     They are variables, so that checkpoints hold them and that all replicas and workers copy the
     same ones. All decisions follow from the history: a resumed run makes them again.
 
-    Args:
-        trainer: whose run it is.
-        variables: what a checkpoint holds besides the best weights.
-        plan: of the run.
-
     Attributes:
-        variables: what a checkpoint holds.
+        variables: what a checkpoint holds: those that are given, and the best weights.
     """
 
     def __init__(self, trainer, variables: list[keras.Variable], plan: Plan):
@@ -65,13 +59,6 @@ class Selection:
         return model | {"values": list(range(count - len(self._best), count))}
 
 
-# Fields of `Plan` that are at least 1.
-_COUNTS = (
-    *("steps", "epoch_steps", "max_steps", "log_every"),
-    *("evaluate_every", "checkpoint_every", "patience"),
-)
-
-
 def best_epoch(entries: Sequence[dict[str, Any]]) -> int:
     """Returns the first epoch of the lowest validation error, from 1; 0 where there is none."""
     errors = [
@@ -83,11 +70,7 @@ def best_epoch(entries: Sequence[dict[str, Any]]) -> int:
 
 
 def check(plan: Plan, *, validated: bool) -> None:
-    """Refuses a plan with counts below 1, and a selection that cannot be made."""
-    for name in _COUNTS:
-        value = getattr(plan, name)
-        if value is not None or name not in ("max_steps", "patience"):
-            whole(name, value, 1)
+    """Refuses a selection that cannot be made."""
     require(plan.select in ("last", "best"), f"select={plan.select!r}", "be last or best")
     if validated or (plan.select == "last" and plan.patience is None):
         return
