@@ -93,13 +93,8 @@ def check_optimizer(optimizer: keras.Optimizer) -> None:
         )
 
 
-def check_fit(given: dict, classes: int, *, mixes: bool) -> None:
-    """Refuses arguments of `fit`: batches without pairs, validation labels that are no classes."""
-    if given.get("batch_size") == 1 and mixes:
-        raise UserError(
-            "a batch of 1 has no pairs to mix: use batches of at least 2, or policy none"
-        )
-    data = given.get("validation_data")
+def check_validation(data, classes: int) -> None:
+    """Refuses validation labels that are no classes."""
     if isinstance(data, tf.data.Dataset):
         data = first_batch("validation", data)
     if isinstance(data, (tuple, list)) and len(data) >= 2 and hasattr(data[1], "shape"):

@@ -23,12 +23,12 @@ from tf_metamixup.training import arguments
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.keras_checks import (
-    check_fit,
     check_loss,
     check_optimizer,
     check_options,
     check_served,
     check_tensors,
+    check_validation,
     lambdas_in_range,
 )
 from tf_metamixup.training.meta_set import MetaSet
@@ -158,10 +158,9 @@ class MixUpModel(keras.Model):
             given["callbacks"] = [*keras.tree.flatten(callbacks or []), *added]
         elif self._scales not in callbacks.callbacks:
             callbacks.callbacks.extend(added)
-        check_fit(given, self._classes, mixes=self._mixes)
-        self._scales.compare(
-            meta=self._meta and self._meta.images, validation=given.get("validation_data")
-        )
+        validation = given.get("validation_data")
+        check_validation(validation, self._classes)
+        self._scales.compare(meta=self._meta and self._meta.images, validation=validation)
         with translate_data_errors():
             history = super().fit(**given)
         if history.epoch and "loss" not in history.history:
