@@ -11,7 +11,8 @@ import numpy as np
 
 from tf_metamixup.benchmark import workload
 from tf_metamixup.benchmark.timing import FROZEN, Repeated
-from tf_metamixup.config import META, Config
+from tf_metamixup.config import Config
+from tf_metamixup.config.defaults import META
 from tf_metamixup.models.batch_normalization import BatchNormalization
 from tf_metamixup.training.diagnostics import Diagnostics
 

@@ -13,14 +13,16 @@ from typing import Any, NoReturn
 from absl import flags
 
 from tf_metamixup import __version__
-from tf_metamixup.config import GROUPS, Config
+from tf_metamixup.config import Config
 from tf_metamixup.config.defaults import is_own
+from tf_metamixup.config.fields import GROUPS
 from tf_metamixup.core import flagfiles
 from tf_metamixup.core.errors import BackendError, UnknownNameError, UserError, reason
 from tf_metamixup.core.suggestions import did_you_mean, plain, suggest
 from tf_metamixup.distribution.startup import start_tensorflow
 
 FINISHED, FAILED, BAD_FLAGS = 0, 1, 2
+PARSERS = {int: flags.IntegerParser, float: flags.FloatParser, str: flags.ArgumentParser}
 
 # What other programs call a flag, and what it is called here.
 ALIASES = {
@@ -87,20 +89,15 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
     for field in dataclasses.fields(Config):
         if names is not None and field.name not in names:
             continue
-        kinds = typing.get_args(field.type) or (field.type,)
+        kind, *_ = typing.get_args(field.type) or (field.type,)  # `int | None`, say
+        described = field.name, field.default, field.metadata["help"]
         common = {"flag_values": values, "module_name": groups[field.name]}
-        if bool in kinds:
-            flags.DEFINE_boolean(field.name, field.default, field.metadata["help"], **common)
+        if kind is bool:
+            flags.DEFINE_boolean(*described, **common)
             continue
-        if field.metadata["choices"]:
-            parser = flags.EnumParser(field.metadata["choices"])
-        elif int in kinds:
-            parser = flags.IntegerParser()
-        elif float in kinds:
-            parser = flags.FloatParser()
-        else:
-            parser = flags.ArgumentParser()
-        flags.DEFINE(parser, field.name, field.default, field.metadata["help"], **common)
+        choices = field.metadata["choices"]
+        parser = flags.EnumParser(choices) if choices else PARSERS[kind]()
+        flags.DEFINE(parser, *described, **common)
 
 
 def config_of(values: flags.FlagValues) -> Config:

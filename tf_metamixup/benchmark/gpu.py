@@ -23,7 +23,8 @@ from absl import flags
 
 from tf_metamixup import cli
 from tf_metamixup.benchmark import timing, workload
-from tf_metamixup.config import META, Config
+from tf_metamixup.config import Config
+from tf_metamixup.config.defaults import META
 from tf_metamixup.core.errors import UserError
 
 SKIPPED = 'skipped: TensorFlow sees no GPU here (pip install ".[cuda]" brings its libraries)'

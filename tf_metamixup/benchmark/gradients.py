@@ -1,10 +1,10 @@
 """Compares the estimators' gradients for lambda with the exact one, while training goes on."""
 
 import numpy as np
-import tqdm
 
 from tf_metamixup.benchmark.timing import Budget, Repeated
 from tf_metamixup.benchmark.workload import REFERENCE
+from tf_metamixup.core.bars import Bar
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.training.diagnostics import Diagnostics
 
@@ -18,7 +18,7 @@ def train(graphs, steps: int) -> None:
         UserError: the loss is not finite.
     """
     batches = graphs.batches(0)
-    with tqdm.tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True) as bar:
+    with Bar(total=steps, desc="training", unit="step") as bar:
         while bar.n < steps:
             count = min(STEPS_PER_CALL, steps - bar.n)
             _, losses, _ = graphs.train(batches, bar.n, count)
@@ -46,7 +46,7 @@ def gradient_cosines(trained: dict, meta, budget: Budget) -> dict[str, dict[str,
     sums = {name: {"cosine": 0.0, "cosine_full_meta": 0.0} for name in trained}
     batches = {name: graphs.batches(budget.steps) for name, graphs in trained.items()}
     steps = range(budget.steps, budget.steps + budget.batches)
-    for step in tqdm.tqdm(steps, desc="gradients", unit="batch", dynamic_ncols=True):
+    for step in Bar(steps, desc="gradients", unit="batch"):
         given = {name: next(each) for name, each in batches.items()}
         gradients = {name: look.lambda_gradient(given[name], step) for name, look in looks.items()}
         exact = gradients[REFERENCE]

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tqdm
 
-from tf_metamixup.core import bars
+from tf_metamixup.core.bars import Bar
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import copies, image_files
 from tf_metamixup.data.contents import checksum, listing
@@ -174,15 +173,8 @@ class _Reader:
             except image_files.UnreadableError as error:
                 return None, str(error)
 
-        bar = tqdm.tqdm(
-            desc="reading images",
-            total=len(paths),
-            unit="image",
-            delay=_SILENT_SECONDS,
-            mininterval=bars.interval(),
-            dynamic_ncols=True,
-        )
-        with concurrent.futures.ThreadPoolExecutor() as pool, bar:
+        shown = {"desc": "reading images", "unit": "image", "delay": _SILENT_SECONDS}
+        with concurrent.futures.ThreadPoolExecutor() as pool, Bar(total=len(paths), **shown) as bar:
             # Few at a time, since images that wait to be put in their place take memory.
             for first in range(0, len(paths), _AT_ONCE):
                 for found, problem in pool.map(attempt, paths[first : first + _AT_ONCE]):

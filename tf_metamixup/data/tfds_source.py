@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tf_metamixup.config import dataset_name
+from tf_metamixup.config.defaults import dataset_name
 from tf_metamixup.core.errors import UnknownNameError, UserError
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data.images import DEFAULT_SIZE, InMemory, Source, fits

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from tf_metamixup.config import LITERT
+from tf_metamixup.config.defaults import LITERT
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data.pipeline import test_batches
 from tf_metamixup.distribution.startup import quiet

@@ -55,14 +55,8 @@ def parse(argv: list[str]) -> Arguments:
     flags.DEFINE_list("epochs", None, "of figure 7, such as 3,30,90,120 or 1-20,41-60", **common)
     flags.DEFINE_string("data_dir", None, "where the TFDS data is now, if it has moved", **common)
     runs = cli.read_flags(values, argv, __doc__, operands=True)
-    args = Arguments(
-        values["figure"].value,
-        values["out"].value,
-        values["format"].value,
-        _spans(values["epochs"].value),
-        values["data_dir"].value,
-        runs,
-    )
+    spans = _spans(values.epochs)
+    args = Arguments(values.figure, values.out, values.format, spans, values.data_dir, runs)
     for name, value in (("figure", args.figure), ("out", args.out), ("format", args.formats)):
         if not value:
             raise UserError(f"--{name} is missing; --help shows a whole command")

@@ -16,7 +16,8 @@ import numpy as np
 from absl import flags
 
 from tf_metamixup import cli
-from tf_metamixup.config import BY_MODE, FREE
+from tf_metamixup.config import FREE
+from tf_metamixup.config.defaults import BY_MODE
 from tf_metamixup.core import extras, markdown
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution.startup import start_tensorflow
@@ -192,12 +193,12 @@ def parse(argv: list[str]) -> Arguments:
     flags.DEFINE_string("against", None, "policy or name of the row to compare with", **common)
     flags.DEFINE_string("keep", None, "folder that results.jsonl goes to", **common)
     folders = cli.read_flags(values, argv, __doc__, operands=True)
-    if None not in (values["table"].value, values["against"].value):
+    if None not in (values.table, values.against):
         raise UserError("--table and --against are two reports: give one of them")
     if not folders:
         usage = "python -m tf_metamixup.report RUNS_DIR... [--table=N | --against=POLICY]"
         raise UserError(cli.as_typed(f"no runs; usage: {usage} [--keep=DIR]", argv))
-    return Arguments(folders, values["table"].value, values["against"].value, values["keep"].value)
+    return Arguments(folders, values.table, values.against, values.keep)
 
 
 def run(args: Arguments) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from tf_metamixup.config import META
+from tf_metamixup.config.defaults import META
 
 # Rows as (method, policy), in canonical spelling.
 SUPERVISED = {

@@ -1,5 +1,6 @@
 """Checks of the plain values that `Trainer` is given; `config` checks those of the flags."""
 
+import math
 import numbers
 import operator
 from collections.abc import Callable
@@ -9,8 +10,17 @@ import keras
 
 from tf_metamixup.core.errors import require
 
+SCHEDULE = "a keras.optimizers.schedules.LearningRateSchedule"
+# What numbers must be, in words and as a function.
+NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "learning_rate": (f"be a number of at least 0, or {SCHEDULE}", lambda x: 0 <= x < math.inf),
+    "momentum": ("lie in [0, 1)", lambda x: 0 <= x < 1),
+    "weight_decay": ("be a number of at least 0", lambda x: 0 <= x < math.inf),
+    "unfreeze_at": ("lie in (0, 1)", lambda x: 0 < x < 1),
+}
 
-def whole(name: str, value: Any, least: int, below: float = float("inf")) -> int:
+
+def whole(name: str, value: Any, least: int, below: float = math.inf) -> int:
     """Returns a whole number of Python, NumPy or TensorFlow as Python's.
 
     Raises:
@@ -37,12 +47,13 @@ def lengths(steps: Any, epoch_steps: Any) -> tuple[int, int]:
     return steps, min(steps, 1000) if epoch_steps is None else whole("epoch_steps", epoch_steps, 1)
 
 
-def number(name: str, value: Any, allowed: str, holds: Callable[[float], bool]) -> float:
-    """Returns a number as Python's.
+def number(name: str, value: Any) -> float:
+    """Returns a number, one of `NUMBERS`, as Python's.
 
     Raises:
-        UserError: it is none, or it is not `allowed`, which `holds` tells.
+        UserError: it is none, or not what is allowed.
     """
+    allowed, holds = NUMBERS[name]
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     require(is_number and holds(float(value)), f"{name}={value!r}", allowed)
     return float(value)
@@ -60,5 +71,4 @@ def rate(value: Any) -> float | keras.optimizers.schedules.LearningRateSchedule:
         except NotImplementedError:
             require(False, f"learning_rate={value!r}", "have get_config(), which a run records")
         return value
-    allowed = "be a number of at least 0, or a keras.optimizers.schedules.LearningRateSchedule"
-    return number("learning_rate", value, allowed, lambda rate: 0 <= rate < float("inf"))
+    return number("learning_rate", value)

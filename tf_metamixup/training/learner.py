@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metamixup import methods, policies
-from tf_metamixup.config import LEARNING_RATES, check_jit
+from tf_metamixup.config.checks import check_jit
+from tf_metamixup.config.defaults import LEARNING_RATES
 from tf_metamixup.core.errors import UserError, require
 from tf_metamixup.distribution.strategy import strategy_of
 from tf_metamixup.distribution.workers import Workers
@@ -69,17 +70,12 @@ class Learner:
         if learning_rate is None:
             learning_rate = LEARNING_RATES.get(optimizer, 0.1)  # an unknown one is refused below
         self._learning_rate = arguments.rate(learning_rate)
-        momentum = arguments.number("momentum", momentum, "lie in [0, 1)", lambda m: 0 <= m < 1)
-        allowed = "be a number of at least 0"
-        weight_decay = arguments.number(
-            "weight_decay", weight_decay, allowed, lambda w: 0 <= w < float("inf")
-        )
+        momentum = arguments.number("momentum", momentum)
+        weight_decay = arguments.number("weight_decay", weight_decay)
         if weight_decay_on not in ("all", "kernels"):
             raise UserError(f"weight_decay_on={weight_decay_on!r} must be all or kernels")
         if unfreeze_at is not None:
-            unfreeze_at = arguments.number(
-                "unfreeze_at", unfreeze_at, "lie in (0, 1)", lambda share: 0 < share < 1
-            )
+            unfreeze_at = arguments.number("unfreeze_at", unfreeze_at)
         self.unfreeze_at = unfreeze_at
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tf_metamixup.config import OPTIMIZERS
+from tf_metamixup.config.defaults import OPTIMIZERS
 from tf_metamixup.core.errors import require
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
-from tf_metamixup.core import bars
+from tf_metamixup.core.bars import Bar
 
 # Timed steps, or seconds of them, before the whole time is estimated; and the seconds from which
 # it is long.
@@ -63,7 +62,7 @@ class Interval:
         return ", ".join(parts)
 
 
-class ProgressBar(tqdm.tqdm):
+class ProgressBar(Bar):
     """Shows the progress of a run; the time of building its graph is not counted.
 
     Args:
@@ -77,14 +76,7 @@ class ProgressBar(tqdm.tqdm):
     def __init__(
         self, step: int, last_step: int, steps: int, *, shown: bool, ways: Sequence[str] = ()
     ):
-        super().__init__(
-            total=steps,
-            initial=step,
-            unit="step",
-            mininterval=bars.interval(),
-            dynamic_ncols=True,
-            disable=not shown,
-        )
+        super().__init__(total=steps, initial=step, unit="step", disable=not shown)
         self._ways, self._line = ways, ""
         self.estimate_anew(last_step - step)
 
