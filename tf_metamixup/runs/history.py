@@ -105,18 +105,24 @@ class History:
         self.entries: list[dict[str, Any]] = []
         self.open = Epoch(classes)
         self.evaluation: Evaluation | None = None
-        self._closed: list[Epoch] = []
+        self._closed = {
+            "edges": np.linspace(0, 1, BINS + 1),
+            "before": np.zeros((0, BINS), np.int64),
+            "after": np.zeros((0, BINS), np.int64),
+            "pair_epochs": np.zeros(0, np.int64),
+            "pair_sum": np.zeros((0, classes, classes)),
+            "pair_count": np.zeros((0, classes, classes), np.int64),
+        }
 
     def close(self, extra: dict[str, Any], evaluation: Evaluation | None = None) -> dict[str, Any]:
         """Ends the open epoch; `extra` joins its entry, which is returned."""
         self.evaluation = evaluation or self.evaluation
         entry = self.preview(extra)
-        self.entries.append(entry)
-        self.open.lambdas = []
         if self.classes > PAIR_CLASSES:
-            for epoch in self._closed:
-                epoch.pair_sum = epoch.pair_count = None
-        self._closed.append(self.open)
+            paired = ("pair_epochs", "pair_sum", "pair_count")
+            self._closed |= {name: self._closed[name][:0] for name in paired}
+        self._closed = self.lambdas(with_open=True)
+        self.entries.append(entry)
         self.open = Epoch(self.classes)
         return entry
 
@@ -127,7 +133,7 @@ class History:
     @property
     def last_pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns sum and count of lambda by (class of x_i, class of x_j) in the last epoch."""
-        return self._closed[-1].pair_sum, self._closed[-1].pair_count
+        return self._closed["pair_sum"][-1], self._closed["pair_count"][-1]
 
     def lambdas(self, *, with_open: bool = False) -> dict[str, np.ndarray]:
         """Returns the content of `lambdas.npz`.
@@ -137,16 +143,13 @@ class History:
             policy; `pair_epochs` [E] (from 1), `pair_sum`, `pair_count` [E, C, C]: lambda by class
             of x_i and class of x_j, of every epoch up to 20 classes, else of the last one.
         """
-        epochs = [*self._closed, *([self.open] if with_open else [])]
-        paired = [(n, e) for n, e in enumerate(epochs, 1) if e.pair_sum is not None]
-        c = self.classes
-        return {
-            "edges": np.linspace(0, 1, BINS + 1),
-            "before": np.array([e.before for e in epochs], np.int64).reshape(-1, BINS),
-            "after": np.array([e.after for e in epochs], np.int64).reshape(-1, BINS),
-            "pair_epochs": np.array([n for n, _ in paired], np.int64),
-            "pair_sum": np.array([e.pair_sum for _, e in paired], np.float64).reshape(-1, c, c),
-            "pair_count": np.array([e.pair_count for _, e in paired], np.int64).reshape(-1, c, c),
+        if not with_open:
+            return self._closed
+        counted = ("before", "after", "pair_sum", "pair_count")
+        more = {name: getattr(self.open, name) for name in counted}
+        more["pair_epochs"] = len(self.entries) + 1
+        return self._closed | {
+            name: np.concatenate([self._closed[name], [value]]) for name, value in more.items()
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -163,15 +166,7 @@ class History:
         """Returns the inverse of `arrays`."""
         history = cls(classes)
         history.entries = list(entries)
-        for before, after in zip(arrays["before"], arrays["after"], strict=True):
-            epoch = Epoch(classes)
-            epoch.before, epoch.after = before, after
-            epoch.pair_sum = epoch.pair_count = None
-            history._closed.append(epoch)
-        paired = (arrays[name] for name in ("pair_epochs", "pair_sum", "pair_count"))
-        for number, total, count in zip(*paired, strict=True):
-            epoch = history._closed[number - 1]
-            epoch.pair_sum, epoch.pair_count = total, count
+        history._closed = {name: arrays[name] for name in history._closed}
         history.open = Epoch.from_arrays(_without_prefix("open_", arrays))
         if evaluated := _without_prefix("evaluation_", arrays):
             history.evaluation = Evaluation(**evaluated)
