@@ -56,28 +56,25 @@ def exit_code(parse: Callable[[], Any], run: Callable[[Any], int | None]) -> int
         parse: reads the command line; what it refuses exits with 2.
         run: takes what `parse` returned; returns an exit code, None for 0.
     """
+    hint, code = "\n(--help lists all flags)", BAD_FLAGS
     try:
-        try:
-            args = parse()
-        except BackendError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return FAILED
-        except UserError as error:
-            print(f"error: {error}\n(--help lists all flags)", file=sys.stderr)
-            return BAD_FLAGS
-        try:
-            return run(args) or FINISHED
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return BAD_FLAGS if isinstance(error, UnknownNameError) else FAILED
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            print(f"error: {reason(error)}; make room and start again", file=sys.stderr)
-            return FAILED
+        args = parse()
+        hint, code = "", FAILED
+        return run(args) or FINISHED
+    except BackendError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except UserError as error:
+        print(f"error: {error}{hint}", file=sys.stderr)
+        return BAD_FLAGS if isinstance(error, UnknownNameError) else code
     except BrokenPipeError:
         # What read the output has seen enough; Python would complain once more as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: {reason(error)}; make room and start again", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130
@@ -101,11 +98,7 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
 
 
 def config_of(values: flags.FlagValues) -> Config:
-    """Returns the Config that the flags in `values` make, with the defaults of its mode.
-
-    Raises:
-        UserError: a value that is not allowed.
-    """
+    """Returns the Config that the flags in `values` make, with the defaults of its mode."""
     names = [field.name for field in dataclasses.fields(Config) if field.name in values]
     config = Config(**{name: values[name].value for name in names})
     if config.data_dir is None and not is_own(config.dataset):
@@ -150,10 +143,8 @@ def read_flags(
 ) -> list[str]:
     """Gives `values` what the command line says; `--help` and `--version` print and exit.
 
-    `about` says what the program does; with `operands` there may be more than flags.
-
-    Returns:
-        What is no flag.
+    `about` says what the program does; with `operands` there may be more than flags, which is
+    returned.
 
     Raises:
         UserError: an unknown flag, a value of another type, an argument that is not taken.

@@ -27,8 +27,7 @@ def parse(argv: list[str]) -> Config:
 def train(config: Config) -> dict | None:
     """Loads the data, builds the model, trains, exports.
 
-    Returns:
-        The content of `result.json` on the worker that writes it, else None.
+    Returns the content of `result.json` on the worker that writes it, else None.
     """
     import tensorflow as tf
 
@@ -176,10 +175,7 @@ def main(argv: list[str]) -> int:
         with listen():
             return cli.exit_code(lambda: cli.settle(parse(argv)), run)
     except Interrupted as interrupted:
-        print(
-            f"stopped by {interrupted}; the same command resumes what is saved",
-            file=sys.stderr,
-        )
+        print(f"stopped by {interrupted}; the same command resumes what is saved", file=sys.stderr)
         return 128 + interrupted.signum
 
 

@@ -60,10 +60,7 @@ def run(
     result = {"networks": {}, "tolerances": TOLERANCES, "device": device, "settings": settings}
     result["versions"] = versions()
     for config in configs:
-        found = {
-            "distance": distances(config, strategy),
-            "steps": costs(config, strategy, budget),
-        }
+        found = {"distance": distances(config, strategy), "steps": costs(config, strategy, budget)}
         result["networks"][config.architecture] = found
         print(table(config.architecture, found), flush=True)
         write(result)

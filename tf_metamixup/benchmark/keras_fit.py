@@ -14,11 +14,7 @@ from tf_metamixup.data.stream import Stream
 
 
 def timed(
-    model: keras.Model,
-    stream: Stream,
-    preprocess: Callable,
-    classes: int,
-    learning_rate: float,
+    model: keras.Model, stream: Stream, preprocess: Callable, classes: int, learning_rate: float
 ) -> Callable[[int], float]:
     """Returns a function (steps) -> seconds per step of `fit`; its first call builds the graph.
 

@@ -49,11 +49,7 @@ def is_hidden(name: str) -> bool:
 def find(folder: Path) -> tuple[list[Path], list[tuple[str, Path]]]:
     """Finds the image files below a folder, sorted; links are followed.
 
-    Returns:
-        The files, and what is left out as (why, path).
-
-    Raises:
-        UserError: a folder cannot be listed.
+    Returns the files, and what is left out as (why, path).
     """
     images, left_out, entered = [], [], set()
 
@@ -107,11 +103,9 @@ def header(path: Path) -> tuple[tuple[int, int], int]:
 
 
 def load(path: str | Path) -> bytes:
-    """Returns the bytes of a file, or raises UnreadableError."""
-    try:
+    """Returns the bytes of a file."""
+    with _readable(path):
         return Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableError(f"cannot read the image {path}: {reason(error)}") from error
 
 
 def read(path: Path, shape: Sequence[int]) -> np.ndarray:

@@ -29,12 +29,7 @@ _DATA = {field.name for field in dataclasses.fields(DataSettings)} - {"dataset",
 
 
 def prepare(
-    source: Source,
-    config: Config,
-    views: int = 1,
-    *,
-    strong_views: int = 0,
-    audits: str = "",
+    source: Source, config: Config, views: int = 1, *, strong_views: int = 0, audits: str = ""
 ) -> Prepared:
     """Splits and streams for a `config` whose data defaults are filled in.
 

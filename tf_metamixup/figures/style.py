@@ -48,18 +48,11 @@ def panels(title: str, count: int, height: float, **options) -> tuple[Figure, li
 
 def line(number: int) -> dict[str, str]:
     """Returns colour and dashes of curve `number`."""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": LINES[number % len(LINES)],
-    }
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
 
 
 def save(figure: Figure, folder: str | os.PathLike, name: str, formats: Iterable[str]) -> list[str]:
-    """Writes `name`.png and the like, the same bytes each time; returns their paths.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Writes `name`.png and the like, the same bytes each time; returns their paths."""
     folder = pathlib.Path(folder).expanduser()
     written = []
     salt = matplotlib.rc_context({"svg.hashsalt": name})

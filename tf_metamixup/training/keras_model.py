@@ -22,6 +22,7 @@ from tf_metamixup.policies import POLICIES, Policy
 from tf_metamixup.training import arguments
 from tf_metamixup.training.epoch_means import EpochMeans
 from tf_metamixup.training.feature_cache import FeatureCache
+from tf_metamixup.training.keras_callbacks import ScaleCallback, StagnationCallback
 from tf_metamixup.training.keras_checks import (
     check_loss,
     check_optimizer,
@@ -32,8 +33,6 @@ from tf_metamixup.training.keras_checks import (
     lambdas_in_range,
 )
 from tf_metamixup.training.meta_set import MetaSet
-from tf_metamixup.training.scale_callback import ScaleCallback
-from tf_metamixup.training.stagnation_callback import StagnationCallback
 from tf_metamixup.training.step import Recipe, train_step
 
 

@@ -1,14 +1,12 @@
-"""Compares, within Keras's `fit`, the scale of the training images with that of other images.
+"""What watches Keras's `fit`: the scales of images, and a loss that stays at that of a guess."""
 
-The training data is read by Keras alone: to look at a first batch would move a shuffled data set on
-to its next order. So the step notes the range of the images that it is given.
-"""
-
+import warnings
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tf_metamixup.core import divergence
 from tf_metamixup.models.network import unlearned
 from tf_metamixup.training.first_batch import (
     Scale,
@@ -20,9 +18,11 @@ from tf_metamixup.training.first_batch import (
 
 
 class ScaleCallback(keras.callbacks.Callback):
-    """Warns after the first steps of `fit`; see `first_batch.warn_of_scales`.
+    """Compares the scale of the training images with that of others; see `warn_of_scales`.
 
-    Made in the scope of the model's strategy.
+    The training data is read by Keras alone: to look at a first batch would move a shuffled data
+    set on to its next order. So the step notes the range of the images that it is given. Made in
+    the scope of the model's strategy.
     """
 
     def __init__(self):
@@ -64,6 +64,39 @@ class ScaleCallback(keras.callbacks.Callback):
             ends = tf.convert_to_tensor(self._range).numpy().tolist()
             warn_of_scales({"labelled": Scale(*ends, self._dtype), **self._others})
             self._others = {}
+
+
+class StagnationCallback(keras.callbacks.Callback):
+    """Warns once per `fit`; epochs of few steps are looked at together."""
+
+    def __init__(self, classes: int, scales: ScaleCallback):
+        super().__init__()
+        self._classes, self._scales = classes, scales
+
+    def on_train_begin(self, logs=None):
+        """Forgets an earlier `fit`; Keras calls it."""
+        self._warned = False
+        self._steps, self._total = 0, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes where the epoch begins; Keras calls it."""
+        self._first = int(self.model.optimizer.iterations.numpy())
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Looks at the mean loss of the epoch; Keras calls it."""
+        # Not the numbers of its batches: Keras gives that of the last of several steps together,
+        # even where there were fewer.
+        steps = int(self.model.optimizer.iterations.numpy()) - self._first
+        self._steps, self._total = self._steps + steps, self._total + steps * logs.get("loss", 0)
+        if self._steps < divergence.FEWEST_STEPS:
+            return
+        loss = self._total / self._steps
+        problem = divergence.stagnation(loss, self._steps, self._classes)
+        self._steps, self._total = 0, 0.0
+        if problem and not self._warned:
+            advice = divergence.advice(*self._scales.image_range)
+            warnings.warn(f"{problem}. {advice}", stacklevel=2)
+            self._warned = True
 
 
 def _some_images(name: str, data: Any) -> tf.Tensor | None:
