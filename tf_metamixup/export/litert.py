@@ -85,15 +85,12 @@ def check(
     """
     served = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
     run = runner(model)
-    probabilities, labels = ([], []), []
-    for x, y in batches:
-        found = served(image=x)["probabilities"], run(image=x.numpy())["probabilities"]
-        for all_found, these in zip(probabilities, found, strict=True):
-            all_found.append(these)
-        labels.append(y)
-    ours, theirs = (np.concatenate(each) for each in probabilities)
+    found = [
+        (served(image=x)["probabilities"], run(image=x.numpy())["probabilities"], y)
+        for x, y in batches
+    ]
+    ours, theirs, truth = (np.concatenate(each) for each in zip(*found, strict=True))
     classes, lite_classes = ours.argmax(axis=1), theirs.argmax(axis=1)
-    truth = np.concatenate(labels)
     return {
         "bytes": len(model),
         "images": len(truth),

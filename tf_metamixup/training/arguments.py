@@ -10,10 +10,10 @@ import keras
 
 from tf_metamixup.core.errors import require
 
-SCHEDULE = "a keras.optimizers.schedules.LearningRateSchedule"
+_SCHEDULE = "a keras.optimizers.schedules.LearningRateSchedule"
 # What numbers must be, in words and as a function.
 NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "learning_rate": (f"be a number of at least 0, or {SCHEDULE}", lambda x: 0 <= x < math.inf),
+    "learning_rate": (f"be a number of at least 0, or {_SCHEDULE}", lambda x: 0 <= x < math.inf),
     "momentum": ("lie in [0, 1)", lambda x: 0 <= x < 1),
     "weight_decay": ("be a number of at least 0", lambda x: 0 <= x < math.inf),
     "unfreeze_at": ("lie in (0, 1)", lambda x: 0 < x < 1),

@@ -95,9 +95,8 @@ def _read(trainer, config: Config) -> list[np.ndarray]:
     there = _describe(their_architecture, network)
     here = _describe(config.architecture, describe(model))
     # Options may differ that change no weight, such as dropout.
-    same_family = their_architecture is None or _family(their_architecture) == _family(
-        config.architecture
-    )
+    architectures = (config.architecture, their_architecture or config.architecture)
+    same_family = len({models.parse(each).name for each in architectures}) == 1
     same_shapes = [value.shape for value in values] == [tuple(v.shape) for v in model.weights]
     if not same_family or not same_shapes or network != describe(model):
         raise UserError(
@@ -122,10 +121,6 @@ def describe(model: keras.Model) -> dict[str, Any]:
 def _describe(architecture: str | None, network: dict[str, Any]) -> str:
     shape = "x".join(map(str, network["image_shape"]))
     return f"{architecture or 'a model'} for images {shape} and {network['classes']} classes"
-
-
-def _family(architecture: str) -> str:
-    return models.parse(architecture).name
 
 
 def _first(model: keras.Model) -> np.ndarray:
