@@ -57,7 +57,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
             "policy": f"`{first['policy']}`",
             "labels used": "" if labels is None else str(labels),
             "steps": _steps(row) + _mark(_steps(row) != usual, "others: " + usual),
-            "differs in": _differing(first["config"], alike[_identity(row)]),
+            "differs in": ", ".join(
+                f"{name}={first['config'].get(name)}"
+                for name in results.differing(alike[_identity(row)])
+            ),
             "test error %" if tested else "error %": mean_and_std(row.errors),
             "top-5 %": mean_and_std(top5),
             "paper": _paper(first["config"]),
@@ -128,16 +131,6 @@ def _identity(row: Row) -> tuple:
     first = row.first
     shown = first["config"].get("architecture"), first["method"], first["policy"]
     return _dataset(row), *shown, first["labels_used"], _steps(row)
-
-
-def _differing(config: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
-    """Returns the settings of a row in which rows that look the same differ."""
-    names = sorted({name for other in others for name in other} - FREE)
-    return ", ".join(
-        f"{name}={config.get(name)}"
-        for name in names
-        if len({repr(other.get(name)) for other in others}) > 1
-    )
 
 
 def _dataset(row: Row) -> str:

@@ -9,11 +9,10 @@ import numpy as np
 from scipy import stats
 
 from tf_metamixup import policies
-from tf_metamixup.config import FREE
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.markdown import table
 from tf_metamixup.data.contents import listing
-from tf_metamixup.runs.results import Row, rows
+from tf_metamixup.runs.results import Row, differing, rows
 
 LEVEL = 0.95
 COLUMNS = (
@@ -103,9 +102,7 @@ def _plain_name(row: Row, among: Sequence[Row]) -> str:
 
 def _name(row: Row, among: Sequence[Row]) -> str:
     """Returns its policy, and what else the rows of its data set differ in."""
-    configs = [other.first["config"] for other in among]
-    config, parts = row.first["config"], [f"`{row.first['policy']}`"]
-    for name in sorted(config.keys() - FREE - {"policy"}):
-        if len({repr(other.get(name)) for other in configs}) > 1:
-            parts.append(f"{name} {config[name]}")
-    return ", ".join(parts)
+    config = row.first["config"]
+    names = differing([other.first["config"] for other in among])
+    more = [f"{name} {config[name]}" for name in names if name in config and name != "policy"]
+    return ", ".join([f"`{row.first['policy']}`", *more])

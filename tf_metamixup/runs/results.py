@@ -71,6 +71,12 @@ def rows(results: Sequence[dict[str, Any]]) -> list[Row]:
     return list(found.values())
 
 
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the settings in which rows differ, sorted."""
+    names = sorted({name for config in configs for name in config} - FREE)
+    return [n for n in names if len({repr(config.get(n)) for config in configs}) > 1]
+
+
 def row_key(result: dict[str, Any]) -> str:
     """Identifies a row by what its runs have in common, as one text."""
     # A version that did not know a setting did what its default does.
