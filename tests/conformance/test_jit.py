@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_metamixup as tmm
 from tests import tiny
 from tests.conformance.pairs import COVERING
 from tests.conformance.properties import EPOCH, RUN, Pair
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data import scale
 
 STEPS = 3
 COMPARED = [
@@ -39,6 +41,16 @@ def test_a_compiled_step_is_the_plain_one_to_rounding(float64, method, policy):
         zip(plain.weights(), compiled.weights(), strict=True)
     ):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10, err_msg=str(number))
+
+
+def test_a_model_that_was_made_in_no_strategy_compiles():
+    """As in a plain program; `tiny.trainer` has a strategy of one replica."""
+    options = {"learning_rate": 0.1, "preprocess": scale, "jit": True}
+    trainer = tmm.Trainer(tiny.network(), "supervised", "none", **options)
+    graphs = trainer.graphs(**tiny.streams(), epoch_steps=EPOCH, steps=RUN)
+    metrics, losses, _ = graphs.train(graphs.batches(0), 0, 2)
+    assert metrics["train_loss"].shape == (2, 2)
+    assert np.isfinite(losses).all()
 
 
 def own(images, labels):

@@ -216,7 +216,7 @@ class Graphs:
         def on_replica(batch, step):
             recipe = self.stages.recipe(stage)
             report = train_step(recipe, batch, self.clock(step), self.draws(step))
-            return dict(report.metrics), _rows(report), report.sample()
+            return _plain(report.metrics), _rows(report), report.sample()
 
         return self.strategy.run(on_replica, (batch, step))
 
@@ -236,6 +236,11 @@ def _nothing_yet(count: tf.Tensor, spec: Sample, streams: int) -> tuple:
         tf.TensorArray(dtype, count, infer_shape=False) for dtype in (tf.float64, tf.float32)
     )
     return metrics, rows, Sample(*empty), tf.zeros([streams, 4])
+
+
+def _plain(metrics: dict) -> dict:
+    """Returns plain tuples: where a graph is left, TensorFlow calls `Ratio` with a list."""
+    return {name: tuple(ratio) for name, ratio in metrics.items()}
 
 
 def _stack(metrics: dict) -> tf.Tensor:
