@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests.outcome import result_of
-from tf_metamixup import experiment
+from tf_metamixup import experiment, models
 from tf_metamixup.config import Config
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.distribution.workers import Workers
 from tf_metamixup.experiment import assemble, canonical, make_schedule, rebuild
 
 
@@ -89,6 +90,25 @@ def test_networks_without_normalization_warm_up_by_default(settings, steps):
     assert assembly.config.warmup_steps == steps
     rate = 0.1 / (steps or 1)
     assert float(assembly.trainer.learning_rate(0)) == pytest.approx(rate)
+
+
+def test_workers_of_other_settings_are_reported_before_the_model_is_made(monkeypatch):
+    """Its variables are the first that they share: of other shapes they would end in TensorFlow."""
+
+    class TwoWorkers(Workers):
+        def __init__(self, strategy):
+            super().__init__(strategy)
+            self.count = 2
+
+        def exchange(self, numbers):
+            # The other one could load its data, and has other settings.
+            return np.array([numbers, [*numbers[:-1], numbers[-1] + (len(numbers) > 1)]])
+
+    monkeypatch.setattr(experiment, "Workers", TwoWorkers)
+    monkeypatch.setattr(models, "make", lambda *_: pytest.fail("the model is made"))
+    config = Config(architecture="cnn3(width=2)", policy="none").resolve()
+    with pytest.raises(UserError, match="worker 1 of 2 has other settings than worker 0"):
+        assemble(config, tf.distribute.get_strategy())
 
 
 def losses_of(seed, **settings):

@@ -109,7 +109,8 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
     """
     gpus = bool(tf.config.list_physical_devices("GPU"))
     config = config.resolve(replicas=strategy.num_replicas_in_sync)
-    with Workers(strategy).together():
+    workers = Workers(strategy)
+    with workers.together():
         reading = (config.image_size, config.corrupt_images, config.in_memory)
         source = data.load(config.dataset, config.data_dir, *reading)
         if config.labelled_classes is not None:
@@ -119,6 +120,9 @@ def assemble(config: Config, strategy: tf.distribute.Strategy) -> Assembly:
         prepared = data.prepare(
             source, config, method.views, strong_views=method.strong_views, audits=method.audits
         )
+    # Before the model: the chief gives the others its variables as they are made.
+    settings = config.identity() | {"litert": config.litert}
+    workers.check_same(data=source.contents, settings=settings)
     steps = config.epochs * prepared.epoch_steps
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
