@@ -95,7 +95,8 @@ def _complete(assembly, result: dict) -> None:
         if workers.chief and config.export:
             of_run.export(assembly, shlex.join(command_of(config)), result, trained=trained)
     if trained and trainer.method.trusts and "label_audit" not in result:
-        judged = audit.judge(assembly)  # on all workers, which predict together
+        with workers.watched():
+            judged = audit.judge(assembly)  # on all workers, which predict together
         with workers.together():
             if workers.chief:
                 result["label_audit"] = audit.write(judged, config.run_dir)

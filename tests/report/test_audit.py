@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.outcome import result_of
 from tf_metamixup import experiment, main
@@ -80,6 +81,23 @@ def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_th
     assert audit.main(["audit", str(tmp_path)]) == 0
     assert read(tmp_path) == before
     assert "judged by method small_loss" in capsys.readouterr().out
+
+
+def test_a_worker_that_is_lost_while_labels_are_judged_is_reported(tmp_path, monkeypatch):
+    """This process alone, which takes itself for one of two once it judges."""
+
+    def judge(assembly):
+        assembly.trainer.workers.count = 2
+        raise tf.errors.UnavailableError(None, None, "the tasks have crashed")
+
+    monkeypatch.setattr(audit, "judge", judge)
+    flags = [
+        *("--architecture=cnn3(width=2)", "--train_examples=40", "--num_meta=10", "--epochs=1"),
+        *("--batch_size=20", "--noexport", "--method=small_loss", "--policy=dynamic"),
+        *("--pictures=0", f"--run_dir={tmp_path}"),
+    ]
+    with pytest.raises(UserError, match="worker 0 of 2 has lost another one"):
+        main.train(experiment.canonical(main.parse(["main", *flags])))
 
 
 def test_any_other_run_is_judged_by_its_losses_and_the_page_says_so(finished_mixup, tmp_path):
