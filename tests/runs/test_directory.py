@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.runs.directory import RunDirectory, has_begun, read_arrays
+from tf_metamixup.runs.directory import RunDirectory, has_begun, read_arrays, read_finished
 
 SETTINGS = {"dataset": "digits", "seed": 0, "sizes": (1, 2)}
 
@@ -56,6 +56,12 @@ def test_a_config_that_is_no_json_object_is_reported(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*config\.json.*repair or remove it"):
         RunDirectory(tmp_path).write_or_verify_config(SETTINGS, {})
+
+
+def test_a_file_in_the_place_of_a_run_is_no_run_directory(tmp_path):
+    (tmp_path / "notes.txt").write_text("a file")
+    with pytest.raises(UserError, match=r"notes\.txt holds no .*: it is no run directory"):
+        read_finished(tmp_path / "notes.txt", "its labels are judged")
 
 
 @pytest.mark.parametrize(

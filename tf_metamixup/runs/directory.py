@@ -149,7 +149,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}; repair or remove it") from error
