@@ -53,8 +53,8 @@ class Trainer(Learner):
             that layer with `training=False` if it has BatchNorm.
         ema: decay of an exponential moving average of the weights, which is then evaluated,
             selected and exported; None leaves that to the method.
-        mix_until: the fraction of the run after which mixing stops: lambda is 1. A policy that
-            learns still costs the same per step.
+        mix_until: the fraction of the run after which mixing stops: lambda is 1, and is not learned
+            any longer.
         label_smoothing: the fraction of each labelled image's target that is spread evenly over all
             classes; the targets of meta and test images are unchanged.
 
