@@ -32,10 +32,17 @@ def test_advice_on_scaled_images_names_rate_warm_up_and_normalization(images):
     ("share", "stagnates"), [(0.98, False), (0.995, True), (1.04, True), (1.1, False)]
 )
 def test_a_loss_near_that_of_a_guess_stagnates(classes, share, stagnates):
-    loss = share * math.log(classes)
-    assert (stagnation(loss, 100, classes) is not None) is stagnates
+    losses = [share * math.log(classes)] * 100
+    assert (stagnation(losses, classes) is not None) is stagnates
 
 
 def test_a_few_steps_are_no_stagnation():
-    assert stagnation(math.log(10), 49, 10) is None
-    assert "over 50 steps" in stagnation(math.log(10), 50, 10)
+    assert stagnation([math.log(10)] * 49, 10) is None
+    assert "over 50 steps" in stagnation([math.log(10)] * 50, 10)
+
+
+def test_a_loss_that_passes_that_of_a_guess_is_no_stagnation():
+    falling = np.linspace(1.25, 0.85, 60) * math.log(3)
+    assert stagnation(falling, 3) is None
+    exploded = [9.0] * 12 + [math.log(3)] * 48  # on the way to where it stays
+    assert stagnation(exploded, 3) is not None

@@ -1,4 +1,6 @@
 import contextlib
+import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import tf_metamixup as tmm
 from tests import tiny
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import ArrayStream
+from tf_metamixup.training.keras_callbacks import StagnationCallback
 from tf_metamixup.training.optimizer import SGD
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -308,6 +311,17 @@ def dead():
     model = tiny.unnamed()
     model.set_weights([0 * value for value in model.get_weights()])
     return model
+
+
+def test_a_loss_that_passes_that_of_a_guess_is_not_warned_of(recwarn):
+    watch, iterations = StagnationCallback(3, None), tf.Variable(0)
+    watch.set_model(SimpleNamespace(optimizer=SimpleNamespace(iterations=iterations)))
+    watch.on_train_begin()
+    for epoch, share in enumerate([1.2, 1.1, 1.02, 0.95, 0.9]):
+        watch.on_epoch_begin(epoch)
+        iterations.assign_add(10)
+        watch.on_epoch_end(epoch, {"loss": share * math.log(3)})
+    assert not [each for each in recwarn if "does not learn" in str(each.message)]
 
 
 def test_a_loss_that_stays_at_that_of_a_guess_is_warned_of_once():

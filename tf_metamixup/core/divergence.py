@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 # Standardized pixels stay within about 10: images with larger values have not been scaled.
@@ -11,7 +12,7 @@ LARGEST_SCALED = 16.0
 # A loss between these shares of ln(classes) is that of a guess. Above 1, since the biases of a dead
 # network still follow the classes of each batch.
 GUESS = 0.99, 1.05
-# A mean of fewer steps says little, and a warm-up has hardly begun.
+# Fewer steps say little, and a warm-up has hardly begun.
 FEWEST_STEPS = 50
 
 _DIVERGED = "the loss or a weight is not finite at step"
@@ -40,14 +41,19 @@ def advice(low: float, high: float) -> str:
     )
 
 
-def stagnation(loss: float, steps: int, classes: int) -> str | None:
-    """Returns a message if a training loss, over `steps` steps, is that of a guess; else None."""
-    guess = math.log(classes)
-    if steps < FEWEST_STEPS or not GUESS[0] * guess < loss < GUESS[1] * guess:
+def stagnation(losses: Sequence[float], classes: int) -> str | None:
+    """Returns a message if the training losses of some steps stay at that of a guess; else None."""
+    if len(losses) < FEWEST_STEPS:
+        return None
+    # Medians, since the loss may have been anything on the way to where it stays; of both halves,
+    # since that of a network which learns passes chance level.
+    guess, halves = math.log(classes), np.array_split(losses, 2)
+    if not all(GUESS[0] * guess < np.median(half) < GUESS[1] * guess for half in halves):
         return None
     return (
-        f"the network does not learn: over {steps} steps its training loss stayed at {loss:.3f}, "
-        f"and chance level for {classes} classes is ln({classes}) = {guess:.3f}"
+        f"the network does not learn: over {len(losses)} steps its training loss stayed at "
+        f"{np.median(losses):.3f}, and chance level for {classes} classes is "
+        f"ln({classes}) = {guess:.3f}"
     )
 
 

@@ -76,7 +76,7 @@ class StagnationCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Forgets an earlier `fit`; Keras calls it."""
         self._warned = False
-        self._steps, self._total = 0, 0.0
+        self._losses: list[float] = []  # of each step that of its epoch
 
     def on_epoch_begin(self, epoch, logs=None):
         """Notes where the epoch begins; Keras calls it."""
@@ -87,12 +87,11 @@ class StagnationCallback(keras.callbacks.Callback):
         # Not the numbers of its batches: Keras gives that of the last of several steps together,
         # even where there were fewer.
         steps = int(self.model.optimizer.iterations.numpy()) - self._first
-        self._steps, self._total = self._steps + steps, self._total + steps * logs.get("loss", 0)
-        if self._steps < divergence.FEWEST_STEPS:
+        self._losses += [logs.get("loss", 0)] * steps
+        if len(self._losses) < divergence.FEWEST_STEPS:
             return
-        loss = self._total / self._steps
-        problem = divergence.stagnation(loss, self._steps, self._classes)
-        self._steps, self._total = 0, 0.0
+        problem = divergence.stagnation(self._losses, self._classes)
+        self._losses = []
         if problem and not self._warned:
             advice = divergence.advice(*self._scales.image_range)
             warnings.warn(f"{problem}. {advice}", stacklevel=2)

@@ -71,12 +71,9 @@ class Watch:
 
     def warn_of_stagnation(self) -> None:
         """Warns once; epochs of few steps are looked at together."""
-        losses = self._losses
-        if len(losses) < divergence.FEWEST_STEPS:
+        if len(self._losses) < divergence.FEWEST_STEPS:
             return
-        # The median, since the loss may have been anything on the way to where it stays.
-        median, classes = float(np.median(losses)), len(self._class_names)
-        problem = divergence.stagnation(median, len(losses), classes)
+        problem = divergence.stagnation(self._losses, len(self._class_names))
         if problem:
             self._warn(problem)
         self._losses = []
