@@ -42,15 +42,20 @@ def test_a_minute_of_slow_steps_is_enough_for_an_estimate(capsys):
     assert capsys.readouterr().err.count("1,000 steps take about 8.3 h") == 1
 
 
-def test_the_second_evaluation_says_what_is_left_with_all_that_steps_do_not_show(capsys, clock):
-    with ProgressBar(0, 1000, 1000, shown=True) as bar:
+@pytest.mark.parametrize(
+    ("last_step", "left"), [(1000, "3.5 min left"), (800, "2.5 min left until step 800")]
+)
+def test_the_second_evaluation_says_what_is_left_with_all_that_steps_do_not_show(
+    last_step, left, capsys, clock
+):
+    with ProgressBar(0, last_step, 1000, shown=True) as bar:
         for evaluated, seconds in [(True, 90), (False, 30), (True, 30), (True, 90)]:
             bar.advance(100, 1.0, "", [])
             clock[0] += seconds
             bar.close_epoch([], evaluated=evaluated)
     # 200 steps took a minute; the first evaluation, which builds its graph, has no say.
-    assert [line for line in capsys.readouterr().err.splitlines() if "left, " in line] == [
-        "about 3.5 min left, with evaluations and checkpoints"
+    assert [line for line in capsys.readouterr().err.splitlines() if " left" in line] == [
+        f"about {left}, with evaluations and checkpoints"
     ]
 
 

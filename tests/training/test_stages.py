@@ -7,7 +7,9 @@ import pytest
 
 from tests import tiny
 from tests.outcome import result_of
+from tests.training.stand_in import Device, fit
 from tf_metamixup import policies
+from tf_metamixup.training.progress import ProgressBar
 from tf_metamixup.training.stages import Stages
 from tf_metamixup.training.step import Recipe
 
@@ -47,6 +49,13 @@ def test_the_body_is_unfrozen_before_mixing_stops_or_after(unfreeze_at, trained)
     assert [made.reads_meta(first) for first in firsts] == [first < STOP for first in firsts]
 
 
+def test_where_the_body_is_unfrozen_as_mixing_stops_both_are_said():
+    made = stages(unfreeze_at=0.8)
+    assert list(made.changes) == [STOP]
+    assert "the body trains too, and lambda is 1" in made.changes[STOP]
+    assert made.recipe(made.at(STOP)).trained is None and not made.reads_meta(made.at(STOP))
+
+
 def ended(folder, stops=(None,)):
     """The weights after a run whose mixing stopped, fitted in as many calls as it has `stops`."""
     for stop in stops:
@@ -79,3 +88,17 @@ def test_the_gradient_for_lambda_is_probed_only_while_it_is_learned(run):
     first, last = (entry["meta_gradient_cosine"] for entry in result_of(run[0])["history"])
     assert -1 <= first <= 1
     assert last is None
+
+
+def test_each_stage_is_announced_and_its_time_is_estimated_for_its_own_steps(
+    tmp_path, monkeypatch, capsys
+):
+    left, device = [], Device()
+    device.stages = stages(unfreeze_at=0.4, steps=25)
+    monkeypatch.setattr(ProgressBar, "estimate_anew", lambda self, steps: left.append(steps))
+    monkeypatch.setattr(ProgressBar, "advance", lambda *_: None)
+    monkeypatch.setattr(ProgressBar, "close_epoch", lambda *_, **__: None)
+    fit(tmp_path, device=device)
+    assert left == [10, 10, 5]
+    said = capsys.readouterr().err
+    assert "from step 10 on the body trains too: building its graph, once" in said

@@ -222,9 +222,10 @@ class _Invocation:
             if log.step >= plan.last_step or self._ends_early():
                 return
             if change := graphs.stages.changes.get(log.step):
-                self.bar.tell(f"from step {log.step} on {change}: tracing it, once")
+                self.bar.tell(f"from step {log.step} on {change}: building its graph, once")
                 graphs.trace(iterator, log.step)
-                self.bar.estimate_anew(plan.last_step - log.step)
+                ends = log.step + graphs.stages.steps_until_change(log.step)
+                self.bar.estimate_anew(int(min(plan.last_step, ends)) - log.step)
             self.callbacks.epoch_begin(len(log.history.entries))
             with stop.deferred():
                 most = 1 if pace is None else max(1, int(MAX_SECONDS_PER_CALL / pace))

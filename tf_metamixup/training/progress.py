@@ -120,7 +120,10 @@ class ProgressBar(Bar):
             left = self._end - last
             if left >= ESTIMATED_AFTER:
                 seconds = left * (ended - began) / (last - first)
-                self.tell(f"about {duration(seconds)} left, with evaluations and checkpoints")
+                # A stage, or `max_steps`, may end before the run does.
+                until = "" if self._end == self.total else f" until step {self._end:,}"
+                left = f"about {duration(seconds)} left{until}"
+                self.tell(f"{left}, with evaluations and checkpoints")
 
     def tell(self, text: str) -> None:
         """Prints a line above the bar."""

@@ -29,7 +29,10 @@ class Stages:
             self.changes[self._unfreezes] = "the body trains too"
         if recipe.mix_until < 1 and recipe.policy.reads_meta:
             self._stops = steps_before(recipe.mix_until, steps)
-            self.changes[self._stops] = "lambda is 1, so the meta stage is left out"
+            begins = "lambda is 1, so the meta stage is left out"
+            if self._stops == self._unfreezes:
+                begins = f"{self.changes[self._stops]}, and {begins}"
+            self.changes[self._stops] = begins
 
     def at(self, step: int) -> int:
         """Returns the first step of the stage of `step`, which names the stage."""
