@@ -54,6 +54,12 @@ def test_the_page_shows_images_by_class_escapes_names_and_runs_nothing():
     assert text.index("&lt;i&gt;.png") < text.index("a.png")
 
 
+def test_the_page_asks_for_another_class_only_where_one_is_suggested():
+    made = judged()
+    captions = re.findall(r"<figcaption>(.*?)<small>", audit_page.page(made, made.scores()))
+    assert captions == ["owl?<br>", "", "&lt;b&gt;cat&lt;/b&gt;?<br>", ""]
+
+
 def read(folder):
     return (folder / "labels.csv").read_text(), (folder / "labels.html").read_text()
 

@@ -91,7 +91,9 @@ def _figure(judged: Any, i: int) -> str:
     pixels = np.asarray(judged.images[[i]])[0]
     tiny = ' class="tiny"' if max(pixels.shape[:2]) < LARGEST // 2 else ""
     right = f"{judged.right[i]:.0%} right<br>" if judged.countable else ""
-    text = f"{suggested}?<br><small>{right}{name}</small>"
+    # A label that is more likely right than wrong is no question.
+    asked = "" if judged.suggested[i] == judged.given[i] else f"{suggested}?<br>"
+    text = f"{asked}<small>{right}{name}</small>"
     return (
         f'<figure><img{tiny} src="data:image/png;base64,{_png(pixels)}" alt="{name}">'
         f"<figcaption>{text}</figcaption></figure>"
