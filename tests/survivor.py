@@ -27,8 +27,9 @@ from tf_metamixup.training import run_log
 from tf_metamixup.training.graphs import Graphs
 
 STEPS, EPOCH_STEPS = 60, 20
-# Checksums of four files, and six flushes to disk: places inside the writing of one checkpoint.
-PLACES = 10
+# Checksums of four files and seven flushes to disk: places in the writing of one checkpoint, of
+# which the last one comes when it has its name.
+PLACES = 11
 
 
 def tell_steps() -> None:
