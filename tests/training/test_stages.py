@@ -9,6 +9,7 @@ from tests import tiny
 from tests.outcome import result_of
 from tests.training.stand_in import Device, fit
 from tf_metamixup import policies
+from tf_metamixup.training.feature_cache import FeatureCache
 from tf_metamixup.training.progress import ProgressBar
 from tf_metamixup.training.stages import Stages
 from tf_metamixup.training.step import Recipe
@@ -88,6 +89,23 @@ def test_the_gradient_for_lambda_is_probed_only_while_it_is_learned(run):
     first, last = (entry["meta_gradient_cosine"] for entry in result_of(run[0])["history"])
     assert -1 <= first <= 1
     assert last is None
+
+
+def test_cached_features_are_refreshed_only_while_lambda_is_learned(monkeypatch):
+    refresh, traced = FeatureCache.refresh, []
+
+    def noted(self, *given):
+        traced.append(True)
+        return refresh(self, *given)
+
+    monkeypatch.setattr(FeatureCache, "refresh", noted)
+    data = {name: tiny.streams()[name] for name in ("labelled", "meta")}
+    graphs = tiny.trainer(mix_until=0.8).graphs(**data, epoch_steps=5, steps=STEPS)
+    batches = graphs.batches(0)
+    graphs.trace(batches, STOP)
+    assert not traced
+    graphs.trace(batches, STOP - 1)
+    assert traced
 
 
 def test_each_stage_is_announced_and_its_time_is_estimated_for_its_own_steps(
