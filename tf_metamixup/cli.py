@@ -98,7 +98,11 @@ def define_flags(values: flags.FlagValues, names: Collection[str] | None = None)
 
 
 def config_of(values: flags.FlagValues) -> Config:
-    """Returns the Config that the flags in `values` make, with the defaults of its mode."""
+    """Returns the Config that the flags in `values` make, with the defaults of its mode.
+
+    Raises:
+        UserError: a value that is not allowed.
+    """
     names = [field.name for field in dataclasses.fields(Config) if field.name in values]
     config = Config(**{name: values[name].value for name in names})
     if config.data_dir is None and not is_own(config.dataset):

@@ -50,6 +50,9 @@ def find(folder: Path) -> tuple[list[Path], list[tuple[str, Path]]]:
     """Finds the image files below a folder, sorted; links are followed.
 
     Returns the files, and what is left out as (why, path).
+
+    Raises:
+        UserError: a folder cannot be listed.
     """
     images, left_out, entered = [], [], set()
 
@@ -103,7 +106,7 @@ def header(path: Path) -> tuple[tuple[int, int], int]:
 
 
 def load(path: str | Path) -> bytes:
-    """Returns the bytes of a file."""
+    """Returns the bytes of a file, or raises UnreadableError."""
     with _readable(path):
         return Path(path).read_bytes()
 

@@ -52,7 +52,11 @@ def line(number: int) -> dict[str, str]:
 
 
 def save(figure: Figure, folder: str | os.PathLike, name: str, formats: Iterable[str]) -> list[str]:
-    """Writes `name`.png and the like, the same bytes each time; returns their paths."""
+    """Writes `name`.png and the like, the same bytes each time; returns their paths.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     folder = pathlib.Path(folder).expanduser()
     written = []
     salt = matplotlib.rc_context({"svg.hashsalt": name})
