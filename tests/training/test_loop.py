@@ -12,6 +12,7 @@ from tests.training.stand_in import Device, Killed, fit, outcome
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.signals import Interrupted
 from tf_metamixup.runs.checkpoints import Checkpoints
+from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.training import run_log
 
 
@@ -88,6 +89,13 @@ def test_max_steps_stops_with_the_open_epoch_last_and_can_go_on(tmp_path, whole,
     assert outcome(tmp_path) == whole
 
 
+def test_an_epoch_that_max_steps_ends_is_evaluated_once(tmp_path):
+    fit(tmp_path, max_steps=10)
+    evaluated = []
+    fit(tmp_path, device=Device(evaluate=evaluated.append), max_steps=20)
+    assert [sum(call) for call in evaluated] == [20]
+
+
 def test_max_steps_beyond_the_end_finishes(tmp_path):
     assert fit(tmp_path, max_steps=99)["status"] == "finished"
 
@@ -105,6 +113,14 @@ def test_a_signal_in_a_step_is_heard_after_it_and_the_run_goes_on_alike(
     fit(tmp_path, device=resumed)
     assert resumed.calls[0][0] == first + count
     assert outcome(tmp_path) == whole
+
+
+def test_an_interval_in_whose_last_step_a_signal_came_is_written(tmp_path, terminate, monkeypatch):
+    written = []
+    monkeypatch.setattr(Recorder, "interval", lambda self, step, *_: written.append(step))
+    with pytest.raises(Interrupted):
+        fit(tmp_path, device=Device(step=lambda at: terminate() if at == 3 else None))
+    assert written == [4]
 
 
 @pytest.mark.parametrize("place", ["trace", "evaluate"])

@@ -164,7 +164,8 @@ class _Invocation:
             if log.step == plan.steps or self.reason:
                 return self._finish()
             self.watch.warn_of_stagnation()
-            log.save()
+            # The one that `EpochEnd` wrote of this step has the epoch open.
+            log.save(again=log.step % plan.epoch_steps == 0)
             entries, evaluation = log.history.entries, None
             if log.step % plan.epoch_steps:
                 extra, evaluation = self.epoch_end.measurements()
@@ -241,8 +242,6 @@ class _Invocation:
                 pace, seconds = (math.inf, 0.0) if pace is None else (seconds / count, seconds)
                 log.add(count, metrics, rows, seconds)
                 self.whole = True
-                if self._agree(stop, log.is_due):
-                    log.save()
                 interval.add(metrics, rows, seconds)
                 line = interval.line(len(log.history.entries) + 1)
                 self.bar.advance(count, seconds, line, log.history.entries)
@@ -250,6 +249,9 @@ class _Invocation:
                     scalars = interval.scalars(log.learning_rate())
                     self.recorder.interval(log.step, scalars, interval.rows())
                     interval = Interval()
+                # The last of them, since it ends a run that was interrupted.
+                if self._agree(stop, log.is_due):
+                    log.save()
 
     def _ends_early(self) -> bool:
         self.reason = self.selection.reason_to_stop(self.log.history.entries)
