@@ -144,3 +144,8 @@ def test_a_checked_label_in_the_unlabelled_split_is_refused(write):
 def test_a_noisy_label_that_is_no_class_is_named(write):
     with pytest.warns(UserWarning, match=r"line 6: .* 'catt' .*did you mean 'cat'.* no class"):
         sources.load(write(*ROWS, "e.png,catt,,cat"))
+
+
+def test_a_class_called_nan_is_warned_of(write):
+    with pytest.warns(UserWarning, match="a class is called 'NaN'.* leave it empty"):
+        sources.load(write("a.png,cat,,", "b.png,NaN,,"))

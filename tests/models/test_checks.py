@@ -144,6 +144,10 @@ REFUSED = {
     "subclass that was called": (called, "'subclass.*' is a subclass of keras.Model.* wrap it"),
     "MixUpModel": (lambda: tmm.MixUpModel(graph(), "none"), "is a subclass of keras.Model"),
     "two inputs": (two_inputs, "must take one tensor of images, and .* takes 2"),
+    "fixed batch": (
+        lambda: keras.Sequential([keras.Input((4,), batch_size=8), layers.Dense(3)]),
+        "takes exactly 8 images at once.* without batch_size",
+    ),
     "two outputs": (two_outputs, r"must return logits \[rows, classes\], and it returns list"),
     "named output": (named_output, "and it returns dict"),
     "no classifier": (

@@ -51,7 +51,7 @@ def test_other_settings_are_refused_naming_each_that_differs(tmp_path):
     assert "dataset" not in message
 
 
-@pytest.mark.parametrize("content", ["{", "[]", ""])
+@pytest.mark.parametrize("content", ["{", "[]", "", '{"settings": []}'])
 def test_a_config_that_is_no_json_object_is_reported(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"cannot read .*config\.json.*repair or remove it"):

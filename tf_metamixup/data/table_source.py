@@ -210,6 +210,9 @@ def _classes(path: Path, rows: Iterable[Row]) -> list[str]:
             raise UserError(f"{path} line {row.line}: the label {row.label!r} has a line break")
     if not classes:
         raise UserError(f"{path} has no training image with a label")
+    if empty := [label for label in classes if label.lower() == "nan"]:
+        note = f"{path}: a class is called {empty[0]!r}, which is how Python writes an empty cell"
+        warnings.warn(f"{note}; if those images have no label, leave it empty", stacklevel=2)
     numbers = all(label.isdecimal() for label in classes)
     return sorted(classes, key=lambda label: (int(label) if numbers else 0, label))
 

@@ -63,6 +63,12 @@ def _check_shapes(model: keras.Model) -> None:
             f"the model must take one tensor of images, and {model.name!r} takes "
             f"{len(model.inputs)}"
         )
+    rows = model.inputs[0].shape[0]
+    if rows is not None:
+        raise UserError(
+            f"the model {model.name!r} takes exactly {rows} images at once, but the last batch of "
+            "an evaluation may be smaller; build its keras.Input without batch_size"
+        )
     returned = model.compute_output_spec(model.inputs[0])
     shape = getattr(returned, "shape", None)
     if shape is None or len(shape) != 2 or shape[1] is None:

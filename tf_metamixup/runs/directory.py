@@ -149,6 +149,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
+        if not isinstance(content.get("settings", {}), dict):
+            raise ValueError("its `settings` are not a JSON object")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
