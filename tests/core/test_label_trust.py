@@ -30,7 +30,7 @@ def test_features_are_those_of_the_definition():
 def test_the_fit_is_where_the_gradient_of_the_penalised_loss_vanishes():
     p, truth, given = predictions()
     inputs, right = inputs_of(p, given), given == truth
-    weights = label_trust.fit(inputs, right, penalty=2.0)
+    weights = label_trust.fit(inputs, right, np.ones(400), penalty=2.0)
     gradient = inputs.T @ (label_trust.sigmoid(inputs @ weights) - right) + 2.0 * weights
     np.testing.assert_allclose(gradient, 0, atol=1e-9)
 
@@ -40,14 +40,14 @@ def test_labels_that_are_all_right_or_all_wrong_give_a_finite_answer(right):
     p, truth, _ = predictions()
     given = truth if right else (truth + 1) % 3
     inputs = inputs_of(p, given)
-    found = label_trust.sigmoid(inputs @ label_trust.fit(inputs, given == truth))
+    found = label_trust.sigmoid(inputs @ label_trust.fit(inputs, given == truth, np.ones(400)))
     assert np.isfinite(found).all()
     assert (found > 0.9).mean() > 0.95 if right else (found < 0.1).mean() > 0.95
 
 
 def test_wrong_labels_are_told_from_right_ones_of_other_images():
     p, truth, given = predictions(seed=0)
-    weights = label_trust.fit(inputs_of(p, given), given == truth)
+    weights = label_trust.fit(inputs_of(p, given), given == truth, np.ones(400))
     p, truth, given = predictions(seed=1)
     found = label_trust.sigmoid(inputs_of(p, given) @ weights)
     right = given == truth
@@ -58,7 +58,7 @@ def test_wrong_labels_are_told_from_right_ones_of_other_images():
 def test_a_large_penalty_says_nothing_of_any_label():
     p, truth, given = predictions()
     inputs = inputs_of(p, given)
-    weights = label_trust.fit(inputs, given == truth, penalty=1e9)
+    weights = label_trust.fit(inputs, given == truth, np.ones(400), penalty=1e9)
     np.testing.assert_allclose(label_trust.sigmoid(inputs @ weights), 0.5, atol=1e-3)
 
 
@@ -90,11 +90,19 @@ def test_em_raises_the_likelihood():
     assert (np.diff([likelihood(matrix) for matrix in found]) > 0).all()
 
 
-def test_injected_labels_follow_the_row_of_their_class():
+def test_the_chances_of_unknown_labels_are_the_rows_of_their_classes():
     matrix = np.array([[0.6, 0.4, 0.0], [0.0, 0.0, 1.0], [0.2, 0.2, 0.6]])
-    labels = np.repeat([0, 1, 2], 4000)
-    drawn = label_trust.injected(matrix, labels, np.random.default_rng(0))
-    shares = [np.bincount(drawn[labels == k], minlength=3) / 4000 for k in range(3)]
-    np.testing.assert_allclose(shares, matrix, atol=0.02)
-    again = label_trust.injected(matrix, labels, np.random.default_rng(0))
-    np.testing.assert_array_equal(drawn, again)
+    images, given, chances = label_trust.possible(matrix, np.array([2, 0, 1]), given=None)
+    assert images.tolist() == [0, 0, 0, 1, 1, 2]
+    assert given.tolist() == [0, 1, 2, 0, 1, 2]
+    assert chances.tolist() == [0.2, 0.2, 0.6, 0.6, 0.4, 1.0]
+
+
+def test_a_row_that_counts_twice_is_one_that_stands_twice():
+    p, truth, given = predictions(count=40)
+    inputs, right = inputs_of(p, given), given == truth
+    twice = np.repeat(np.arange(40), 2)
+    weights = label_trust.fit(inputs, right, np.full(40, 2.0))
+    expected = label_trust.fit(inputs[twice], right[twice], np.ones(80))
+    np.testing.assert_allclose(weights, expected, rtol=1e-9)
+    assert not np.allclose(weights, label_trust.fit(inputs, right, np.ones(40)), rtol=1e-3)

@@ -128,7 +128,7 @@ def test_a_class_that_the_network_does_not_know_yet_is_not_taken_to_be_absent():
     p = generator.dirichlet([1, 1, 1], 600) * 0.02 + known[truth] * 0.98
     checked = Checked(p[:60], truth[:60], given[:60])
     everything = np.ones(540, bool)
-    found = Evidence(p[60:], given[60:], everything, checked, generator)
+    found = Evidence(p[60:], given[60:], everything, checked)
     right, classes = Audit().assess(found)
     last = truth[60:] == 2
     assert (p[60:][last].argmax(axis=1) != 2).all()
@@ -147,7 +147,7 @@ def test_a_wrong_label_is_replaced_by_the_class_that_it_was_made_of():
     # The network takes them for class 2, which is never called 1.
     p[wrong] = [0.47, 0.04, 0.49]
     checked = Checked(p[:90], truth[:90], given[:90])
-    found = Evidence(p[90:], given[90:], np.ones(810, bool), checked, generator)
+    found = Evidence(p[90:], given[90:], np.ones(810, bool), checked)
     right, classes = Audit().assess(found)
     np.testing.assert_array_equal(right > 0.5, ~wrong[90:])
     np.testing.assert_array_equal(classes.argmax(axis=1), truth[90:])
@@ -160,6 +160,6 @@ def test_right_labels_count_as_right_where_checked_images_have_no_given_label():
     known = generator.random(1200) < np.where(np.arange(1200) < 200, 0.86, 0.93)
     p = np.eye(3)[np.where(known, truth, (truth + 1) % 3)] * 0.55 + 0.15
     checked = Checked(p[:200], truth[:200], None)
-    found = Evidence(p[200:], truth[200:], np.ones(1000, bool), checked, generator)
+    found = Evidence(p[200:], truth[200:], np.ones(1000, bool), checked)
     right, _ = Audit().assess(found)
     assert right.min() > 0.5

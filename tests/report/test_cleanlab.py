@@ -15,7 +15,7 @@ rank = pytest.importorskip("cleanlab.rank")
 def found():
     """Predictions, given labels, which of them are wrong, and the audit's probabilities."""
     p, truth, given = predictions(seed=0, count=100)
-    weights = label_trust.fit(label_trust.features(p, p, given), given == truth)
+    weights = label_trust.fit(label_trust.features(p, p, given), given == truth, np.ones(100))
     p, truth, given = predictions(seed=1, count=2000)
     right = label_trust.sigmoid(label_trust.features(p, p, given) @ weights)
     return p, given, given != truth, right

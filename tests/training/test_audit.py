@@ -31,9 +31,7 @@ def test_an_audit_reads_files_in_pieces_and_finds_what_it_finds_in_memory(
     trainer = tiny.trainer("small_loss", "dynamic", replicas=replicas, model=tiny.unnamed)
     monkeypatch.setattr(evaluation, "ROWS", 5)
     monkeypatch.delattr(ArrayStream, "whole")
-    found, expected = (
-        evidence(trainer, joined(each, labels), None, step=1) for each in (stored, images)
-    )
+    found, expected = (evidence(trainer, joined(each, labels), None) for each in (stored, images))
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     kept = [*range(16), *range(18, 24)]
     assert found.probabilities.shape == (len(kept), tiny.CLASSES)

@@ -37,7 +37,9 @@ def features(probabilities: np.ndarray, classes: np.ndarray, given: np.ndarray) 
     return np.column_stack([*odds, np.ones(len(given)), CLASS_SCALE * chosen])
 
 
-def fit(inputs: np.ndarray, right: np.ndarray, penalty: float = 1.0) -> np.ndarray:
+def fit(
+    inputs: np.ndarray, right: np.ndarray, counts: np.ndarray, penalty: float = 1.0
+) -> np.ndarray:
     """Fits a logistic regression by Newton's method, and returns its weights, float64 [D].
 
     Minimizes the summed logistic loss and penalty / 2 times the squared norm of the weights.
@@ -45,13 +47,14 @@ def fit(inputs: np.ndarray, right: np.ndarray, penalty: float = 1.0) -> np.ndarr
     Args:
         inputs: of `features`, [N, D].
         right: whether each label is right, bool [N].
+        counts: how often each row counts in the sum, [N].
         penalty: of the squared weights; above 0, the minimum is finite whatever `right` holds.
     """
     weights = np.zeros(inputs.shape[1])
     for _ in range(NEWTON_STEPS):
         p = sigmoid(inputs @ weights)
-        gradient = inputs.T @ (p - right) + penalty * weights
-        curvature = (inputs.T * (p * (1 - p))) @ inputs + penalty * np.eye(len(weights))
+        gradient = inputs.T @ (counts * (p - right)) + penalty * weights
+        curvature = (inputs.T * (counts * p * (1 - p))) @ inputs + penalty * np.eye(len(weights))
         weights -= np.linalg.solve(curvature, gradient)
     return weights
 
@@ -138,17 +141,30 @@ def refined(matrix: np.ndarray, probabilities: np.ndarray, given: np.ndarray) ->
     return matrix
 
 
-def injected(matrix: np.ndarray, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draws the labels that checked images would have been given, int64 [N].
+def possible(
+    matrix: np.ndarray, labels: np.ndarray, given: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lists the labels that checked images were given, or may have been given.
+
+    An image counts once, in parts: the expectation over labels that are injected at random, without
+    the chance of a few draws.
 
     Args:
         matrix: P(given label | class), of `confusion`, [classes, classes].
-        labels: checked, int [N].
-        generator: decides the draws.
+        labels: checked, int [M].
+        given: the noisy labels, int [M]; None where they are not known.
+
+    Returns:
+        Which image, which given label, int, and how likely that is, float64, all [N].
+
+    >>> possible(np.array([[0.8, 0.2], [0, 1]]), np.array([0]), given=None)
+    (array([0, 0]), array([0, 1]), array([0.8, 0.2]))
+    >>> possible(np.array([[0.8, 0.2], [0, 1]]), np.array([0]), given=np.array([1]))
+    (array([0]), array([1]), array([1.]))
     """
-    bounds = np.cumsum(matrix, axis=1)[labels]
-    draws = generator.random(len(labels))[:, None]
-    return np.minimum((draws >= bounds).sum(axis=1), len(matrix) - 1)
+    chances = matrix[labels] if given is None else np.eye(len(matrix))[given]
+    images, labels = np.nonzero(chances)
+    return images, labels, chances[images, labels]
 
 
 def transition(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -78,8 +78,8 @@ class Audited(NamedTuple):
     Attributes:
         images: as the training images are stored, [M, H, W, C].
         labels: checked, int [M].
-        given: the noisy labels, int [M]; None where they never had one, which then is drawn
-            from an estimate of how labels go wrong.
+        given: the noisy labels, int [M]; None where they never had one, which then is estimated
+            by how labels go wrong.
     """
 
     images: np.ndarray

@@ -17,8 +17,8 @@ class Audit(LabelTrust):
 
     It reads how likely the given label is by the network's predictions, aligned with the shares of
     the given labels, and by Bayes' rule with how often images of each class are given each label.
-    An audited image has its checked label and the one that it was given, or else one that is drawn
-    by how labels go wrong. It is not trained on.
+    An audited image has its checked label and the one that it was given, or else all labels, each
+    by how likely it is that the image was given it. It is not trained on.
     """
 
     audits: ClassVar[str] = "apart"
@@ -32,10 +32,11 @@ class Audit(LabelTrust):
         # Targets and trust are better with the doubt that EM takes away; see docs/results.md.
         cautious = label_trust.confusion(p[untrusted], evidence.given[untrusted])
         matrix = label_trust.refined(cautious, p[untrusted], evidence.given[untrusted])
-        if given is None:
-            given = label_trust.injected(matrix, labels, evidence.generator)
+        images, given, chances = label_trust.possible(matrix, labels, given)
+        checked, labels = checked[images], labels[images]
         known = label_trust.posterior(checked, given, matrix)
-        weights = label_trust.fit(label_trust.features(checked, known, given), given == labels)
+        inputs = label_trust.features(checked, known, given)
+        weights = label_trust.fit(inputs, given == labels, chances)
         known = label_trust.posterior(p, evidence.given, matrix)
         inputs = label_trust.features(p, known, evidence.given)
         classes = label_trust.posterior(p, evidence.given, cautious)

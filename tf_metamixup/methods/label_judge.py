@@ -35,14 +35,12 @@ class Evidence(NamedTuple):
         given: their labels, int [N].
         untrusted: bool [N], false where a label was checked.
         checked: of a method that `audits`, else None.
-        generator: decides what is drawn.
     """
 
     probabilities: np.ndarray
     given: np.ndarray
     untrusted: np.ndarray
     checked: Checked | None
-    generator: np.random.Generator
 
 
 class LabelJudge(Method):

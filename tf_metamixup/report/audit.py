@@ -114,7 +114,7 @@ def judge(assembly) -> Judged:
     if not method.trusts:
         method, how = SmallLoss(), MEMORIZED
     audited = prepared.audited if method.audits else None
-    right, classes = method.assess(evidence(trainer, prepared.labelled, audited, assembly.steps))
+    right, classes = method.assess(evidence(trainer, prepared.labelled, audited))
     others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
     shown = np.flatnonzero(untrusted)  # the labelled ones stand first, as in `splits`
     positions, names = prepared.splits.labelled[shown], source.train.ids

@@ -7,11 +7,9 @@ until the next audit, what each row is trained on.
 
 import functools
 
-import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.core.rng import fold, root
 from tf_metamixup.data.images import Audited
 from tf_metamixup.data.stream import Stream
 from tf_metamixup.methods.label_judge import Checked, Evidence
@@ -59,10 +57,10 @@ class LabelAudit:
             }
         self.variables = list(self._state.values())
 
-    def update(self, step: int) -> None:
-        """Audits the labels with the current weights, before `step` is taken."""
+    def update(self) -> None:
+        """Audits the labels with the current weights."""
         audited = self._audited if self._method.audits else None
-        found = evidence(self._trainer, self._labelled, audited, step)
+        found = evidence(self._trainer, self._labelled, audited)
         for name, value in self._method.judge(found).items():
             self._state[name].assign(value)
 
@@ -77,21 +75,18 @@ class LabelAudit:
         return {**raw, "labelled": (images, targets)}, judged
 
 
-def evidence(trainer, labelled: Stream, audited: Audited | None, step: int) -> Evidence:
+def evidence(trainer, labelled: Stream, audited: Audited | None) -> Evidence:
     """Collects the evidence about labels at the current weights; see `Evidence`.
 
     Args:
         trainer: whose network is asked.
         labelled: the training images.
         audited: the checked images; None without.
-        step: decides draws.
     """
-    predict, given, checked = trainer.evaluator.probabilities, labelled.labels.numpy(), None
+    predict, checked = trainer.evaluator.probabilities, None
     if audited is not None:
         with tf.device("CPU:0"):  # an array would be a constant of a pipeline's graph
             read = functools.partial(tf.gather, tf.convert_to_tensor(audited.images))
         checked = Checked(predict(read, len(audited.labels)), audited.labels, audited.given)
-    seed = fold(fold(root(trainer.seed), "audit"), step).numpy().tolist()
-    generator = np.random.default_rng([word % 2**64 for word in seed])
-    probabilities = predict(labelled.read, len(given))
-    return Evidence(probabilities, given, labelled.untrusted, checked, generator)
+    given = labelled.labels.numpy()
+    return Evidence(predict(labelled.read, len(given)), given, labelled.untrusted, checked)

@@ -96,7 +96,7 @@ class Graphs:
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
         if self._audit is not None and start_step in self._audit.steps:
-            self._audit.update(start_step)
+            self._audit.update()
         try:
             with translate_data_errors():
                 metrics, rows, self.mixed.latest, ranges = self._train(
