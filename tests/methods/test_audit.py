@@ -50,9 +50,16 @@ def test_the_loss_weighs_rows_by_the_trust_of_what_they_are_mixed_of():
 
 
 def test_labels_are_audited_from_a_quarter_of_the_run_on():
-    assert Audit().audit_steps(1200) == [300, 400, 500, 600, 700, 800, 900, 1000, 1100]
-    assert Audit(start=0.5, period=0.25).audit_steps(8) == [4, 6]
-    assert all(0 < step < 5 for step in Audit().audit_steps(5))
+    times = [300, 400, 500, 600, 700, 800, 900, 1000, 1100]
+    assert Audit().audit_steps(1200, epoch_steps=16) == times
+    assert Audit(start=0.5, period=0.25).audit_steps(8, epoch_steps=0.1) == [4, 6]
+    assert all(0 < step < 5 for step in Audit().audit_steps(5, epoch_steps=5))
+
+
+def test_of_many_epochs_labels_are_audited_before_they_are_known_by_heart():
+    steps = Audit().audit_steps(1200, epoch_steps=4)
+    assert steps[0] == 80 and set(np.diff(steps)) == {28} and steps[-1] == 1200 - 28
+    assert Audit(start=0.25, period=1 / 12).audit_steps(1200, epoch_steps=4)[:2] == [300, 400]
 
 
 @pytest.mark.parametrize("text", ["audit(start=0.0)", "audit(period=0.0)", "audit(floor=2.0)"])

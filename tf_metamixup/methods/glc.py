@@ -38,7 +38,7 @@ class GoldLossCorrection(LabelJudge):
     def __post_init__(self):
         check_share(self, "start")
 
-    def audit_steps(self, steps):
+    def audit_steps(self, steps, epoch_steps):
         return [step for step in [round(steps * self.start)] if step < steps]
 
     def initial_state(self, count, classes):

@@ -12,6 +12,11 @@ from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, Ratio, over_batch
 
+# Where a run has few images and many epochs, the network learns wrong labels by heart before a
+# quarter of it is over, and between audits that are a twelfth of it apart (docs/results.md).
+MOST_EPOCHS_BEFORE = 20
+MOST_EPOCHS_BETWEEN = 7
+
 
 class Checked(NamedTuple):
     """Holds what is known of the images whose labels were checked.
@@ -48,8 +53,11 @@ class LabelJudge(Method):
 
     judges: ClassVar[bool] = True
 
-    def audit_steps(self, steps: int) -> list[int]:
-        """Returns the steps, of a run of `steps`, before which labels are judged."""
+    def audit_steps(self, steps: int, epoch_steps: float) -> list[int]:
+        """Returns the steps, of a run of `steps`, before which labels are judged.
+
+        In `epoch_steps` a batch's rows come to as many as there are images.
+        """
         raise NotImplementedError
 
     def initial_state(self, count: int, classes: int) -> dict[str, np.ndarray]:
@@ -91,31 +99,37 @@ class LabelTrust(LabelJudge):
     Attributes:
         targets: whether targets are corrected.
         weights: whether rows are weighed.
-        start: fraction of the run before labels are first judged.
-        period: fraction of the run from one time to the next.
+        start: fraction of the run before labels are first judged; by default a quarter, and 20
+            epochs at most.
+        period: fraction of the run from one time to the next; by default a twelfth, and 7 epochs
+            at most.
         temperature: T of the sharpening.
         floor: the least trust.
     """
 
     targets: bool = True
     weights: bool = True
-    start: float = 0.25
-    period: float = 1 / 12
+    start: float | None = None
+    period: float | None = None
     temperature: float = 0.5
     floor: float = 0.05
     trusts: ClassVar[bool] = True
 
     def __post_init__(self):
         for name in ("start", "period", "temperature", "floor"):
-            check_share(self, name)
+            if getattr(self, name) is not None:
+                check_share(self, name)
 
     def assess(self, evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
         """Computes P(label is right) [N] and P(class) [N, classes] of each training image."""
         raise NotImplementedError
 
-    def audit_steps(self, steps):
-        count = int((1 - self.start) / self.period - 1e-9) + 1
-        found = {round(steps * (self.start + number * self.period)) for number in range(count)}
+    def audit_steps(self, steps, epoch_steps):
+        epoch = epoch_steps / steps
+        start = self.start or min(1 / 4, MOST_EPOCHS_BEFORE * epoch)
+        period = self.period or min(1 / 12, MOST_EPOCHS_BETWEEN * epoch)
+        count = int((1 - start) / period - 1e-9) + 1
+        found = {round(steps * (start + number * period)) for number in range(count)}
         return sorted(step for step in found if step < steps)
 
     def initial_state(self, count, classes):

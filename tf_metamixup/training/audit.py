@@ -44,10 +44,10 @@ class LabelAudit:
                 "audits=method.audits) returns"
             )
         self._audited = audited
-        self.steps = self._method.audit_steps(steps)
         self._labelled = labelled
         self._given = tf.cast(labelled.labels, tf.int64)
         self.stream = labelled.numbered()
+        self.steps = self._method.audit_steps(steps, len(self._given) / labelled.batch_size)
         self._untrusted = labelled.untrusted
         state = self._method.initial_state(len(self._given), trainer.classes)
         with trainer.strategy.scope():
