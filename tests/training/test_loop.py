@@ -89,13 +89,6 @@ def test_max_steps_stops_with_the_open_epoch_last_and_can_go_on(tmp_path, whole,
     assert outcome(tmp_path) == whole
 
 
-def test_an_epoch_that_max_steps_ends_is_evaluated_once(tmp_path):
-    fit(tmp_path, max_steps=10)
-    evaluated = []
-    fit(tmp_path, device=Device(evaluate=evaluated.append), max_steps=20)
-    assert [sum(call) for call in evaluated] == [20]
-
-
 def test_max_steps_beyond_the_end_finishes(tmp_path):
     assert fit(tmp_path, max_steps=99)["status"] == "finished"
 

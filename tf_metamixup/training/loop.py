@@ -164,8 +164,7 @@ class _Invocation:
             if log.step == plan.steps or self.reason:
                 return self._finish()
             self.watch.warn_of_stagnation()
-            # The one that `EpochEnd` wrote of this step has the epoch open.
-            log.save(again=log.step % plan.epoch_steps == 0)
+            log.save()
             entries, evaluation = log.history.entries, None
             if log.step % plan.epoch_steps:
                 extra, evaluation = self.epoch_end.measurements()
