@@ -13,7 +13,6 @@ import tf_metamixup as tmm
 from tests.outcome import result_of
 from tf_metamixup import experiment, main, methods, predict
 from tf_metamixup.benchmark import __main__ as benchmark
-from tf_metamixup.benchmark import replicas
 from tf_metamixup.config import DataInfo
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.export import litert, of_run
@@ -193,7 +192,7 @@ def test_help_lists_the_flags_by_group(run, capsys):
     assert shown.count("--flagfile:") == 1
 
 
-@pytest.mark.parametrize("command", [main, report, figures, predict, benchmark, replicas])
+@pytest.mark.parametrize("command", [main, report, figures, predict, benchmark])
 def test_every_command_tells_its_version(command, capsys):
     try:
         code = command.main(["command", "--version"])

@@ -8,8 +8,9 @@ import keras
 import pytest
 import tensorflow as tf
 
+from benchmark import gpu
 from tests import tiny
-from tf_metamixup.benchmark import gpu, timing, workload
+from tf_metamixup.benchmark import timing, workload
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.distribution import strategy as strategies
 from tf_metamixup.policies import meta

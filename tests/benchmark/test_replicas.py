@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tf_metamixup.benchmark import replicas
+from benchmark import replicas
 
 SMALL = ["--architecture=cnn3(width=2)", "--batch_size=8", "--rounds=3"]
 
@@ -12,7 +12,7 @@ SMALL = ["--architecture=cnn3(width=2)", "--batch_size=8", "--rounds=3"]
 @pytest.mark.slow
 def test_a_line_tells_what_two_replicas_cost():
     done = subprocess.run(
-        [sys.executable, "-m", "tf_metamixup.benchmark.replicas", *SMALL, "--replicas=2"],
+        [sys.executable, replicas.__file__, *SMALL, "--replicas=2"],
         capture_output=True,
         text=True,
     )

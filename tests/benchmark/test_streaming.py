@@ -1,6 +1,6 @@
 import pytest
 
-from tf_metamixup.benchmark import streaming
+from benchmark import streaming
 
 
 @pytest.mark.parametrize("in_memory", ["yes", "no"])

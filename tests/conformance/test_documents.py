@@ -17,11 +17,11 @@ import sys
 import pytest
 import yaml
 
+from benchmark import replicas, streaming
 from tests.outcome import result_of
 from tf_metamixup import data, experiment, main, methods, predict
 from tf_metamixup.__main__ import COMMANDS as CONSOLE
 from tf_metamixup.benchmark import __main__ as benchmark
-from tf_metamixup.benchmark import replicas, streaming
 from tf_metamixup.config import Config
 from tf_metamixup.figures import __main__ as figures
 from tf_metamixup.report import audit
@@ -38,7 +38,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
 MARKED = re.compile(
     r"^<!-- test: (\w+) (\w+)(?: steps=(\d+))? -->\n```(\w+)\n(.*?)^```", re.S | re.M
 )
-COMMAND = re.compile(r"python -m tf_metamixup\.([\w.]+)((?:[^\n`\\]|\\\n)*)")
+COMMAND = re.compile(r"python (?:-m tf_metamixup\.|(?=benchmark/))([\w./]+)((?:[^\n`\\]|\\\n)*)")
 
 
 def commands():
@@ -81,8 +81,8 @@ def test_every_command_parses(file, module, arguments, monkeypatch, capsys):
         known = {
             "main": main,
             "benchmark": benchmark,
-            "benchmark.replicas": replicas,
-            "benchmark.streaming": streaming,
+            "benchmark/replicas.py": replicas,
+            "benchmark/streaming.py": streaming,
             "predict": predict,
             "report.audit": audit,
         }
@@ -114,9 +114,12 @@ def test_quickstart_lets_the_threshold_fall_at_least_twice():
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_module_that_a_document_runs_exists(path):
-    for module in re.findall(r"python -m tf_metamixup\.([\w.]*\w)", path.read_text()):
+    text = path.read_text()
+    for module in re.findall(r"python -m tf_metamixup\.([\w.]*\w)", text):
         place = ROOT / "tf_metamixup" / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+    for script in re.findall(r"benchmark/[\w/]+\.py", text):
+        assert (ROOT / script).exists(), script
 
 
 def prose(text):

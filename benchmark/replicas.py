@@ -1,10 +1,10 @@
-"""`python -m tf_metamixup.benchmark.replicas`: what steps cost on several replicas.
+"""`python benchmark/replicas.py`: what steps cost on several replicas.
 
 Times, in rounds and side by side, the plain MixUp step, the meta step, and the sum of all weights
 over the replicas, of which a plain step has one (its gradients) and a meta step three.
 docs/distributed.md has the model that the numbers go into. One line of JSON per call; with no GPU,
-replicas are logical devices of one CPU, which share its cores. See `benchmark` for how times and
-memory are measured.
+replicas are logical devices of one CPU, which share its cores. See `tf_metamixup.benchmark` for how
+times and memory are measured.
 """
 
 import json

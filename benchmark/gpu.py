@@ -1,4 +1,4 @@
-"""`python -m tf_metamixup.benchmark.gpu`: whether a GPU's step is the CPU's, and its cost.
+"""`python benchmark/gpu.py`: whether a GPU's step is the CPU's, and its cost.
 
 For each network, on the digits that the package ships:
 
@@ -9,7 +9,7 @@ For each network, on the digits that the package ships:
   code 1. Gradients in float32 are only reported: those of a deep network differ more than that
   between two programs of one CPU (docs/design/gpu.md);
 - the plain step and the meta steps, exact and cached, are timed in float32, with TensorFloat-32, in
-  bfloat16 and compiled by XLA. See `benchmark` for how times and memory are measured.
+  bfloat16 and compiled by XLA. See `tf_metamixup.benchmark` for how times and memory are measured.
 
 Where TensorFlow sees no GPU, one line says so and the exit code is 0.
 """

@@ -1,4 +1,4 @@
-"""`python -m tf_metamixup.benchmark.streaming`: images read from files beside images in memory.
+"""`python benchmark/streaming.py`: images read from files beside images in memory.
 
 Writes JPEGs of smooth noise, and then reads batches of them as training does (shuffled, resized,
 mirrored, shifted), once with all images in memory and once from their files, each in a process of
