@@ -51,7 +51,7 @@ class _Sampled(Stream):
             )
         self.batch_size = batch_size
         self._count = len(indices)
-        self._untrusted = ~np.isin(np.unique(indices), checked)
+        self.untrusted = ~np.isin(np.unique(indices), checked)
         self._seed = seed
         self._purpose = purpose
         self._views = views
@@ -94,7 +94,7 @@ class ArrayStream(_Sampled):
         unique, places = np.unique(indices, return_inverse=True)
         self._read = _reader(images[unique])
         with tf.device("CPU:0"):
-            self._labels = tf.convert_to_tensor(labels[unique], tf.int64)
+            self.labels = tf.convert_to_tensor(labels[unique], tf.int64)
             self._places = tf.convert_to_tensor(places)
 
     @unconverted
@@ -115,7 +115,7 @@ class ArrayStream(_Sampled):
             indices = tf.gather(self._places, positions)
             images = [self._read(indices)] * max(self._views, 1)
             x = self._augmented(images, step, shard, num_shards)
-            return x, tf.gather(self._labels, indices)
+            return x, tf.gather(self.labels, indices)
 
         batches = (
             tf.data.Dataset.range(first_pass, _ENDLESS)
@@ -134,22 +134,14 @@ class ArrayStream(_Sampled):
     def numbered(self, first=0):
         same = copy.copy(self)
         with tf.device("CPU:0"):
-            same._labels = tf.range(first, first + self._count, dtype=tf.int64)
+            same.labels = tf.range(first, first + self._count, dtype=tf.int64)
         return same
-
-    @property
-    def labels(self):
-        return self._labels
-
-    @property
-    def untrusted(self):
-        return self._untrusted
 
     def read(self, positions):
         return self._read(positions)
 
     def whole(self):
-        return self.read(tf.range(len(self._labels))), self._labels
+        return self.read(tf.range(len(self.labels))), self.labels
 
 
 class FileStream(_Sampled):

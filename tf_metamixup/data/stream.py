@@ -1,6 +1,7 @@
 """What training reads: batches that can begin at any step, in any number of shards."""
 
 import abc
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -32,12 +33,12 @@ class Stream(abc.ABC):
         """Returns a stream with the same first batch, whose reading leaves this one alone."""
         return self
 
-    @property
+    @functools.cached_property
     def labels(self) -> tf.Tensor:
         """Returns the labels of `whole`."""
         return self.whole()[1]
 
-    @property
+    @functools.cached_property
     def untrusted(self) -> np.ndarray:
         """Returns which images of `whole` have labels that nobody has checked, bool [N]: all."""
         return np.ones(len(self.labels), bool)
