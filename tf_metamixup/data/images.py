@@ -158,22 +158,18 @@ class Source:
     def names(self) -> Sequence[str] | range:
         """Names each image of `train`, and copies of an image as the first of them."""
         ids = self.train.ids
-        if ids is None or not self.own:
-            return ids or range(len(self.train))
-        first: dict[str, str] = {}
-        # Those of `train` have their part in the contents alone.
-        digests = [self.contents.get(each) or self.contents.get(f"train/{each}") for each in ids]
-        pairs = zip(digests, ids, strict=True)
-        return [first.setdefault(digest or name, name) for digest, name in pairs]
+        return range(len(self.train)) if ids is None else [ids[place] for place in self.originals]
 
     @functools.cached_property
     def originals(self) -> np.ndarray:
         """Returns the position of the first copy of each image of `train`, int64 [N]."""
-        if not self.own:
+        ids = self.train.ids
+        if ids is None or not self.own:
             return np.arange(len(self.train))
-        first: dict[str, int] = {}
-        names = enumerate(self.names)
-        return np.array([first.setdefault(name, place) for place, name in names], np.int64)
+        first, found = {}, self.contents.get
+        # Those of `train` have their part in the contents alone.
+        keys = [found(each) or found(f"train/{each}") or each for each in ids]
+        return np.array([first.setdefault(key, place) for place, key in enumerate(keys)], np.int64)
 
     @property
     def outside(self) -> np.ndarray:
