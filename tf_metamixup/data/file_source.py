@@ -49,32 +49,36 @@ class Listed(NamedTuple):
     given: int = UNLABELLED  # position of the class that a trusted image was taken for
 
 
-def read(
-    name: str,
-    classes: Sequence[str],
-    parts: Mapping[str, Sequence[Listed]],
-    size: int | None,
-    *,
-    skip: bool,
-    in_memory: str,
-    contents: Mapping[str, str] | None = None,
-) -> Source:
+class Files(NamedTuple):
+    """Holds what a data set of files consists of.
+
+    Attributes:
+        classes: their names.
+        parts: the files, by names of `PARTS`; those without a file may be left out.
+        contents: checksums by name of what else the data set was read from.
+    """
+
+    classes: list[str]
+    parts: Mapping[str, Sequence[Listed]]
+    contents: Mapping[str, str] = {}
+
+
+def read(name: str, files: Files, size: int | None, *, skip: bool, in_memory: str) -> Source:
     """Reads the images of all parts.
 
     Args:
         name: of the data set, as it was asked for.
-        classes: their names.
-        parts: the files, by names of `PARTS`; those without a file may be left out.
+        files: where they are.
         size: see `sources.load`.
         skip: whether files that cannot be read are skipped.
         in_memory: "yes", "no": read a file whenever its image is needed; or "auto": as memory
             allows.
-        contents: checksums of what else the data set was read from.
 
     Raises:
         UserError: images that do not fit into memory, or cannot be read and are not skipped;
             classes that `train` lacks.
     """
+    classes, parts, contents = files
     _check_names(name, classes)
     reader = _Reader(parts)
     if not reader.headers:
@@ -89,18 +93,18 @@ def read(
     _check_classes(name, classes, parts, {"trusted": trained_on.labels[trusted], **there})
     if reader.problems:
         _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
-    files = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
-    copies.warn(name, files, reader.contents, EVALUATED)
+    named = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
+    copies.warn(name, named, reader.contents, EVALUATED)
     for c in sorted(set(range(len(classes))) - set(trained_on.labels.tolist())):
         raise UserError(f"{name}: the class {classes[c]!r} holds no image that can be read")
     return Source(
         name,
-        list(classes),
+        classes,
         shape,
         True,
         trained_on,
         evaluated["test"],
-        {**(contents or {}), **reader.contents},
+        {**contents, **reader.contents},
         evaluated["val"],
         trusted,
         _given(listed, reader.contents),

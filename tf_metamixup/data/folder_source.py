@@ -7,22 +7,22 @@ from pathlib import Path
 
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.suggestions import did_you_mean
-from tf_metamixup.data import file_source, image_files
-from tf_metamixup.data.file_source import PARTS, Listed
-from tf_metamixup.data.images import UNLABELLED, Source
+from tf_metamixup.data import image_files
+from tf_metamixup.data.file_source import PARTS, Files, Listed
+from tf_metamixup.data.images import UNLABELLED
 
 LeftOut = list[tuple[str, Path]]
 
 
-def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
-    """Reads a folder.
+def files(root: Path) -> Files:
+    """Lists the files of a folder.
 
     `train`, `trusted`, `val` and `test` hold a folder for each class, `unlabelled` any images; all
-    but `train` may be missing. Arguments are those of `file_source.read`.
+    but `train` may be missing.
 
     Raises:
         UserError: no such folders, classes without an image or that train lacks, no image in
-            `unlabelled`, names that are not UTF-8; see also `file_source.read`.
+            `unlabelled`, names that are not UTF-8.
     """
     left_out: LeftOut = []
     classes = _class_files(root, "train", left_out)
@@ -43,8 +43,8 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
                 )
     unlabelled, advice = root / "unlabelled", "; put images there, or remove the folder"
     unlabelled = _images(unlabelled, left_out, advice) if unlabelled.is_dir() else []
-    files = [path for part in parts.values() for members in part.values() for path in members]
-    _require_names(classes, [*files, *unlabelled])
+    paths = [path for part in parts.values() for members in part.values() for path in members]
+    _require_names(classes, [*paths, *unlabelled])
     for path in sorted(root.iterdir()):
         if path.name in PARTS or image_files.is_hidden(path.name):
             continue
@@ -63,7 +63,7 @@ def load(name: str, root: Path, size: int | None, *, skip: bool, in_memory: str)
         for part, members in parts.items()
     }
     found["unlabelled"] = [listed("unlabelled", UNLABELLED, path) for path in unlabelled]
-    return file_source.read(name, order, found, size, skip=skip, in_memory=in_memory)
+    return Files(order, found)
 
 
 def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Path]]:

@@ -8,7 +8,7 @@ from tf_metamixup.config import Config
 from tf_metamixup.core import extras
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.registry import Registry
-from tf_metamixup.data import digits, folder_source, table_source
+from tf_metamixup.data import digits, file_source, folder_source, table_source
 from tf_metamixup.data.images import Source
 
 Loader = Callable[[int | None], Source]  # of an image size
@@ -16,7 +16,7 @@ Loader = Callable[[int | None], Source]  # of an image size
 # Data sets that a function of their own loads.
 DATASETS = Registry("data set")
 DATASETS.register("digits")(digits.load)
-_OF_FILES = {"folder": folder_source.load, "table": table_source.load}
+_OF_FILES = {"folder": folder_source.files, "table": table_source.files}
 
 
 def register(name: str) -> Callable[[Loader], Loader]:
@@ -72,8 +72,8 @@ def load(
     Config(dataset=name, image_size=image_size, **reading).resolve()
     kind, colon, path = name.partition(":")
     if colon and kind in _OF_FILES:
-        options = {"skip": corrupt_images == "skip", "in_memory": in_memory}
-        source = _OF_FILES[kind](name, Path(path).expanduser(), image_size, **options)
+        files, skip = _OF_FILES[kind](Path(path).expanduser()), corrupt_images == "skip"
+        source = file_source.read(name, files, image_size, skip=skip, in_memory=in_memory)
     else:
         source = _load(name, data_dir, image_size)
     if not isinstance(source, Source):

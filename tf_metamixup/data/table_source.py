@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from tf_metamixup.core.errors import UserError, explained, reason
 from tf_metamixup.core.suggestions import did_you_mean
-from tf_metamixup.data import file_source
 from tf_metamixup.data.contents import checksum
-from tf_metamixup.data.file_source import Listed
-from tf_metamixup.data.images import UNLABELLED, Source
+from tf_metamixup.data.file_source import Files, Listed
+from tf_metamixup.data.images import UNLABELLED
 
 REQUIRED = ("file", "label")
 COLUMNS = (*REQUIRED, "split", "trusted_label")
@@ -32,16 +31,15 @@ class Row(NamedTuple):
     given: str  # of a trusted image, the noisy label; empty where there was none
 
 
-def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str) -> Source:
-    """Reads the images that a table names, relative to its folder.
+def files(path: Path) -> Files:
+    """Lists the files that a table names, relative to its folder.
 
     An image without a label is unlabelled. One with a `trusted_label` is of that class, and in
-    the training split it belongs to the meta set. The table at `path` is a .csv or .parquet file;
-    the other arguments are those of `file_source.read`.
+    the training split it belongs to the meta set. The table at `path` is a .csv or .parquet file.
 
     Raises:
         UserError: no such table, columns, splits or files; labels that are no classes; a file
-            that is named twice; see also `file_source.read`.
+            that is named twice.
     """
     content = _read(path)
     cells = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, content)
@@ -58,10 +56,7 @@ def load(name: str, path: Path, size: int | None, *, skip: bool, in_memory: str)
         note = f"{path} line {unknown[0].line}: the label {unknown[0].given!r} of a checked image"
         note += f"{did_you_mean(unknown[0].given, classes)} is no class"
         warnings.warn(f"{note}, so no label that checked images had is used", stacklevel=2)
-    contents = {path.name: checksum(content)}
-    return file_source.read(
-        name, classes, parts, size, skip=skip, in_memory=in_memory, contents=contents
-    )
+    return Files(classes, parts, {path.name: checksum(content)})
 
 
 def _read(path: Path) -> bytes:
