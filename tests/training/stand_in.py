@@ -31,7 +31,8 @@ class Device:
     checkpointed_model = {}  # noqa: RUF012
     model = None
     network = types.SimpleNamespace(averaged=None)
-    mixed = types.SimpleNamespace(predicted=lambda: None)
+    sample = None
+    evaluator = types.SimpleNamespace(mixed=lambda sample: None)
     strategy = tf.distribute.get_strategy()
     policy = policies.make("none")
     hyper_parameters = {"method": "supervised", "policy": "meta"}  # noqa: RUF012

@@ -53,10 +53,10 @@ def test_a_mixture_is_what_the_step_then_trains_on_and_changes_nothing():
 def test_a_sample_is_of_the_rows_that_the_last_step_trained_on(method, replicas):
     trainer = tiny.trainer(method, replicas=replicas)
     graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
-    assert graphs.mixed.predicted() is None
+    assert trainer.evaluator.mixed(graphs.sample) is None
     _, _, rows = graphs.train(graphs.batches(0), 0, 3)
     before = tiny.weights(trainer)
-    sample, probabilities = graphs.mixed.predicted()
+    sample, probabilities = trainer.evaluator.mixed(graphs.sample)
     for old, new in zip(before, tiny.weights(trainer), strict=True):
         np.testing.assert_array_equal(new, old)
     # The first replica's rows of the last of three steps.

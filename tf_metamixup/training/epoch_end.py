@@ -67,7 +67,7 @@ class EpochEnd:
             self.selection.observe(log.history.entries)
             self.recorder.epoch(log.step, entry)
             if plan.pictures != 0 and (ends or (evaluate and self._is_drawn(number))):
-                sample = self.graphs.mixed.predicted()
+                sample = self.trainer.evaluator.mixed(self.graphs.sample)
                 self.recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
             if save:
                 log.write_counts()

@@ -11,6 +11,7 @@ from tf_metamixup.core.errors import UserError
 from tf_metamixup.core.metrics import Evaluation, evaluate
 from tf_metamixup.data.dataset_stream import DatasetStream
 from tf_metamixup.methods.batch import pixels, targets, translate_data_errors
+from tf_metamixup.mixing import Sample
 from tf_metamixup.models.network import Network
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.data_checks import check_images, labelled_dataset
@@ -32,6 +33,7 @@ class Evaluator:
         self._classes = network.model.output_shape[-1]
         self._evaluate = function(self._evaluate_batch, reduce_retracing=True)
         self._probabilities = function(self._predict_batch, reduce_retracing=True)
+        self._probabilities_of_mixed = function(self._predict_mixed, reduce_retracing=True)
         self._batches: dict[int, tuple] = {}  # by the identity of the data, which they hold
         self.trained_on: first_batch.Scale | None = None  # of the images, once `fit` has read some
 
@@ -141,6 +143,16 @@ class Evaluator:
         found = [self._probabilities(batch["images"]) for batch in batches]
         return np.concatenate([rows.numpy()[real.numpy() > 0] for rows, real in found])
 
+    def mixed(self, sample: Sample | None) -> tuple[Sample, np.ndarray] | None:
+        """Returns rows that a step mixed as arrays, and their probabilities [n, classes].
+
+        None without a sample, and where the model takes no images [H, W, C].
+        """
+        if sample is None or len(self._network.model.input_shape) != 4:
+            return None
+        probabilities = self._probabilities_of_mixed(sample.x).numpy()
+        return Sample(*(each.numpy() for each in sample)), probabilities
+
     def _dataset(self, data, name: str) -> tf.data.Dataset:
         shape = self._network.model.input_shape
         return labelled_dataset(name, data, shape, self._classes, finite=True)
@@ -153,6 +165,14 @@ class Evaluator:
 
         rows, real = self._strategy.run(on_replica, (batch,))
         return self._strategy.gather(rows, axis=0), self._strategy.gather(real, axis=0)
+
+    def _predict_mixed(self, x):
+        def on_replica(x):
+            logits = self._network.infer(tf.cast(x, self._network.model.compute_dtype))
+            return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+        found = self._strategy.run(on_replica, (x,))
+        return self._strategy.experimental_local_results(found)[0]
 
     def _evaluate_batch(self, batch):
         def on_replica(batch):

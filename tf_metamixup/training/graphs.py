@@ -17,7 +17,6 @@ from tf_metamixup.mixing import Sample
 from tf_metamixup.training import first_batch, inputs
 from tf_metamixup.training.audit import LabelAudit
 from tf_metamixup.training.feature_cache import FeatureCache
-from tf_metamixup.training.mixed_sample import MixedSample
 from tf_metamixup.training.stages import Stages
 from tf_metamixup.training.step import Report, train_step
 
@@ -35,7 +34,7 @@ class Graphs:
     Attributes:
         variables: everything that training changes, in a stable order: what a checkpoint holds.
         recipe: what stays the same from step to step.
-        mixed: rows that the last step mixed.
+        sample: rows that the last step mixed; None before the first.
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
         stages: what is trained, and whether lambda is learned, at which step.
@@ -51,7 +50,7 @@ class Graphs:
     ):
         self._trainer, self.strategy = trainer, trainer.strategy
         self._epoch_steps, self._steps = epoch_steps, steps
-        self.mixed = MixedSample(trainer)
+        self.sample: Sample | None = None
         self._metric_names: dict[str, None] = {}
         self.scales: dict[str, first_batch.Scale] = {}
         self._compared, self._audit = False, None
@@ -99,7 +98,7 @@ class Graphs:
             self._audit.update()
         try:
             with translate_data_errors():
-                metrics, rows, self.mixed.latest, ranges = self._train(
+                metrics, rows, self.sample, ranges = self._train(
                     iterator, *_position(start_step, count), self.stages.at(start_step)
                 )
                 metrics = {name: values.numpy() for name, values in metrics.items()}
