@@ -101,13 +101,12 @@ def read(name: str, files: Files, size: int | None, *, skip: bool, in_memory: st
         name,
         classes,
         shape,
-        True,
-        trained_on,
-        evaluated["test"],
-        {**contents, **reader.contents},
-        evaluated["val"],
-        trusted,
-        _given(listed, reader.contents),
+        flip=True,
+        train=trained_on,
+        **evaluated,
+        contents={**contents, **reader.contents},
+        trusted=trusted,
+        given=_given(listed, reader.contents),
     )
 
 

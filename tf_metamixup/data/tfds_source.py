@@ -62,9 +62,9 @@ def load(name: str, root: Path, size: int | None, registered: Sequence[str] = ()
         builder.info.full_name,
         list(features["label"].names),
         shape,
-        dataset_name(name) not in _NOT_MIRRORED,
-        part("train"),
-        part(test),
+        flip=dataset_name(name) not in _NOT_MIRRORED,
+        train=part("train"),
+        test=part(test),
     )
     if source.test.labels.min() < 0:
         raise UserError(f"the labels of the split {test!r} of {name!r} are not public")
