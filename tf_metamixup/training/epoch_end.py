@@ -6,13 +6,11 @@ from typing import Any
 
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Stop
-from tf_metamixup.runs.recorder import Recorder
 from tf_metamixup.training.diagnostics import Diagnostics
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.plan import Plan
 from tf_metamixup.training.run_log import UNMEASURED, RunLog
-from tf_metamixup.training.selection import Selection
-from tf_metamixup.training.watch import NotFiniteError, Watch
+from tf_metamixup.training.watch import NotFiniteError
 
 
 @dataclasses.dataclass
@@ -23,10 +21,7 @@ class EpochEnd:
     graphs: Graphs
     evaluated: Mapping[str, Iterable]  # batches by prefix in the history; the last is drawn
     plan: Plan
-    recorder: Recorder
     log: RunLog
-    watch: Watch
-    selection: Selection
 
     def __post_init__(self):
         learned = self.plan.diagnostics and self.trainer.policy.reads_meta
@@ -50,7 +45,7 @@ class EpochEnd:
         ends = log.step >= plan.last_step
         evaluate = ends or number % plan.evaluate_every == 0
         save = ends or number % plan.checkpoint_every == 0
-        self.watch.warn_of_stagnation()
+        log.watch.warn_of_stagnation()
         if save:
             # The epoch is still open in it, so that a resumed run makes the evaluation.
             with stop.deferred():
@@ -64,11 +59,11 @@ class EpochEnd:
             raise
         with stop.deferred():
             entry = log.history.close(extra, evaluation)
-            self.selection.observe(log.history.entries)
-            self.recorder.epoch(log.step, entry)
+            log.selection.observe(log.history.entries)
+            log.recorder.epoch(log.step, entry)
             if plan.pictures != 0 and (ends or (evaluate and self._is_drawn(number))):
                 sample = self.trainer.evaluator.mixed(self.graphs.sample)
-                self.recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
+                log.recorder.pictures(log.step, log.history.last_pairs, evaluation, sample)
             if save:
                 log.write_counts()
         return entry
@@ -95,7 +90,7 @@ class EpochEnd:
         for part, batches in self.evaluated.items():
             name = "validation" if part == "val" else part
             evaluation = self.trainer.measure(batches, between, name)
-            self.watch.check_evaluation(part, evaluation, self.log.step)
+            self.log.watch.check_evaluation(part, evaluation, self.log.step)
             scores |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
         return scores, evaluation
 

@@ -110,7 +110,7 @@ def fit(
         log = RunLog(trainer, recorder, watch, selection, config, labels_used, data)
         if progress is not None:
             log.resume(progress)
-        epoch_end = EpochEnd(trainer, graphs, evaluated, plan, recorder, log, watch, selection)
+        epoch_end = EpochEnd(trainer, graphs, evaluated, plan, log)
         first_stage_ends = log.step + graphs.stages.steps_until_change(log.step)
         bar = ProgressBar(
             log.step,
@@ -120,9 +120,7 @@ def fit(
             ways=ways_to_shorten(trainer.policy),
         )
         with workers.watched():
-            return _Invocation(
-                workers, graphs, plan, recorder, log, watch, epoch_end, selection, callbacks, bar
-            ).go(stop)
+            return _Invocation(workers, graphs, plan, log, epoch_end, callbacks, bar).go(stop)
 
 
 def _settings(trainer, plan: Plan, dataset: str | None) -> dict[str, Any]:
@@ -143,11 +141,8 @@ class _Invocation:
     workers: Workers
     graphs: Graphs
     plan: Plan
-    recorder: Recorder
     log: RunLog
-    watch: Watch
     epoch_end: EpochEnd
-    selection: Selection
     callbacks: Callbacks
     bar: ProgressBar
     whole: bool = True  # whether the variables are those of `log.step`
@@ -163,7 +158,7 @@ class _Invocation:
             self.callbacks.train_end()
             if log.step == plan.steps or self.reason:
                 return self._finish()
-            self.watch.warn_of_stagnation()
+            log.watch.warn_of_stagnation()
             log.save()
             entries, evaluation = log.history.entries, None
             if log.step % plan.epoch_steps:
@@ -179,7 +174,7 @@ class _Invocation:
         entries = self.log.history.entries
         # A selection may have been made after the last checkpoint.
         self.log.save(again=self.plan.select == "best")
-        epoch = self.selection.apply(entries)
+        epoch = self.log.selection.apply(entries)
         more = {"selected": {"weights": self.plan.select, "epoch": epoch}}
         evaluation = None
         if self.reason:
@@ -246,14 +241,14 @@ class _Invocation:
                 self.bar.advance(count, seconds, line, log.history.entries)
                 if log.step % plan.log_every == 0:
                     scalars = interval.scalars(log.learning_rate())
-                    self.recorder.interval(log.step, scalars, interval.rows())
+                    log.recorder.interval(log.step, scalars, interval.rows())
                     interval = Interval()
                 # The last of them, since it ends a run that was interrupted.
                 if self._agree(stop, log.is_due):
                     log.save()
 
     def _ends_early(self) -> bool:
-        self.reason = self.selection.reason_to_stop(self.log.history.entries)
+        self.reason = self.log.selection.reason_to_stop(self.log.history.entries)
         self.reason = self.reason or self.callbacks.reason_to_stop(self.workers)
         return self.reason is not None
 
@@ -263,7 +258,7 @@ class _Invocation:
         self.whole = False
         metrics, losses, rows = self.graphs.train(iterator, self.log.step, count)
         seconds = time.perf_counter() - started
-        self.watch.check_steps(self.log.step, losses, rows)
+        self.log.watch.check_steps(self.log.step, losses, rows)
         return metrics, rows, seconds
 
     def _agree(self, stop: Stop, count: int = 0) -> int:
