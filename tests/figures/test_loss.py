@@ -23,6 +23,13 @@ def test_a_run_that_did_not_record_it_has_one_panel_and_is_reported():
     assert "pale" not in axes.get_title()
 
 
+def test_the_entropy_of_targets_before_smoothing_is_no_floor_of_runs_that_smooth_them():
+    smoothed = run(label_smoothing=0.1, history=history(0.7, mixing_entropy=0.0))
+    with pytest.warns(UserWarning, match="label_smoothing=0.1, .* it is left out"):
+        (axes,) = loss.figure([smoothed]).axes
+    assert "pale" not in axes.get_title()
+
+
 def test_curves_are_means_over_seeds_with_and_without_the_floor():
     losses = {"MixUp, 2 seeds": np.array([[2.0, 1.0], [4.0, 1.0]])}
     figure = loss.draw(losses, {"MixUp, 2 seeds": np.full((2, 2), 0.5)}, "digits")

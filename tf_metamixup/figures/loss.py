@@ -35,6 +35,12 @@ def figure(runs: Sequence[Run]) -> Figure:
                 "targets, which is left out; train it again in a new --run_dir to see it",
                 stacklevel=2,
             )
+        elif smoothing := runs[0].config.get("label_smoothing"):
+            warnings.warn(
+                f"these runs have --label_smoothing={smoothing}, and the recorded entropy of the "
+                "mixed targets is that before smoothing: it is left out",
+                stacklevel=2,
+            )
         else:
             floors = curves(MIXING_ENTROPY)
     return draw(curves("train_loss"), floors, subject(runs))

@@ -13,8 +13,8 @@ BINS = 50
 PAIR_CLASSES = 20
 # Columns of the rows that the step reports, one row a trained-on pair.
 LAM, START, MOVE, CLASS_I, CLASS_J, ACCEPTED = range(6)
-# In a history entry: the mean entropy of the mixed targets of pairs of one class each, in nats. No
-# network has a lower cross-entropy on them.
+# In a history entry: the mean entropy of the mixed targets of pairs of one class each, in nats,
+# before label smoothing. No network has a lower cross-entropy on them.
 MIXING_ENTROPY = "mixing_entropy"
 
 
