@@ -72,6 +72,21 @@ def test_a_sample_is_of_the_rows_that_the_last_step_trained_on(method, replicas)
     np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-6)
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_trainers_one_after_the_other_are_not_taken_for_one_that_is_traced_again(caplog, replicas):
+    images = np.zeros([7, *tiny.SHAPE], np.uint8)
+    with caplog.at_level("WARNING", "tensorflow"):
+        for seed in range(6):
+            trainer = tiny.trainer(replicas=replicas, seed=seed)
+            graphs = trainer.graphs(**tiny.streams(), epoch_steps=3, steps=6)
+            batches = graphs.batches(0)
+            graphs.trace(batches)
+            graphs.train(batches, 0, 1)
+            trainer.evaluator.mixed(graphs.sample)
+            trainer.predict(images)
+    assert "retracing" not in caplog.text
+
+
 def test_evaluate_counts_every_image_once_on_any_number_of_replicas():
     pixels, labels = tiny.images(25, seed=1)
     results = []

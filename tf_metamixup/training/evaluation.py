@@ -1,6 +1,7 @@
 """Evaluates a network on test data, on all replicas."""
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -33,7 +34,7 @@ class Evaluator:
         self._classes = network.model.output_shape[-1]
         self._evaluate = function(self._evaluate_batch, reduce_retracing=True)
         self._probabilities = function(self._predict_batch, reduce_retracing=True)
-        self._probabilities_of_mixed = function(self._predict_mixed, reduce_retracing=True)
+        self._probabilities_of_mixed = function(self._predict_mixed)
         self._batches: dict[int, tuple] = {}  # by the identity of the data, which they hold
         self.trained_on: first_batch.Scale | None = None  # of the images, once `fit` has read some
 
@@ -136,11 +137,17 @@ class Evaluator:
         if count == 1:
             # To build a pipeline takes longer than what it reads here.
             batches = ({"images": ready(first)} for first in range(0, number, ROWS))
+            first = next(batches)
+            spec = tf.nest.map_structure(_any_rows, first["images"])
+            batches = itertools.chain([first], batches)
         else:
             rows = tf.data.Dataset.range(0, number, ROWS).map(ready)
             stream = DatasetStream(rows, repeat=False)
             batches = inputs.distribute(self._strategy, {"images": stream}, 0)
-        found = [self._probabilities(batch["images"]) for batch in batches]
+            spec = batches.element_spec["images"]
+        # Called by itself, the function of each of several trainers would count as traced anew.
+        graph = self._probabilities.get_concrete_function(spec)
+        found = [graph(batch["images"]) for batch in batches]
         return np.concatenate([rows.numpy()[real.numpy() > 0] for rows, real in found])
 
     def mixed(self, sample: Sample | None) -> tuple[Sample, np.ndarray] | None:
@@ -150,8 +157,8 @@ class Evaluator:
         """
         if sample is None or len(self._network.model.input_shape) != 4:
             return None
-        probabilities = self._probabilities_of_mixed(sample.x).numpy()
-        return Sample(*(each.numpy() for each in sample)), probabilities
+        graph = self._probabilities_of_mixed.get_concrete_function(_any_rows(sample.x))
+        return Sample(*(each.numpy() for each in sample)), graph(sample.x).numpy()
 
     def _dataset(self, data, name: str) -> tf.data.Dataset:
         shape = self._network.model.input_shape
@@ -185,3 +192,8 @@ class Evaluator:
             lambda each: self._strategy.reduce(tf.distribute.ReduceOp.SUM, each, axis=None),
             self._strategy.run(on_replica, (batch,)),
         )
+
+
+def _any_rows(values: tf.Tensor) -> tf.TensorSpec:
+    """Returns the spec of values [n, ...] with any n."""
+    return tf.TensorSpec([None, *values.shape[1:]], values.dtype)
