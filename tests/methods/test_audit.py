@@ -68,18 +68,6 @@ def test_shares_lie_between_0_and_1(text):
         methods.make(text)
 
 
-def test_audits_are_added_up_and_their_mean_includes_the_last_one(monkeypatch):
-    found = iter([(np.array([0.2, 0.6]), np.eye(2)), (np.array([0.4, 0.8]), np.eye(2))])
-    monkeypatch.setattr(Audit, "assess", lambda self, evidence: next(found))
-    evidence = Evidence(None, None, np.array([True, False]), None)
-    state = Audit().initial_state(2, 2)
-    for _ in range(2):
-        state = Audit().judge(evidence, state)
-    assert state["right"].tolist() == [0.4, 1.0]  # a checked label is right
-    mean = Audit().overall(state, np.array([0.9, 0.7]))
-    np.testing.assert_allclose(mean, [0.5, 0.7], rtol=1e-12)
-
-
 @pytest.fixture(scope="module")
 def run():
     """A run of 100 steps behind its first audit, at step 50, and what it trains on.

@@ -11,8 +11,7 @@ def test_labels_of_small_loss_count_as_right_and_checked_ones_always():
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.85, 0.15], [0.9, 0.1], [0.05, 0.95]])
     given, untrusted = np.array([0, 0, 0, 1, 0]), np.array([True, True, True, True, False])
     evidence = Evidence(p, given, untrusted, None)
-    method = SmallLoss()
-    right = method.judge(evidence, method.initial_state(len(p), p.shape[1]))["right"]
+    right = SmallLoss().judge(evidence)["right"]
     np.testing.assert_allclose(right, [1, 1, 1, 0, 1], atol=1e-3)
 
 

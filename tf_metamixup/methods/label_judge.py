@@ -64,8 +64,8 @@ class LabelJudge(Method):
         """Returns what is known of labels before they are first judged; it is checkpointed."""
         raise NotImplementedError
 
-    def judge(self, evidence: Evidence, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the state that follows on `state`; both are like `initial_state`."""
+    def judge(self, evidence: Evidence) -> dict[str, np.ndarray]:
+        """Returns the new state, with the names and shapes of `initial_state`."""
         raise NotImplementedError
 
     def relabel(
@@ -133,25 +133,14 @@ class LabelTrust(LabelJudge):
         return sorted(step for step in found if step < steps)
 
     def initial_state(self, count, classes):
-        never = {"total": np.zeros(count), "audits": np.zeros(())}
-        return never | {"right": np.ones(count), "guess": np.zeros((count, classes))}
+        return {"right": np.ones(count), "guess": np.zeros((count, classes))}
 
-    def judge(self, evidence, state):
+    def judge(self, evidence):
         right, classes = self.assess(evidence)
         return {
-            "total": state["total"] + right,
-            "audits": state["audits"] + 1,
             "right": np.where(evidence.untrusted, right, 1.0),
             "guess": label_trust.sharpened(classes, self.temperature),
         }
-
-    def overall(self, state: dict[str, np.ndarray], right: np.ndarray) -> np.ndarray:
-        """Returns the mean of P(label is right) over a run's audits and a last one, `right` [N].
-
-        Wrong labels that the network knows by heart at the end were found before
-        (docs/results.md, "Few images and many epochs").
-        """
-        return (state["total"] + right) / (state["audits"] + 1)
 
     def relabel(self, given, untrusted, positions, state):
         right, guess = (tf.gather(state[name], positions) for name in ("right", "guess"))
