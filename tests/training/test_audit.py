@@ -59,3 +59,12 @@ def test_replicas_audit_and_train_as_one_device_does():
     assert right.shape == (72,) and (right < 1).all()
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_of_audits_is_as_many_rows_as_there_are_images():
+    images, labels = tiny.images(24)
+    labelled = ArrayStream(images, labels, np.arange(24), batch_size=8, seed=0, purpose="labelled")
+    trainer = tiny.trainer("small_loss", "dynamic", row_groups=1)
+    graphs = trainer.graphs(labelled=labelled, epoch_steps=100, steps=600)  # 200 epochs
+    assert graphs.steps_until_audit(0) == 20 * 3
+    assert graphs.steps_until_audit(60) == 7 * 3
