@@ -56,7 +56,7 @@ def test_labels_are_audited_from_a_quarter_of_the_run_on():
     assert all(0 < step < 5 for step in Audit().audit_steps(5, epoch_steps=5))
 
 
-def test_of_many_epochs_labels_are_audited_before_they_are_known_by_heart():
+def test_in_many_epochs_labels_are_audited_before_they_are_memorized():
     steps = Audit().audit_steps(1200, epoch_steps=4)
     assert steps[0] == 80 and set(np.diff(steps)) == {28} and steps[-1] == 1200 - 28
     assert Audit(start=0.25, period=1 / 12).audit_steps(1200, epoch_steps=4)[:2] == [300, 400]

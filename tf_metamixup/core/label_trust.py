@@ -47,7 +47,7 @@ def fit(
     Args:
         inputs: of `features`, [N, D].
         right: whether each label is right, bool [N].
-        counts: how often each row counts in the sum, [N].
+        counts: the weight of each row in the sum, [N].
         penalty: of the squared weights; above 0, the minimum is finite whatever `right` holds.
     """
     weights = np.zeros(inputs.shape[1])
@@ -146,8 +146,8 @@ def possible(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lists the labels that checked images were given, or may have been given.
 
-    An image counts once, in parts: the expectation over labels that are injected at random, without
-    the chance of a few draws.
+    The likelihoods of each image sum to 1. So a fit that weights rows by them sees the expectation
+    over labels injected at random, without the variance of a few draws.
 
     Args:
         matrix: P(given label | class), of `confusion`, [classes, classes].

@@ -12,8 +12,8 @@ from tf_metamixup.core.errors import require
 from tf_metamixup.distribution import replicas
 from tf_metamixup.methods.method import Method, Ratio, over_batch
 
-# Where a run has few images and many epochs, the network learns wrong labels by heart before a
-# quarter of it is over, and between audits that are a twelfth of it apart (docs/results.md).
+# In a run of many epochs on few images the network memorizes wrong labels within a quarter of the
+# run, and between audits that are a twelfth of it apart (docs/results.md).
 MOST_EPOCHS_BEFORE = 20
 MOST_EPOCHS_BETWEEN = 7
 
@@ -56,7 +56,7 @@ class LabelJudge(Method):
     def audit_steps(self, steps: int, epoch_steps: float) -> list[int]:
         """Returns the steps, of a run of `steps`, before which labels are judged.
 
-        In `epoch_steps` a batch's rows come to as many as there are images.
+        In `epoch_steps` steps as many rows are read as there are images.
         """
         raise NotImplementedError
 

@@ -243,7 +243,7 @@ class _Invocation:
                     scalars = interval.scalars(log.learning_rate())
                     log.recorder.interval(log.step, scalars, interval.rows())
                     interval = Interval()
-                # The last of them, since it ends a run that was interrupted.
+                # Comes last, since it raises where a signal came.
                 if self._agree(stop, log.is_due):
                     log.save()
 
