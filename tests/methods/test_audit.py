@@ -68,6 +68,19 @@ def test_shares_lie_between_0_and_1(text):
         methods.make(text)
 
 
+def test_later_audits_count_for_more_in_their_average(monkeypatch):
+    found = iter([(np.array([0.2, 0.6]), np.eye(2)), (np.array([0.5, 0.9]), np.eye(2))])
+    monkeypatch.setattr(Audit, "assess", lambda self, evidence: next(found))
+    evidence = Evidence(None, None, np.array([True, False]), None)
+    method, state, last = Audit(), Audit().initial_state(2, 2), np.array([0.8, 0.6])
+    np.testing.assert_allclose(method.averaged(state, last), last)
+    for _ in range(2):
+        state = method.judge(evidence, state)
+    assert state["right"].tolist() == [0.5, 1.0]  # a checked label is right
+    by_hand = [(0.2 + 2 * 0.5 + 3 * 0.8) / 6, (0.6 + 2 * 0.9 + 3 * 0.6) / 6]
+    np.testing.assert_allclose(method.averaged(state, last), by_hand, rtol=1e-12)
+
+
 @pytest.fixture(scope="module")
 def run():
     """A run of 100 steps behind its first audit, at step 50, and what it trains on.
@@ -95,7 +108,7 @@ def run():
 
 def test_labels_that_were_made_wrong_are_found_and_corrected(run):
     trainer, graphs, _, truth, given = run
-    right, guess = (np.asarray(v) for v in graphs.variables[-2:])
+    right, guess = (graphs.label_audit.state[name] for name in ("right", "guess"))
     wrong = given != truth
     pairs = right[~wrong][:, None] > right[wrong][None]
     assert pairs.mean() > 0.95  # the area under the ROC curve

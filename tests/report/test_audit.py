@@ -10,6 +10,7 @@ from tests.outcome import result_of
 from tf_metamixup import experiment, main
 from tf_metamixup.core.errors import UserError
 from tf_metamixup.report import audit, audit_page
+from tf_metamixup.training.audit import evidence
 
 CLASSES = ["<b>cat</b>", 'dog"', "owl"]
 
@@ -87,6 +88,24 @@ def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_th
     assert audit.main(["audit", str(tmp_path)]) == 0
     assert read(tmp_path) == before
     assert "judged by method small_loss" in capsys.readouterr().out
+
+
+def test_labels_are_judged_on_average_over_the_audits_of_a_run(tmp_path):
+    flags = [
+        *("--architecture=cnn3(width=2, features=2)", "--train_examples=60", "--num_meta=20"),
+        *("--batch_size=20", "--epochs=4", "--noexport", "--pictures=0", "--mode=sl"),
+        *("--method=small_loss(start=0.5, period=0.25)", "--policy=dynamic"),
+        f"--run_dir={tmp_path}",
+    ]
+    main.train(experiment.canonical(main.parse(["main", *flags])))
+    assembly = experiment.rebuild(tmp_path, result_of(tmp_path))
+    state = assembly.trainer.label_audit.state
+    assert state["audits"] == 2
+    found = evidence(assembly.trainer, assembly.prepared.labelled, None)
+    last, _ = assembly.trainer.method.assess(found)
+    right = audit.judge(assembly).right
+    np.testing.assert_allclose(right, (state["average"] + last)[:60] / 2, rtol=1e-6)
+    assert not np.allclose(right, last[:60])
 
 
 def test_a_worker_that_is_lost_while_labels_are_judged_is_reported(tmp_path, monkeypatch):

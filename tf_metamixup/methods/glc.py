@@ -44,7 +44,7 @@ class GoldLossCorrection(LabelJudge):
     def initial_state(self, count, classes):
         return {"transition": np.eye(classes), "estimated": np.zeros(())}
 
-    def judge(self, evidence):
+    def judge(self, evidence, state):
         p, labels, _ = evidence.checked
         return {"transition": label_trust.transition(p, labels), "estimated": np.ones(())}
 

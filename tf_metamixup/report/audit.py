@@ -115,6 +115,8 @@ def judge(assembly) -> Judged:
         method, how = SmallLoss(), MEMORIZED
     audited = prepared.audited if method.audits else None
     right, classes = method.assess(evidence(trainer, prepared.labelled, audited))
+    if method is trainer.method:
+        right = method.averaged(trainer.label_audit.state, right)
     others = np.where(np.arange(len(source.classes)) == given[:, None], -1, classes).argmax(axis=1)
     shown = np.flatnonzero(untrusted)  # the labelled ones stand first, as in `splits`
     positions, names = prepared.splits.labelled[shown], source.train.ids

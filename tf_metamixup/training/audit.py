@@ -7,6 +7,7 @@ until the next audit, what each row is trained on.
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from tf_metamixup.core.errors import UserError
@@ -61,8 +62,13 @@ class LabelAudit:
         """Audits the labels with the current weights."""
         audited = self._audited if self._method.audits else None
         found = evidence(self._trainer, self._labelled, audited)
-        for name, value in self._method.judge(found).items():
+        for name, value in self._method.judge(found, self.state).items():
             self._state[name].assign(value)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns what the method has found, by name; see `LabelJudge.initial_state`."""
+        return {name: value.numpy() for name, value in self._state.items()}
 
     def relabelled(self, raw: dict[str, tuple]) -> tuple[dict[str, tuple], dict[str, tf.Tensor]]:
         """Returns the streams' elements with targets in place of positions, and more of `Batch`."""

@@ -27,8 +27,7 @@ class Graphs:
     Args:
         trainer: a `Trainer`.
         streams: by name, as `inputs.collect` gives them.
-        epoch_steps: steps of an epoch, which thresholds depend on.
-        steps: steps of the whole run, which ramps depend on.
+        epoch_steps, steps: of an epoch, for thresholds, and of the whole run, for ramps.
         audited: checked images, for a method that audits labels.
 
     Attributes:
@@ -38,6 +37,7 @@ class Graphs:
         scales: of the images that training does not read step by step; see `first_batch`.
         strategy: the trainer's.
         stages: what is trained, and whether lambda is learned, at which step.
+        label_audit: what is known of labels, where the method judges them.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Graphs:
         self.sample: Sample | None = None
         self._metric_names: dict[str, None] = {}
         self.scales: dict[str, first_batch.Scale] = {}
-        self._compared, self._audit = False, None
+        self._compared, cache = False, None
+        self.label_audit: LabelAudit | None = None
         if trainer.method.judges:
-            self._audit = LabelAudit(trainer, streams["labelled"], audited, steps)
-            streams["labelled"] = self._audit.stream
-        cache = None
+            self.label_audit = LabelAudit(trainer, streams["labelled"], audited, steps)
+            streams["labelled"] = self.label_audit.stream
         if trainer.policy.caches_features:
             images, labels = inputs.whole_meta_set(streams.pop("meta"), trainer.row_groups)
             self.scales["meta"] = first_batch.scale_of(images, trainer.network.preprocess)
@@ -66,7 +66,7 @@ class Graphs:
         self._streams = streams
         self.recipe = trainer.recipe._replace(feature_cache=cache)
         self.stages = Stages(self.recipe, trainer.first_trained, trainer.unfreeze_at, steps)
-        states = [state for state in (cache, self._audit) if state is not None]
+        states = [state for state in (cache, self.label_audit) if state is not None]
         self.variables = [*trainer.variables, *(v for state in states for v in state.variables)]
         # The data are read and checked outside of what is compiled: XLA drops assertions.
         step = self._replicated_step
@@ -94,8 +94,8 @@ class Graphs:
             (numerator, denominator) of each metric by name and step, [count, 2] each; the loss of
             each step [count]; the mixed rows, [n, 6] with the columns of `history`.
         """
-        if self._audit is not None and start_step in self._audit.steps:
-            self._audit.update()
+        if self.label_audit is not None and start_step in self.label_audit.steps:
+            self.label_audit.update()
         try:
             with translate_data_errors():
                 metrics, rows, self.sample, ranges = self._train(
@@ -113,7 +113,7 @@ class Graphs:
 
     def steps_until_audit(self, step: int) -> float:
         """Returns the number of steps from `step` to the next audit of labels."""
-        steps = [] if self._audit is None else self._audit.steps
+        steps = [] if self.label_audit is None else self.label_audit.steps
         return min([each - step for each in steps if each > step], default=math.inf)
 
     def is_finite(self) -> bool:
@@ -138,8 +138,8 @@ class Graphs:
     def to_batch(self, raw) -> Batch:
         """Returns the `Batch` of this replica's elements of the streams."""
         trainer, more = self._trainer, {}
-        if self._audit is not None:
-            raw, more = self._audit.relabelled(raw)
+        if self.label_audit is not None:
+            raw, more = self.label_audit.relabelled(raw)
         if self.recipe.feature_cache is not None:
             x_meta, y_meta = self.recipe.feature_cache.rows()
             more = {**more, "x_meta": x_meta, "y_meta": y_meta}

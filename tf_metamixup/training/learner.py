@@ -19,6 +19,7 @@ from tf_metamixup.methods.method import Method
 from tf_metamixup.models.checks import check_model
 from tf_metamixup.models.network import Network
 from tf_metamixup.training import arguments, initial_weights, inputs, mixed_precision
+from tf_metamixup.training.audit import LabelAudit
 from tf_metamixup.training.evaluation import Evaluator
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.optimizer import Staged, make_optimizer
@@ -34,6 +35,7 @@ class Learner:
         hyper_parameters: JSON values that make two runs the same.
         workers: of the job.
         image: images as they are stored, once the data are known.
+        label_audit: what a method that judges labels has found, once the data are known.
         unfreeze_at: the fraction of the run after which the body trains too; None: no such stage.
         label_smoothing: the fraction of each labelled target that is spread over all classes.
         first_trained: indices of the network's weights that train before that.
@@ -138,6 +140,7 @@ class Learner:
         more["mix_until"] = mix_until if mix_until < 1 else None
         self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
         self.image: tf.TensorSpec | None = None
+        self.label_audit: LabelAudit | None = None
 
     def _network(self, preprocess, ema, low_stages: list[str]) -> Network:
         if self.policy.reads_meta:
@@ -217,7 +220,9 @@ class Learner:
         if not self.steps_taken:
             # The model may have been given other weights since the averages were made.
             self.network.start_averages()
-        return Graphs(self, streams, epoch_steps, steps, audited)
+        graphs = Graphs(self, streams, epoch_steps, steps, audited)
+        self.label_audit = graphs.label_audit
+        return graphs
 
 
 def _class_names(given: Sequence[str] | None, classes: int) -> list[str]:
