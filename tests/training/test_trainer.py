@@ -284,9 +284,10 @@ def test_pixels_and_labels_that_are_none_are_reported(tmp_path, harm, reported):
             trainer.evaluate(own(images, labels))
 
 
-def test_a_wrong_validation_label_is_reported_as_one_of_validation(tmp_path):
+@pytest.mark.parametrize("place", [0, -1], ids=["first batch", "last batch"])
+def test_a_wrong_validation_label_is_reported_as_one_of_validation(tmp_path, place):
     images, labels = GOOD[0], GOOD[1].copy()
-    labels[-1] = 7  # in no first batch
+    labels[place] = 7
     trainer = tiny.trainer("supervised", "none", preprocess=None)
     with pytest.raises(UserError, match="in the `validation` data, a label is not one of"):
         trainer.fit(own(*GOOD), validation=own(images, labels), steps=2, run_dir=tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 from tf_metamixup.core.metrics import Evaluation
 from tf_metamixup.core.signals import Stop
 from tf_metamixup.training.diagnostics import Diagnostics
+from tf_metamixup.training.evaluation import DATA_NAMES
 from tf_metamixup.training.graphs import Graphs
 from tf_metamixup.training.plan import Plan
 from tf_metamixup.training.run_log import UNMEASURED, RunLog
@@ -88,8 +89,7 @@ class EpochEnd:
         """Returns all scores of the current weights, and the last evaluation."""
         scores, evaluation = {}, None
         for part, batches in self.evaluated.items():
-            name = "validation" if part == "val" else part
-            evaluation = self.trainer.measure(batches, between, name)
+            evaluation = self.trainer.measure(batches, between, DATA_NAMES[part])
             self.log.watch.check_evaluation(part, evaluation, self.log.step)
             scores |= {f"{part}_{name}": value for name, value in evaluation.scores.items()}
         return scores, evaluation

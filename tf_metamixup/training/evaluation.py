@@ -19,6 +19,8 @@ from tf_metamixup.training.data_checks import check_images, labelled_dataset
 
 # Images of a batch of `Evaluator.probabilities`.
 ROWS = 500
+# What messages call the data whose scores are `val_error`, `test_error`, ....
+DATA_NAMES = {"val": "validation", "test": "test"}
 
 
 class Evaluator:

@@ -14,6 +14,7 @@ from tf_metamixup.models.checks import check_trainable
 from tf_metamixup.runs.fingerprint import fingerprint
 from tf_metamixup.runs.summary import summary
 from tf_metamixup.training import arguments, initial_weights, loop
+from tf_metamixup.training.evaluation import DATA_NAMES
 from tf_metamixup.training.learner import Learner
 
 
@@ -129,7 +130,7 @@ class Trainer(Learner):
         given = {"val": validation, "test": test}
         evaluated = {part: batches for part, batches in given.items() if batches is not None}
         for part, batches in evaluated.items():
-            graphs.scales[part] = self.evaluator.check(batches, part)
+            graphs.scales[DATA_NAMES[part]] = self.evaluator.check(batches, DATA_NAMES[part])
         if evaluated and not plan.keys() & {"settings", "dataset", "data"}:
             plan["data"] = lambda: fingerprint([*evaluated.values()][-1])
         try:
