@@ -48,35 +48,9 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
             without.append(dataset)
             continue
         chosen = min(own, key=lambda row: (row.first["labels_used"] or 0, row.first["steps"]))
-        base = dict(zip(chosen.seeds, chosen.errors, strict=True))
-        lines = []
-        for row in sorted(among, key=lambda row: np.mean(row.errors)):
-            errors = dict(zip(row.seeds, row.errors, strict=True))
-            seeds = sorted(errors.keys() & base.keys())
-            labels = row.first["labels_used"]
-            cells = [
-                _name(row, among),
-                "" if labels is None else str(labels),
-                str(row.first["steps"]),
-                str(len(errors)),
-                f"{np.mean(row.errors):.2f}",
-            ]
-            if row is chosen:
-                cells += ["reference", "", ""]
-            elif len(seeds) < 2:
-                cells += ["fewer than 2 common seeds", "", ""]
-            else:
-                differences = np.array([errors[seed] - base[seed] for seed in seeds])
-                note = "" if len(seeds) == len(errors) else f" ({len(seeds)} common seeds)"
-                cells += [f"{differences.mean():+.2f}{note}"]
-                if np.allclose(differences, differences[0], rtol=0, atol=1e-9):
-                    cells += ["no interval: all equal", ""]
-                else:
-                    low, high = stats.ttest_1samp(differences, 0).confidence_interval(LEVEL)
-                    drawn += 1
-                    apart = "lower" if high < 0 else "higher" if low > 0 else "no"
-                    cells += [f"{low:+.2f} to {high:+.2f}", apart]
-            lines.append(cells)
+        ordered = sorted(among, key=lambda row: np.mean(row.errors))
+        lines = [[*_described(row, among), *_compared(row, chosen)] for row in ordered]
+        drawn += sum(line[-1] != "" for line in lines)
         title = f"**{dataset}**, less the error of {_name(chosen, among)}"
         tables.append(f"{title}\n\n{table(COLUMNS, lines)}")
     if not tables:
@@ -86,6 +60,35 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
         warnings.warn(message, stacklevel=2)
     note = f"Comparisons: {drawn}, each at {100 * LEVEL:.0f} %, uncorrected."
     return "\n\n".join([*tables, note])
+
+
+def _described(row: Row, among: Sequence[Row]) -> list[str]:
+    labels = row.first["labels_used"]
+    return [
+        _name(row, among),
+        "" if labels is None else str(labels),
+        str(row.first["steps"]),
+        str(len(row.seeds)),
+        f"{np.mean(row.errors):.2f}",
+    ]
+
+
+def _compared(row: Row, chosen: Row) -> list[str]:
+    """Returns a row's difference from the reference, its interval, and what that says."""
+    if row is chosen:
+        return ["reference", "", ""]
+    errors, base = (dict(zip(each.seeds, each.errors, strict=True)) for each in (row, chosen))
+    seeds = sorted(errors.keys() & base.keys())
+    if len(seeds) < 2:
+        return ["fewer than 2 common seeds", "", ""]
+    differences = np.array([errors[seed] - base[seed] for seed in seeds])
+    note = "" if len(seeds) == len(errors) else f" ({len(seeds)} common seeds)"
+    difference = f"{differences.mean():+.2f}{note}"
+    if np.allclose(differences, differences[0], rtol=0, atol=1e-9):
+        return [difference, "no interval: all equal", ""]
+    low, high = stats.ttest_1samp(differences, 0).confidence_interval(LEVEL)
+    apart = "lower" if high < 0 else "higher" if low > 0 else "no"
+    return [difference, f"{low:+.2f} to {high:+.2f}", apart]
 
 
 def _by_dataset(results) -> dict[str, list[Row]]:

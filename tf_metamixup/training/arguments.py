@@ -47,6 +47,18 @@ def lengths(steps: Any, epoch_steps: Any) -> tuple[int, int]:
     return steps, min(steps, 1000) if epoch_steps is None else whole("epoch_steps", epoch_steps, 1)
 
 
+def row_groups(value: Any, replicas: int) -> int:
+    """Returns how many groups of rows are mixed apart; for None, one per replica.
+
+    Raises:
+        UserError: it is no multiple of the replicas.
+    """
+    groups = replicas if value is None else whole("row_groups", value, 1)
+    allowed = f"be a multiple of the {replicas} replicas"
+    require(groups % replicas == 0, f"row_groups={value}", allowed)
+    return groups
+
+
 def number(name: str, value: Any) -> float:
     """Returns a number, one of `NUMBERS`, as Python's.
 

@@ -74,8 +74,8 @@ class Learner:
         self._learning_rate = arguments.rate(learning_rate)
         momentum = arguments.number("momentum", momentum)
         weight_decay = arguments.number("weight_decay", weight_decay)
-        if weight_decay_on not in ("all", "kernels"):
-            raise UserError(f"weight_decay_on={weight_decay_on!r} must be all or kernels")
+        known = weight_decay_on in ("all", "kernels")
+        require(known, f"weight_decay_on={weight_decay_on!r}", "be all or kernels")
         if unfreeze_at is not None:
             unfreeze_at = arguments.number("unfreeze_at", unfreeze_at)
         self.unfreeze_at = unfreeze_at
@@ -86,22 +86,17 @@ class Learner:
         policies.check(self.policy, self.method, mix_until=mix_until, rank=len(model.input_shape))
         methods.check_smoothing(self.method, label_smoothing)
         self.label_smoothing = label_smoothing
-        if row_groups is not None:
-            row_groups = arguments.whole("row_groups", row_groups, 1)
         replicas = self.strategy.num_replicas_in_sync
-        self.row_groups = row_groups or replicas
-        allowed = f"be a multiple of the {replicas} replicas"
-        require(self.row_groups % replicas == 0, f"row_groups={row_groups}", allowed)
+        self.row_groups = arguments.row_groups(row_groups, replicas)
         if meta_bfloat16:
             policies.check_meta_stage(self.policy, f"meta_bfloat16 with policy {policy}")
         if jit:
             check_jit(replicas)
         self.jit = jit
-        low_stages = {"real": mixed_bfloat16, "meta": meta_bfloat16}
-        low_stages = [stage for stage, low in low_stages.items() if low]
-        self.network = self._network(preprocess, ema, low_stages)
+        in_bfloat16 = {"real": mixed_bfloat16, "meta": meta_bfloat16}
+        self.network = self._network(preprocess, ema, in_bfloat16)
+        body = [] if unfreeze_at is None else _body(model)
         with self.strategy.scope():
-            body = [] if unfreeze_at is None else _body(model)
             self.optimizer = self._optimizer(optimizer, momentum, body)
             self.optimizer.build(self.network.trainable)
         waiting = {id(variable) for variable in body}
@@ -135,17 +130,22 @@ class Learner:
             "jit": jit,
             "parameters": self.parameters,
         }
-        more = {"unfreeze_at": unfreeze_at, "ema": ema, "label_smoothing": label_smoothing or None}
-        more["meta_bfloat16"] = meta_bfloat16 or None
-        more["mix_until"] = mix_until if mix_until < 1 else None
-        self.hyper_parameters |= {name: v for name, v in more.items() if v is not None}
+        chosen = {
+            "unfreeze_at": unfreeze_at,
+            "ema": ema,
+            "label_smoothing": label_smoothing or None,
+            "meta_bfloat16": meta_bfloat16 or None,
+            "mix_until": mix_until if mix_until < 1 else None,
+        }
+        self.hyper_parameters |= {name: v for name, v in chosen.items() if v is not None}
         self.image: tf.TensorSpec | None = None
         self.label_audit: LabelAudit | None = None
 
-    def _network(self, preprocess, ema, low_stages: list[str]) -> Network:
+    def _network(self, preprocess, ema, in_bfloat16: dict[str, bool]) -> Network:
         if self.policy.reads_meta:
             mixed_precision.multiply_in_full()
         low_precision = None
+        low_stages = [stage for stage, low in in_bfloat16.items() if low]
         if low_stages:
             methods.check_precision(self.method)
             low_precision = mixed_precision.low_precision_copy(self.model)

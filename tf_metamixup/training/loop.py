@@ -97,12 +97,7 @@ def fit(
             if progress is not None and progress.state["step"] == finished["steps"]:
                 selection.apply(progress.state["history"])
             elif workers.chief:
-                warnings.warn(
-                    f"run directory {run_dir} holds the result of step {finished['steps']}, but no "
-                    "checkpoint of it: the model does not have the weights of that result, so do "
-                    "not evaluate or export it",
-                    stacklevel=2,
-                )
+                _warn_of_other_weights(run_dir, finished["steps"])
             return finished
         config = settings | (recorded or {})
         recorder.open_summaries(config, trainer.class_names)
@@ -121,6 +116,14 @@ def fit(
         )
         with workers.watched():
             return _Invocation(workers, graphs, plan, log, epoch_end, callbacks, bar).go(stop)
+
+
+def _warn_of_other_weights(run_dir, steps: int) -> None:
+    warnings.warn(
+        f"run directory {run_dir} holds the result of step {steps}, but no checkpoint of it: the "
+        "model does not have the weights of that result, so do not evaluate or export it",
+        stacklevel=3,
+    )
 
 
 def _settings(trainer, plan: Plan, dataset: str | None) -> dict[str, Any]:
