@@ -76,3 +76,11 @@ def test_join_lays_rows_out_group_by_group():
 def test_integers_are_not_mixed():
     with pytest.raises(UserError, match="values of type uint8 must be floats"):
         mixing.mix(np.array([[100], [200]], np.uint8), tf.constant([1, 0]), np.array([0.75, 0.75]))
+
+
+@pytest.mark.parametrize(("mixes", "value", "move"), [(True, 0.25, -1.5), (False, 1.0, 0.0)])
+def test_lambdas_are_1_and_unmoved_where_mixing_has_stopped(mixes, value, move):
+    learned = mixing.Lambdas(tf.constant([0.25]), tf.constant([0.5]), tf.constant([-1.5]))
+    found = learned.where(tf.constant(mixes))
+    assert [float(part[0]) for part in found[:3]] == [value, 0.5 if mixes else 1.0, move]
+    assert found.pixels is None
