@@ -7,7 +7,7 @@ import math
 import os
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,10 +43,16 @@ LARGEST_KEPT = 128
 class Listed(NamedTuple):
     """Holds an image file of a part."""
 
+    part: str  # one of `PARTS`
     path: Path
     label: int  # position of its class, or `images.UNLABELLED`
     name: str  # of the file within its part, for records
     given: int = UNLABELLED  # position of the class that a trusted image was taken for
+
+    @property
+    def key(self) -> str:
+        """Returns its name among the files of all parts."""
+        return f"{self.part}/{self.name}"
 
 
 class Files(NamedTuple):
@@ -54,12 +60,12 @@ class Files(NamedTuple):
 
     Attributes:
         classes: their names.
-        parts: the files, by names of `PARTS`; those without a file may be left out.
+        listed: the files of all parts.
         contents: checksums by name of what else the data set was read from.
     """
 
     classes: list[str]
-    parts: Mapping[str, Sequence[Listed]]
+    listed: Sequence[Listed]
     contents: Mapping[str, str] = {}
 
 
@@ -78,22 +84,23 @@ def read(name: str, files: Files, size: int | None, *, skip: bool, in_memory: st
         UserError: images that do not fit into memory, or cannot be read and are not skipped;
             classes that `train` lacks.
     """
-    classes, parts, contents = files
+    classes, listed, contents = files
     _check_names(name, classes)
-    reader = _Reader(parts)
+    reader = _Reader(listed)
     if not reader.headers:
         raise UserError(f"{name}: no image can be read; {reader.problems[0]}")
     shape = _shape(name, list(reader.headers.values()), size)
     held = _held(name, len(reader.headers), shape, in_memory)
-    trained_on, listed = reader.read(TRAINED_ON, shape, held=held)
+    trained_on, kept = reader.read(TRAINED_ON, shape, held=held)
     # None where there is no file, or none that can be read.
     evaluated = {part: reader.read([part], shape, held=held)[0] or None for part in EVALUATED}
-    trusted = np.flatnonzero([part == "trusted" for part, _ in listed])
+    trusted = np.flatnonzero([each.part == "trusted" for each in kept])
     there = {part: images.labels for part, images in evaluated.items() if images}
-    _check_classes(name, classes, parts, {"trusted": trained_on.labels[trusted], **there})
+    there["trusted"] = trained_on.labels[trusted]
+    _check_classes(name, classes, {each.part for each in listed}, there)
     if reader.problems:
-        _tell(reader.problems, sum(map(len, parts.values())), skip=skip)
-    named = [(part, entry.name, entry.label) for part in parts for entry in parts[part]]
+        _tell(reader.problems, len(listed), skip=skip)
+    named = [(each.part, each.name, each.label) for each in listed]
     copies.warn(name, named, reader.contents, EVALUATED)
     for c in sorted(set(range(len(classes))) - set(trained_on.labels.tolist())):
         raise UserError(f"{name}: the class {classes[c]!r} holds no image that can be read")
@@ -106,22 +113,19 @@ def read(name: str, files: Files, size: int | None, *, skip: bool, in_memory: st
         **evaluated,
         contents={**contents, **reader.contents},
         trusted=trusted,
-        given=_given(listed, reader.contents),
+        given=_given(kept, reader.contents),
     )
 
 
-def _given(listed: Sequence[tuple[str, Listed]], contents: Mapping[str, str]) -> np.ndarray:
+def _given(listed: Sequence[Listed], contents: Mapping[str, str]) -> np.ndarray:
     """Returns what the trusted images were taken for, int64: also the labels of their copies."""
-    named = [(part, entry, contents[f"{part}/{entry.name}"]) for part, entry in listed]
-    copies = {digest: entry.label for part, entry, digest in named if part == "train"}
-    return np.array(
-        [
-            entry.given if entry.given != UNLABELLED else copies.get(digest, UNLABELLED)
-            for part, entry, digest in named
-            if part == "trusted"
-        ],
-        np.int64,
-    )
+    copies = {contents[each.key]: each.label for each in listed if each.part == "train"}
+    given = [
+        copies.get(contents[each.key], UNLABELLED) if each.given == UNLABELLED else each.given
+        for each in listed
+        if each.part == "trusted"
+    ]
+    return np.array(given, np.int64)
 
 
 class _Reader:
@@ -133,19 +137,19 @@ class _Reader:
         contents: checksums by part and name.
     """
 
-    def __init__(self, parts: Mapping[str, Sequence[Listed]]):
-        self._parts = parts
+    def __init__(self, listed: Sequence[Listed]):
+        self._listed = listed
         self.problems: list[str] = []
         self.contents: dict[str, str] = {}
-        paths = [entry.path for part in parts.values() for entry in part]
+        paths = [each.path for each in listed]
         found = self._read_all(image_files.header, paths)
         self.headers = {p: each for p, each in zip(paths, found, strict=True) if each}
 
     def read(self, parts: Sequence[str], shape: tuple, *, held: bool) -> tuple[InMemory, list]:
-        """Returns the images of some parts, in memory or in their files; and (part, `Listed`)."""
-        listed = [(part, entry) for part in parts for entry in self._parts.get(part, ())]
-        readable = [item for item in listed if item[1].path in self.headers]
-        self.contents |= {f"{part}/{e.name}": checksum(b"") for part, e in listed}
+        """Returns the images of some parts, in memory or in their files; and their `Listed`."""
+        listed = [each for part in parts for each in self._listed if each.part == part]
+        readable = [each for each in listed if each.path in self.headers]
+        self.contents |= {each.key: checksum(b"") for each in listed}
         images, kept = np.empty((len(readable) if held else 0, *shape), np.uint8), []
 
         def read_one(path: Path) -> tuple[str, np.ndarray | None]:
@@ -153,19 +157,18 @@ class _Reader:
             read = image_files.decode if held else image_files.check
             return checksum(content), read(content, path, shape)
 
-        found = self._read_all(read_one, [entry.path for _, entry in readable])
-        for (part, entry), each in zip(readable, found, strict=True):
-            if each is None:
+        results = self._read_all(read_one, [each.path for each in readable])
+        for each, found in zip(readable, results, strict=True):
+            if found is None:
                 continue
-            self.contents[f"{part}/{entry.name}"], pixels = each
+            self.contents[each.key], pixels = found
             if held:
                 images[len(kept)] = pixels
-            kept.append((part, entry))
-        stored = StoredFiles(np.array([str(entry.path) for _, entry in kept], object), shape)
-        labels = np.array([entry.label for _, entry in kept], np.int64)
-        ids = [entry.name if part == "train" else f"{part}/{entry.name}" for part, entry in kept]
-        held_or_stored = images[: len(kept)] if held else stored
-        return InMemory(held_or_stored, labels, ids), kept
+            kept.append(each)
+        stored = StoredFiles(np.array([str(each.path) for each in kept], object), shape)
+        labels = np.array([each.label for each in kept], np.int64)
+        ids = [each.name if each.part == "train" else each.key for each in kept]
+        return InMemory(images[: len(kept)] if held else stored, labels, ids), kept
 
     def _read_all(self, read: Callable, paths: Sequence[Path]) -> Iterator:
         """Yields what `read` returns of each path, in order; None and a problem where it cannot."""
@@ -204,17 +207,17 @@ def _check_names(name: str, classes: Sequence[str]) -> None:
 def _check_classes(
     name: str,
     classes: Sequence[str],
-    parts: Mapping[str, Sequence[Listed]],
+    parts: Collection[str],
     labels: Mapping[str, np.ndarray],
 ) -> None:
     """Says in one line which classes a part of checked or of evaluated images has not.
 
-    Of the files of a part, `labels` are those of the images that could be read.
+    Of the `parts` that have files, `labels` are those of the images that could be read.
     """
     for part in ("trusted", *EVALUATED):
         there = labels.get(part, ())
         lacking = [label for c, label in enumerate(classes) if c not in there]
-        if parts.get(part) and lacking:
+        if part in parts and lacking:
             told = (
                 "so the meta set has none of them"
                 if part == "trusted"

@@ -41,10 +41,11 @@ def files(root: Path) -> Files:
                     "lacks: training would never see it; add images of it there, or rename or "
                     "remove the folder"
                 )
-    unlabelled, advice = root / "unlabelled", "; put images there, or remove the folder"
-    unlabelled = _images(unlabelled, left_out, advice) if unlabelled.is_dir() else []
+    if (root / "unlabelled").is_dir():
+        advice = "; put images there, or remove the folder"
+        parts["unlabelled"] = {"": _images(root / "unlabelled", left_out, advice)}
     paths = [path for part in parts.values() for members in part.values() for path in members]
-    _require_names(classes, [*paths, *unlabelled])
+    _require_names(classes, paths)
     for path in sorted(root.iterdir()):
         if path.name in PARTS or image_files.is_hidden(path.name):
             continue
@@ -53,21 +54,18 @@ def files(root: Path) -> Files:
             left_out.append((f"beside {', '.join(PARTS[:-1])} and {PARTS[-1]}{meant}", path))
     if left_out:
         warnings.warn(image_files.describe_left_out(left_out), stacklevel=2)
-    order = sorted(classes)
-
-    def listed(part: str, label: int, path: Path) -> Listed:
-        return Listed(path, label, path.relative_to(root / part).as_posix())
-
-    found = {
-        part: [listed(part, c, p) for c, each in enumerate(order) for p in members.get(each, ())]
+    number = {label: c for c, label in enumerate(classes)} | {"": UNLABELLED}
+    listed = [
+        Listed(part, path, number[label], path.relative_to(root / part).as_posix())
         for part, members in parts.items()
-    }
-    found["unlabelled"] = [listed("unlabelled", UNLABELLED, path) for path in unlabelled]
-    return Files(order, found)
+        for label, paths in members.items()
+        for path in paths
+    ]
+    return Files(list(classes), listed)
 
 
 def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Path]]:
-    """Returns the sorted image files by class; what is none joins `left_out`."""
+    """Returns the image files by class, both sorted; what is none joins `left_out`."""
     folder = root / part
     if not folder.is_dir():
         raise UserError(

@@ -51,12 +51,13 @@ def files(path: Path) -> Files:
     for row in rows:
         label = UNLABELLED if row.part == "unlabelled" else number[row.label]
         given = number.get(row.given, UNLABELLED)
-        parts[row.part].append(Listed(path.parent / row.file, label, row.file, given))
+        parts[row.part].append(Listed(row.part, path.parent / row.file, label, row.file, given))
     if unknown := [row for row in rows if row.given and row.given not in number]:
         note = f"{path} line {unknown[0].line}: the label {unknown[0].given!r} of a checked image"
         note += f"{did_you_mean(unknown[0].given, classes)} is no class"
         warnings.warn(f"{note}, so no label that checked images had is used", stacklevel=2)
-    return Files(classes, parts, {path.name: checksum(content)})
+    listed = [each for part in parts.values() for each in part]
+    return Files(classes, listed, {path.name: checksum(content)})
 
 
 def _read(path: Path) -> bytes:
