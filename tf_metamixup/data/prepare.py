@@ -46,8 +46,11 @@ def prepare(
     if audits:
         trusted.require_auditable(source, config)
     parts = parts_of(source, config)
-    noisy = _noisy(source, config)
-    given = _checked_right(noisy, source.train, parts.meta)
+    right, noisy = source.train.labels, _noisy(source, config)
+    labels = noisy.copy()
+    labels[parts.meta] = right[parts.meta]  # those were checked
+    given = dataclasses.replace(source.train, labels=labels)
+    wrong = parts.labelled[labels[parts.labelled] != right[parts.labelled]]
     semi = config.mode == "ssl"
     if len(source.unlabelled) and not semi:
         warnings.warn(
@@ -61,9 +64,9 @@ def prepare(
     require(config.shift < min(height, width), f"--shift={config.shift}", allowed)
     groups = config.row_groups or config.replicas or 1
     meta_batch = _meta_batch(parts.meta, config, groups)
-    drawn = _balanced(source, config, parts.labelled, given.labels)
+    drawn = _balanced(source, config, parts.labelled, labels)
     trusted_rows = trusted.rows_of_batch(config, groups)
-    trained, audited = trusted.split(parts.meta, source.train.labels, config, audits, trusted_rows)
+    trained, audited = trusted.split(parts.meta, right, config, audits, trusted_rows)
 
     weak = {"flip": config.flip, "shift": config.shift}
     # A method that tells views apart keeps its weak ones.
@@ -79,10 +82,10 @@ def prepare(
         **augmented,
     )
     if trusted_rows:
-        right = _stream(
+        checked = _stream(
             source.train, trained, config, "trusted", batch_size=trusted_rows, **augmented
         )
-        labelled = JoinedStream(labelled, right, groups)
+        labelled = JoinedStream(labelled, checked, groups)
     unlabelled = None
     if semi and views:
         unlabelled = _stream(
@@ -116,7 +119,7 @@ def prepare(
         evaluate_every=math.ceil(max(sum(map(len, evaluated)) / rows, fewest / epoch_steps)),
         audited=trusted.audited(source, noisy, audited, config) if audits else None,
         trusted_share=config.trusted_share,
-        relabelled=_differing(parts.labelled, given, source.train),
+        relabelled=dict(zip(wrong.tolist(), labels[wrong].tolist(), strict=True)),
     )
 
 
@@ -170,37 +173,18 @@ def streams(
     }
 
 
-def _noisy(source: Source, config: Config) -> InMemory | Streamed:
-    """Returns the training images with the labels that they were given."""
+def _noisy(source: Source, config: Config) -> np.ndarray:
+    """Returns the labels that the training images were given, int64 [N]."""
+    train = source.train
     if config.label_noise is None:
-        return source.train
-    if isinstance(source.train, Streamed):
+        return train.labels
+    if isinstance(train, Streamed):
         raise UserError(
             f"--label_noise={config.label_noise} cannot be used with {source.name}, whose images "
             "do not fit into memory; drop the flag"
         )
-    train = source.train
-    labels = label_noise.noisy(
-        config.label_noise, train.labels, source.classes, train.ids, config.seed
-    )
-    return dataclasses.replace(train, labels=labels)
-
-
-def _checked_right(
-    noisy: InMemory | Streamed, train: InMemory | Streamed, meta: np.ndarray
-) -> InMemory | Streamed:
-    """Returns the images with their right labels at `meta`: those were checked."""
-    if noisy is train:
-        return train
-    labels = noisy.labels.copy()
-    labels[meta] = train.labels[meta]
-    return dataclasses.replace(noisy, labels=labels)
-
-
-def _differing(labelled: np.ndarray, given, train) -> dict[int, int]:
-    """Returns the given labels, by position, that are other than the right ones."""
-    wrong = labelled[given.labels[labelled] != train.labels[labelled]]
-    return dict(zip(wrong.tolist(), given.labels[wrong].tolist(), strict=True))
+    classes, ids = source.classes, train.ids
+    return label_noise.noisy(config.label_noise, train.labels, classes, ids, config.seed)
 
 
 def _meta_batch(meta: np.ndarray, config: Config, groups: int) -> int:

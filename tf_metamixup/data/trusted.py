@@ -5,7 +5,7 @@ import numpy as np
 from tf_metamixup.config import Config
 from tf_metamixup.core import rng
 from tf_metamixup.core.errors import UserError
-from tf_metamixup.data.images import UNLABELLED, Audited, InMemory, Source
+from tf_metamixup.data.images import UNLABELLED, Audited, Source
 from tf_metamixup.data.streamed import Streamed
 
 # Share of the trusted images that is audited, where the others are trained on.
@@ -64,12 +64,10 @@ def split(
     return trained, audited
 
 
-def audited(
-    source: Source, noisy: InMemory | Streamed, positions: np.ndarray, config: Config
-) -> Audited:
+def audited(source: Source, noisy: np.ndarray, positions: np.ndarray, config: Config) -> Audited:
     """Returns the checked images; what they were given is known of noise and of some tables."""
     checked = source.train.keep(positions)
-    known = noisy.labels[positions]
+    known = noisy[positions]
     if config.label_noise is None:
         given = source.given if len(source.given) else np.full(len(source.trusted), UNLABELLED)
         known = given[np.isin(source.trusted, positions)]
