@@ -92,14 +92,6 @@ def _autocontrast(images, _):
     return tf.where(high > low, tf.saturate_cast(stretched, tf.uint8), images)
 
 
-def _brightness(images, share):
-    return _blended(images, tf.zeros_like(images), share)
-
-
-def _color(images, share):
-    return _blended(images, _luminance(images), share)
-
-
 def _contrast(images, share):
     grey = _luminance(images)
     pixels = images.shape[1] * images.shape[2]
@@ -122,10 +114,6 @@ def _equalize(images, _):
     table = tf.where(step > 0, tf.clip_by_value(table, 0, 255), tf.range(256))
     mapped = tf.reshape(tf.gather(tf.reshape(table, [-1]), places), tf.shape(planes))
     return tf.cast(tf.transpose(mapped, [0, 2, 3, 1]), tf.uint8)
-
-
-def _identity(images, _):
-    return images
 
 
 def _posterize(images, bits):
@@ -180,11 +168,11 @@ def _rotate(images, degrees):
 # By name: what is done, and the range of its strength.
 OPERATIONS: dict[str, tuple[Callable, float, float]] = {
     "autocontrast": (_autocontrast, 0, 1),
-    "brightness": (_brightness, 0.05, 0.95),
-    "color": (_color, 0.05, 0.95),
+    "brightness": (lambda images, s: _blended(images, tf.zeros_like(images), s), 0.05, 0.95),
+    "color": (lambda images, s: _blended(images, _luminance(images), s), 0.05, 0.95),
     "contrast": (_contrast, 0.05, 0.95),
     "equalize": (_equalize, 0, 1),
-    "identity": (_identity, 0, 1),
+    "identity": (lambda images, _: images, 0, 1),
     "posterize": (_posterize, 4, 8),
     "rotate": (_rotate, -30, 30),
     "sharpness": (_sharpness, 0.05, 0.95),
