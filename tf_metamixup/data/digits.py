@@ -8,9 +8,8 @@ import pathlib
 
 import numpy as np
 
-from tf_metamixup.core.errors import UserError
 from tf_metamixup.data import image_files, splits
-from tf_metamixup.data.images import InMemory, Source, fits, too_large
+from tf_metamixup.data.images import InMemory, Source, require_fits
 
 _FILE = pathlib.Path(__file__).with_suffix(".csv.gz")
 
@@ -22,11 +21,7 @@ def load(size: int | None) -> Source:
     labels = table[:, -1].astype(np.int64)
     names = [str(digit) for digit in range(10)]
     if size not in (None, images.shape[1]):
-        if not fits(len(images), (size, size, 1)):
-            raise UserError(
-                f"digits: --image_size={size}: {too_large(len(images), (size, size, 1))}; a "
-                "smaller --image_size needs less memory"
-            )
+        require_fits(f"digits: --image_size={size}", len(images), (size, size, 1))
         images = image_files.resize(images, (size, size)).numpy()
     # The same for every run: the constant is no run's seed. 36 of each class are a fifth.
     parts = splits.make(labels, names, seed=0, num_meta=360)

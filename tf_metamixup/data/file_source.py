@@ -23,8 +23,7 @@ from tf_metamixup.data.images import (
     UNLABELLED,
     InMemory,
     Source,
-    fits,
-    too_large,
+    require_fits,
 )
 from tf_metamixup.data.stored_files import StoredFiles
 
@@ -255,11 +254,9 @@ def _held(name: str, count: int, shape: tuple[int, int, int], in_memory: str) ->
     """
     if in_memory == "auto":
         return count * math.prod(shape) <= min(MAX_BYTES, _memory() // 4)
-    if in_memory == "yes" and not fits(count, shape):
-        raise UserError(
-            f"{name}: --in_memory=yes: {too_large(count, shape)}; --in_memory=no reads them when "
-            "they are needed, and a smaller --image_size needs less memory"
-        )
+    if in_memory == "yes":
+        instead = "--in_memory=no reads them when they are needed, and "
+        require_fits(f"{name}: --in_memory=yes", count, shape, instead)
     return in_memory == "yes"
 
 

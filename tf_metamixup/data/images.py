@@ -26,13 +26,14 @@ def fits(count: int, shape: tuple[int, int, int]) -> bool:
     return count * math.prod(shape) <= MAX_BYTES
 
 
-def too_large(count: int, shape: tuple[int, int, int]) -> str:
-    """Says how much memory `count` decoded images of `shape` take, and how much they may."""
-    return (
-        f"{count:,} images of {shape[1]} x {shape[0]} pixels take "
-        f"{count * math.prod(shape) / 2**30:.3g} GiB, but at most {MAX_BYTES / 2**30:.3g} GiB are "
-        "kept in memory"
-    )
+def require_fits(what: str, count: int, shape: tuple[int, int, int], instead: str = "") -> None:
+    """Raises UserError, "`what`: ...", unless `count` decoded images of `shape` may be held."""
+    if not fits(count, shape):
+        raise UserError(
+            f"{what}: {count:,} images of {shape[1]} x {shape[0]} pixels take "
+            f"{count * math.prod(shape) / 2**30:.3g} GiB, but at most {MAX_BYTES / 2**30:.3g} GiB "
+            f"are kept in memory; {instead}a smaller --image_size needs less memory"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
