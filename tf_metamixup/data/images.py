@@ -144,11 +144,9 @@ class Source:
         Raises:
             UserError: there are not more classes than that.
         """
-        if not 2 <= count < len(self.classes):
-            raise UserError(
-                f"--labelled_classes={count} must be at least 2 and fewer than the "
-                f"{len(self.classes)} classes of {self.name}"
-            )
+        most = len(self.classes)
+        allowed = f"be at least 2 and fewer than the {most} classes of {self.name}"
+        require(2 <= count < most, f"--labelled_classes={count}", allowed)
         kept = {
             part: images and images.keep(np.flatnonzero(images.labels < count))
             for part, images in (("val", self.val), ("test", self.test))
