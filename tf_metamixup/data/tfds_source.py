@@ -1,5 +1,6 @@
 """Image classification sets that TFDS knows by name, downloaded and prepared where needed."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,13 +127,10 @@ def _require_data_dir(name: str, base: str, root: Path) -> None:
 
 
 def _folder_hint(name: str) -> str:
-    try:
-        found = Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError, ValueError):  # too long; no such user; a null character
-        found = False
-    return (
-        f", which is a folder: images in it are read with --dataset=folder:{name}" if found else ""
-    )
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # too long; no such user; a null
+        if Path(name).expanduser().is_dir():
+            return f", which is a folder: images in it are read with --dataset=folder:{name}"
+    return ""
 
 
 def _require_known(name: str, base: str, registered: Sequence[str]) -> None:
