@@ -13,6 +13,8 @@ BINS = 50
 PAIR_CLASSES = 20
 # Columns of the rows that the step reports, one row a trained-on pair.
 LAM, START, MOVE, CLASS_I, CLASS_J, ACCEPTED = range(6)
+# What an epoch counts, in arrays of one shape.
+COUNTS = ("before", "after", "pair_sum", "pair_count")
 # In a history entry: the mean entropy of the mixed targets of pairs of one class each, in nats,
 # before label smoothing. No network has a lower cross-entropy on them.
 MIXING_ENTROPY = "mixing_entropy"
@@ -70,10 +72,7 @@ class Epoch:
         return {
             "names": np.array(list(self.sums), str),
             "ratios": np.array(list(self.sums.values()), np.float64).reshape(-1, 2),
-            "before": self.before,
-            "after": self.after,
-            "pair_sum": self.pair_sum,
-            "pair_count": self.pair_count,
+            **{name: getattr(self, name) for name in COUNTS},
             "lambdas": self._lambdas(),
         }
 
@@ -82,7 +81,7 @@ class Epoch:
         """Returns the inverse of `arrays`."""
         epoch = cls(len(arrays["pair_sum"]))
         epoch.sums = dict(zip(arrays["names"].tolist(), arrays["ratios"], strict=True))
-        for name in ("before", "after", "pair_sum", "pair_count"):
+        for name in COUNTS:
             setattr(epoch, name, arrays[name])
         epoch.lambdas = [arrays["lambdas"]]
         return epoch
@@ -145,8 +144,7 @@ class History:
         """
         if not with_open:
             return self._closed
-        counted = ("before", "after", "pair_sum", "pair_count")
-        more = {name: getattr(self.open, name) for name in counted}
+        more = {name: getattr(self.open, name) for name in COUNTS}
         more["pair_epochs"] = len(self.entries) + 1
         return self._closed | {
             name: np.concatenate([self._closed[name], [value]]) for name, value in more.items()
