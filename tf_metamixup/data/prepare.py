@@ -1,6 +1,7 @@
 """From a source and the settings of a run to the streams that it trains on."""
 
 import dataclasses
+import functools
 import math
 import warnings
 from typing import Any
@@ -72,33 +73,30 @@ def prepare(
     # A method that tells views apart keeps its weak ones.
     is_strong = config.augment == "randaugment"
     augmented = {**weak, "strong": (0,) if is_strong else ()}
-    labelled = _stream(
+    stream = functools.partial(_stream, config)
+    labelled = stream(
+        "labelled",
         given,
         drawn,
-        config,
-        "labelled",
         batch_size=config.batch_size - trusted_rows,
         checked=source.trusted if config.label_noise is None else parts.meta,
         **augmented,
     )
     if trusted_rows:
-        checked = _stream(
-            source.train, trained, config, "trusted", batch_size=trusted_rows, **augmented
-        )
+        checked = stream("trusted", source.train, trained, batch_size=trusted_rows, **augmented)
         labelled = JoinedStream(labelled, checked, groups)
     unlabelled = None
     if semi and views:
-        unlabelled = _stream(
+        unlabelled = stream(
+            "unlabelled",
             source.train,
             parts.unlabelled,
-            config,
-            "unlabelled",
             batch_size=config.batch_size * config.unlabelled_ratio,
             views=views,
             strong=range(0 if is_strong and not strong_views else views - strong_views, views),
             **weak,
         )
-    meta = _stream(source.train, parts.meta, config, "meta", batch_size=meta_batch)
+    meta = stream("meta", source.train, parts.meta, batch_size=meta_batch)
 
     passed = len(parts.unlabelled) if semi else len(parts.labelled) + len(trained)
     # A method that reads none may have fewer unlabelled images than a batch.
@@ -213,7 +211,7 @@ def _balanced(
 
 
 def _stream(
-    images: InMemory | Streamed, indices: np.ndarray, config: Config, purpose: str, **options
+    config: Config, purpose: str, images: InMemory | Streamed, indices: np.ndarray, **options
 ) -> Stream:
     """Returns `pipeline.stream` of a run; few images of many are read into memory before."""
     if isinstance(images, Streamed) and len(indices) <= KEPT:
