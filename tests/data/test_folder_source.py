@@ -286,3 +286,15 @@ def test_a_part_of_which_no_file_can_be_read_counts_as_missing(folder):
         path.write_bytes(b"no image")
     with pytest.warns(UserWarning, match="test has no image of"):
         assert load_folder(folder, corrupt_images="skip").test is None
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(folder, monkeypatch):
+    with pytest.raises(UserError, match="x/train is not a folder"):
+        load_folder("x" * 300)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(folder), "iterdir", refuse)
+    with pytest.raises(UserError, match=r"cannot list .*/train: Permission denied"):
+        load_folder(folder)

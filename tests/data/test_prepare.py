@@ -12,6 +12,7 @@ from tf_metamixup import data
 from tf_metamixup.config import Config
 from tf_metamixup.config.defaults import own_batch
 from tf_metamixup.core.errors import UserError
+from tf_metamixup.data.images import UNLABELLED
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,16 @@ def test_an_unclean_pool_holds_images_of_classes_that_nothing_else_has(digits):
     assert (inside.sum(), (~inside).sum()) == (180, 120)
     with pytest.raises(UserError, match="fewer than the 10 classes of digits"):
         digits.labelling(10)
+
+
+def test_an_unclean_pool_keeps_images_that_have_no_label(digits):
+    labels = digits.train.labels.copy()
+    unlabelled = np.flatnonzero(labels < 6)[::2]
+    labels[unlabelled] = UNLABELLED
+    train = dataclasses.replace(digits.train, labels=labels)
+    source = dataclasses.replace(digits, train=train).labelling(6)
+    pool = prepared(source, mode="ssl", num_meta=30, batch_size=30).splits.unlabelled
+    assert set(pool) == {*unlabelled, *source.outside}
 
 
 def test_a_meta_set_smaller_than_the_batch_is_read_whole(digits):

@@ -51,6 +51,19 @@ def test_an_audit_knows_the_labels_that_checked_images_were_given(write, label, 
     assert given == known
 
 
+@pytest.mark.filterwarnings("error")
+def test_labels_that_checked_validation_images_were_given_do_not_matter(write):
+    checked = ["e.png,cow,val,cat", "f.png,,val,dog", "g.png,cat,,cat", "h.png,cat,,dog"]
+    source = sources.load(write(*ROWS, *checked))
+    assert (source.val.labels.tolist(), source.given.tolist()) == ([0, 1], [0, 0])
+
+
+@pytest.mark.parametrize("labels", [("0_9", "10_19"), ("inf", "infinity"), ("1-5", "6-10")])
+def test_names_that_only_python_takes_for_numbers_are_classes(write, labels):
+    source = sources.load(write(*(f"{n}.png,{labels[n > 'b']},," for n in "abcd")))
+    assert source.classes == list(labels)
+
+
 def test_split_and_trusted_label_may_be_missing_and_cells_quoted(write):
     source = sources.load(write('"a.png",10', "b.png,9", "", " c.png , 10 ", head="file,label"))
     assert source.classes == ["9", "10"]

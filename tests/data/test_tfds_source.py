@@ -58,12 +58,13 @@ def test_the_data_directory_comes_from_the_environment_and_may_begin_with_a_tild
     assert len(sources.load("pets", "~").train) == 3
 
 
-def test_an_unknown_name_lists_the_known_and_the_nearest(tmp_path):
+def test_an_unknown_name_lists_the_known_and_the_nearest(tmp_path, write_tfds):
     with pytest.raises(UserError, match=r"'cifar' \(did you mean 'cifar10'\?\); known: digits, mn"):
         sources.load("cifar", str(tmp_path))
-    for name in ("", "huggingface:mnist", "no/such"):
+    root = write_tfds("pets", "1.0.0", SMALL, train=small(3), test=small(2))
+    for name in ("", ".", "..", "x" * 300, "huggingface:mnist", "no/such"):
         with pytest.raises(UserError, match="unknown data set"):
-            sources.load(name, str(tmp_path))
+            sources.load(name, root)
 
 
 def test_a_set_without_images_and_labels_is_refused(write_tfds, tmp_path):

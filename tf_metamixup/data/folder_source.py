@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tf_metamixup.core.errors import UserError
+from tf_metamixup.core.errors import UserError, explained
 from tf_metamixup.core.suggestions import did_you_mean
 from tf_metamixup.data import image_files
 from tf_metamixup.data.file_source import PARTS, Files, Listed
@@ -46,7 +46,7 @@ def files(root: Path) -> Files:
         parts["unlabelled"] = {"": _images(root / "unlabelled", left_out, advice)}
     paths = [path for part in parts.values() for members in part.values() for path in members]
     _require_names(classes, paths)
-    for path in sorted(root.iterdir()):
+    for path in _entries(root):
         if path.name in PARTS or image_files.is_hidden(path.name):
             continue
         if path.is_dir() or path.suffix.lower() in image_files.SUFFIXES:
@@ -67,14 +67,14 @@ def files(root: Path) -> Files:
 def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Path]]:
     """Returns the image files by class, both sorted; what is none joins `left_out`."""
     folder = root / part
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # which, unlike a Path's, takes any name
         raise UserError(
             f"{folder} is not a folder; folder:DIR needs DIR/train/CLASS/*.png (or "
             f"{', '.join(image_files.SUFFIXES[1:])}), and optionally DIR/test/CLASS, "
             f"DIR/val/CLASS, DIR/trusted/CLASS and DIR/unlabelled{_hint(root)}"
         )
     files = {}
-    for path in sorted(folder.iterdir()):
+    for path in _entries(folder):
         if image_files.is_hidden(path.name):
             left_out.append(("hidden", path))
         elif not path.is_dir():
@@ -84,6 +84,11 @@ def _class_files(root: Path, part: str, left_out: LeftOut) -> dict[str, list[Pat
     if not files:
         raise UserError(f"{folder} holds no class folders")
     return files
+
+
+def _entries(folder: Path) -> list[Path]:
+    with explained(f"cannot list {folder}", OSError):
+        return sorted(folder.iterdir())
 
 
 def _images(folder: Path, left_out: LeftOut, advice: str = "") -> list[Path]:
@@ -101,7 +106,7 @@ def _images(folder: Path, left_out: LeftOut, advice: str = "") -> list[Path]:
 
 def _hint(root: Path) -> str:
     """Returns where train lies, if one level off."""
-    near = [root.parent, *(sorted(root.iterdir()) if root.is_dir() else [])]
+    near = [root.parent, *(_entries(root) if os.path.isdir(root) else [])]
     for folder in near:
         if (folder / "train").is_dir():
             return f". Did you mean folder:{folder}?"

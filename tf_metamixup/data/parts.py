@@ -60,7 +60,8 @@ def parts_of(source: Source, config: Config) -> splits.Splits:
         more = parts.labelled if config.include_labelled else []
         found["unlabelled"] = np.union1d(source.unlabelled, more).astype(np.int64)
     if len(source.outside):
-        found["unlabelled"] = np.union1d(parts.unlabelled, _outside(parts, source, config))
+        others = _outside(parts, source, config)
+        found["unlabelled"] = np.union1d(found.get("unlabelled", parts.unlabelled), others)
     parts = _without_copies(dataclasses.replace(parts, **found), source, config)
     return parts if config.imbalance is None else _imbalanced(parts, source, config)
 

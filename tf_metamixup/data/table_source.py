@@ -19,6 +19,7 @@ from tf_metamixup.data.images import UNLABELLED
 REQUIRED = ("file", "label")
 COLUMNS = (*REQUIRED, "split", "trusted_label")
 SPLITS = ("train", "val", "test", "unlabelled")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan", re.IGNORECASE)
 
 
 class Row(NamedTuple):
@@ -146,7 +147,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> Row:
         raise UserError(f"{where} has no label, which images of the split {split} need")
     if split == "train":
         split = "trusted" if trusted else "train" if label else "unlabelled"
-    return Row(line, cells["file"], split, label, cells["label"] if trusted else "")
+    return Row(line, cells["file"], split, label, cells["label"] if split == "trusted" else "")
 
 
 def _whole_numbers(rows: list[Row]) -> list[Row]:
@@ -187,7 +188,7 @@ def _check_files(path: Path, rows: Iterable[Row]) -> None:
 def _classes(path: Path, rows: Iterable[Row]) -> list[str]:
     """Returns the classes of the training images, numbers in their own order."""
     labels = [row.label for row in rows if row.label]
-    if all(map(_is_number, labels)):
+    if all(_NUMBER.fullmatch(label) for label in labels):
         for row in rows:
             if row.label and not row.label.isdecimal():
                 raise UserError(
@@ -211,11 +212,3 @@ def _classes(path: Path, rows: Iterable[Row]) -> list[str]:
         warnings.warn(f"{note}; if those images have no label, leave it empty", stacklevel=2)
     numbers = all(label.isdecimal() for label in classes)
     return sorted(classes, key=lambda label: (int(label) if numbers else 0, label))
-
-
-def _is_number(label: str) -> bool:
-    try:
-        float(label)
-    except ValueError:
-        return False
-    return True

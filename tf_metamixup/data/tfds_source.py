@@ -75,8 +75,10 @@ def load(name: str, root: Path, size: int | None, registered: Sequence[str] = ()
 def _builder(name: str, root: Path, registered: Sequence[str]) -> tfds.core.DatasetBuilder:
     """Opens the data set, prepared."""
     base = dataset_name(name)
-    if not (re.fullmatch(r"\w+", base) and (root / base).is_dir()):
-        _require_data_dir(name, base, root)
+    is_name = re.fullmatch(r"\w{1,100}", base)  # longer ones are no folder's either
+    if not (is_name and (root / base).is_dir()):
+        if is_name:
+            _require_data_dir(name, base, root)
         if base not in KNOWN:
             _require_known(name, base, registered)
     try:
