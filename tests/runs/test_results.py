@@ -105,6 +105,16 @@ def test_other_results_of_the_same_settings_and_seed_are_reported_with_both_erro
     assert reported.count("\n") == 1
     assert f"4.00 % in {tmp_path}/b/result.json, 9.00 % (stopped) in {tmp_path}/a/" in reported
     assert f"5.00 % (finished) in {tmp_path}/c/result.json" in reported
+    assert "Trainer.fit" not in reported
+
+
+def test_results_of_data_without_a_name_are_reported_to_name_it(tmp_path, capsys):
+    for error in (4.0, 5.0):
+        made = result(error)
+        del made["config"]["dataset"]
+        run(tmp_path / str(error), made)
+    results.read([str(tmp_path)])
+    assert "data differ, name them: Trainer.fit(..., dataset='NAME')" in capsys.readouterr().err
 
 
 def test_many_copies_are_one_line(tmp_path, capsys):

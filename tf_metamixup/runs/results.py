@@ -157,12 +157,14 @@ def _seed(result: dict[str, Any]) -> int:
 
 def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None:
     """Prints a line about copies of a result, and one about results that contradict each other."""
-    copies, others = [], []
+    copies, others, advice = [], [], ""
     for (kept, result), *more in duplicates:
         for place, other in more:
             if _untimed(other) == _untimed(result):
                 copies.append(f"{place} of {kept}")
                 continue
+            if "dataset" not in result["config"]:
+                advice = ". If their data differ, name them: Trainer.fit(..., dataset='NAME')"
             errors = [reported_error(each)[1] for each in (result, other)]
             others.append(
                 f"{errors[0]:.2f} % in {kept}, {errors[1]:.2f} % ({other['status']}) in {place}"
@@ -172,8 +174,7 @@ def _name_duplicates(duplicates: list[list[tuple[str, dict[str, Any]]]]) -> None
     if others:
         print(
             "warning: results of the same settings and seed differ, and only the first of each is "
-            f"used: {_some(others)}. If runs of your own program differ in their data, name it: "
-            "fit(..., dataset='NAME')",
+            f"used: {_some(others)}{advice}",
             file=sys.stderr,
         )
 
