@@ -73,6 +73,18 @@ def test_labels_that_are_no_classes_are_refused(tmp_path, labels):
         noisy(f"file('{path}', column='people')", np.zeros(3), ids=["x0", "x1", "x2"])
 
 
+def test_code_in_a_file_of_labels_is_not_executed(tmp_path):
+    class Code:
+        def __reduce__(self):
+            return (tmp_path / "executed").touch, ()
+
+    path = tmp_path / "labels.npz"
+    np.savez(path, id=np.array([b"x0"]), people=np.array([Code()], object))
+    with pytest.raises(UserError, match="cannot read"):
+        noisy(f"file('{path}', column='people')", np.zeros(1), ids=["x0"])
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_file_cut_short_is_refused(file):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot read"):
