@@ -196,7 +196,7 @@ def test_a_run_without_its_splits_is_reported(copy):
 
 
 def test_a_run_of_a_users_own_model_is_reported(run):
-    with pytest.raises(UserError, match=r"parameters.*of a model of your own"):
+    with pytest.raises(UserError, match=r"is a run of your own program"):
         rebuild(run, {"config": {"method": "supervised", "policy": "meta", "parameters": 3}})
 
 

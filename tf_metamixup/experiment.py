@@ -197,11 +197,15 @@ def rebuild(
     config, folder = result["config"], pathlib.Path(folder)
     fields = {field.name for field in dataclasses.fields(Config)}
     # What an older version did not record, it did not have: the default is what it did.
+    if "parameters" in config:
+        raise UserError(
+            f"{folder} is a run of your own program (Trainer.fit): only that has its data and "
+            "network, so they cannot be rebuilt here"
+        )
     if unknown := config.keys() - fields:
         raise UserError(
             f"{folder} has settings that `python -m tf_metamixup.main` of this version does not "
-            f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt; of a "
-            "model of your own they are in your own program"
+            f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt"
         )
     own = Config(**{**results.DEFAULTS, **config})
     # Of a user's own images earlier versions recorded one too.

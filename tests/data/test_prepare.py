@@ -431,6 +431,30 @@ def test_streams_tell_the_settings_that_they_were_made_with(digits):
 
 
 @pytest.mark.parametrize(
+    ("images", "trusted", "settings"),
+    [
+        (149, 0, {}),
+        (100, 300, {}),
+        (100, 300, {"trusted_share": 0.2}),
+        (100, 300, {"meta_source": "heldout"}),
+        (400, 0, {"meta_source": "heldout"}),
+        (300, 0, {"val_fraction": 0.25, "test_fraction": 0.25}),
+        (300, 40, {"batch_size": 7}),
+    ],
+)
+def test_a_run_on_own_images_takes_about_3000_steps_by_default(images, trusted, settings):
+    labels = np.arange(images + trusted) % 2
+    train = data.InMemory(np.zeros((len(labels), 8, 8, 1), np.uint8), labels)
+    checked = np.arange(images, len(labels))
+    test = None if "test_fraction" in settings else train
+    source = data.Source("folder:x", ["a", "b"], (8, 8, 1), False, train, test, trusted=checked)
+    config = Config(dataset=source.name, mode="sl", **settings).resolve(replicas=1)
+    config = config.resolve(data=source.info)
+    steps = config.epochs * data.prepare(source, config, 1).epoch_steps
+    assert 2900 < steps < 3100
+
+
+@pytest.mark.parametrize(
     ("images", "replicas", "rows"), [(2, 1, 2), (3, 1, 2), (7, 1, 3), (9, 2, 4)]
 )
 def test_a_default_batch_has_two_rows_to_mix_on_each_device(images, replicas, rows):

@@ -87,7 +87,8 @@ def test_a_run_that_judges_labels_says_at_its_end_which_are_wrong_and_so_does_th
         (tmp_path / name).unlink()
     assert audit.main(["audit", str(tmp_path)]) == 0
     assert read(tmp_path) == before
-    assert "judged by method small_loss" in capsys.readouterr().out
+    assert "judged by method small_loss" in (told := capsys.readouterr().out)
+    assert "Read the order, not the probabilities" in told and "suspicious" not in scores
 
 
 def test_labels_are_judged_on_average_over_the_audits_of_a_run(tmp_path):

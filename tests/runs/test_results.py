@@ -230,3 +230,9 @@ def test_unused_training_images_are_called_so():
     assert results.reported_error(unused) == ("unused training", 4.0)
     printed = summary({**unused, "status": "finished"}, "runs/a")
     assert printed.startswith("finished: 10 steps, error on unused training images 4.00 %")
+
+
+def test_a_folder_that_is_not_there_is_refused_beside_others(tmp_path):
+    run(tmp_path / "a", result(4.0))
+    with pytest.raises(UserError, match=r"there is no folder .*/b to read results from"):
+        results.read([str(tmp_path / "a"), str(tmp_path / "b")])

@@ -107,24 +107,31 @@ class Config(
         given: dict[str, Any] = {"flip": data.flip}
         if not data.trusted:
             given["num_meta"] = max(data.classes, min(usual, data.examples // 10))
+        if not (data.val or data.test or self.test_fraction or self.evaluate_on == "unused"):
+            given["val_fraction"] = defaults.VAL_FRACTION
         if defaults.is_own(self.dataset):
-            passed = data.unlabelled if self.mode == "ssl" and data.unlabelled else data.examples
             most = data.examples // 2  # two batches
             if self.mode == "ssl" and self.method != "supervised" and data.unlabelled:
                 most = min(most, data.unlabelled // self.unlabelled_ratio)
-            batch = defaults.own_batch(most, self.replicas or 1, gpus=gpus)
-            given["batch_size"] = batch
+            given["batch_size"] = defaults.own_batch(most, self.replicas or 1, gpus=gpus)
+            planned = self.with_defaults(**given)
+            passed = planned._images_of_epoch(data)
+            epoch_steps = max(1, passed // (planned.batch_size * self.unlabelled_ratio))
             steps = defaults.up_to(defaults.OWN_STEPS, passed)
-            rows = steps * (self.batch_size or batch) * self.unlabelled_ratio
-            given["epochs"] = max(1, round(rows / max(passed, 1)))
+            given["epochs"] = max(1, round(steps / epoch_steps))
             given["architecture"] = defaults.up_to(defaults.OWN_NETWORKS, max(data.size))
             given["shift"] = round(defaults.OWN_SHIFT * min(data.size))
         if self.mode == "ssl" and not data.unlabelled:
             given["num_labels"] = defaults.NUM_LABELS.get(name, 100 * data.classes)
-        evaluated = data.val or data.test or self.test_fraction or self.evaluate_on == "unused"
-        if not evaluated:
-            given["val_fraction"] = defaults.VAL_FRACTION
         return given
+
+    def _images_of_epoch(self, data: DataInfo) -> int:
+        """Returns about how many images an epoch reads; `data.prepare` splits them."""
+        if self.mode == "ssl" and data.unlabelled:
+            return data.unlabelled
+        kept = data.examples * (1 - (self.val_fraction or 0) - (self.test_fraction or 0))
+        checked_too = self.trusted_share or self.meta_source != "heldout"
+        return round(kept) + (data.trusted if checked_too else -(self.num_meta or 0))
 
     def _default_run_dir(self) -> str:
         row = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.method}-{self.policy}").strip("_")

@@ -29,8 +29,9 @@ def all_finite(values: Iterable[tf.Tensor]) -> tf.Tensor:
 def advice(low: float, high: float) -> str:
     """Says what to change where training on images from `low` to `high` fails."""
     remedy = (
-        "A new run with a lower learning rate, a longer warm-up (warmup_steps) or batch "
-        "normalization (as cnn3(batch_norm=True) has it) usually helps"
+        "A new run with a lower learning rate, a longer warm-up (warmup_steps) or, where layers "
+        "lack it, batch normalization (as cnn3(batch_norm=True, average_pool=True) has it) usually "
+        "helps"
     )
     if max(-low, high) <= LARGEST_SCALED:
         return remedy

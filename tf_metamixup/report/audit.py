@@ -29,7 +29,11 @@ from tf_metamixup.runs.directory import RunDirectory, read_finished
 LABELS, PAGE = "labels.csv", "labels.html"
 MEMORIZED = (
     "by the losses of the final network, which was trained on these labels: wrong ones that it has "
-    "memorized are not found. Read the order, not the probabilities"
+    "memorized are not found"
+)
+NO_PROBABILITIES = (
+    ". Read the order, not the probabilities: hard images have large losses where all labels are "
+    "right"
 )
 
 
@@ -113,6 +117,8 @@ def judge(assembly) -> Judged:
     method, how = trainer.method, f"by method {assembly.config.method}"
     if not method.trusts:
         method, how = SmallLoss(), MEMORIZED
+    if not method.audits:
+        how += NO_PROBABILITIES
     audited = prepared.audited if method.audits else None
     right, classes = method.assess(evidence(trainer, prepared.labelled, audited))
     if method is trainer.method:
@@ -130,7 +136,7 @@ def judge(assembly) -> Judged:
         suggested=np.where(right < 0.5, others, given)[shown],
         how=how,
         truth=source.train.labels[positions] if noisy else None,
-        countable=method is trainer.method,
+        countable=bool(method.audits),
     )
 
 

@@ -39,7 +39,10 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     by_dataset = _by_dataset(results)
     # A row's name need not be spelt like a policy, and need not be one in every data set.
     named = {_plain_name(row, among) for among in by_dataset.values() for row in among}
-    policy = reference if reference in named else str(policies.parse(reference))
+    try:
+        policy = reference if reference in named else str(policies.parse(reference))
+    except UserError as error:
+        raise UserError(f"{error}; rows here: {listing(sorted(named))}") from None
     tables, without, drawn = [], [], 0
     for dataset, among in by_dataset.items():
         own = [row for row in among if _plain_name(row, among) == reference]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tf_metamixup.config import FREE, RECORDED_ONLY, Config, selecting
-from tf_metamixup.core.errors import explained, reason, require
+from tf_metamixup.core.errors import UserError, explained, reason, require
 from tf_metamixup.runs.atomic import replacing
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config)}
@@ -189,6 +189,8 @@ def _everything(folders: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     seen = set()
     for folder in folders:
         root = pathlib.Path(folder).expanduser()
+        if not root.exists():
+            raise UserError(f"there is no folder {folder} to read results from")
         found = [root] if root.is_file() else [*below(root, "result.json"), *below(root, KEPT)]
         for path in found:
             if path.resolve() not in seen:

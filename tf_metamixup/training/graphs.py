@@ -72,7 +72,7 @@ class Graphs:
         step = self._replicated_step
         self._step = function(step, jit_compile=True) if trainer.jit else step
         self._train = function(self._train_steps)
-        self._finite = function(lambda: all_finite(self.variables))
+        self._finite = function(lambda: all_finite(self.variables)).get_concrete_function()
 
     def batches(self, start_step: int):
         """Returns an iterator over the global batches from `start_step` on, sharded to replicas."""
