@@ -196,7 +196,6 @@ def rebuild(
     """
     config, folder = result["config"], pathlib.Path(folder)
     fields = {field.name for field in dataclasses.fields(Config)}
-    # What an older version did not record, it did not have: the default is what it did.
     if "parameters" in config:
         raise UserError(
             f"{folder} is a run of your own program (Trainer.fit): only that has its data and "
@@ -207,6 +206,7 @@ def rebuild(
             f"{folder} has settings that `python -m tf_metamixup.main` of this version does not "
             f"know ({', '.join(sorted(unknown))}), so its data and network cannot be rebuilt"
         )
+    # What an older version did not record, it did not have: the default is what it did.
     own = Config(**{**results.DEFAULTS, **config})
     # Of a user's own images earlier versions recorded one too.
     known = None if defaults.is_own(own.dataset) else data_dir or own.data_dir
