@@ -17,5 +17,5 @@ def test_a_run_traces_once_and_rewrites_nothing(tmp_path):
     plan = {"steps": 7, "epoch_steps": 3, "log_every": 2, "diagnostics": True, "verbose": 0}
     trainer.fit(**streams, test=tiny.test_set(), run_dir=tmp_path, **plan)
     assert rewritten() == before
-    functions = made[0]._train, trainer.evaluator._evaluate
-    assert [each.experimental_get_tracing_count() for each in functions] == [1, 1]
+    functions = made[0]._train, trainer.evaluator._evaluate, made[0]._finite
+    assert [each.experimental_get_tracing_count() for each in functions] == [1, 1, 1]

@@ -82,6 +82,7 @@ def test_trainers_one_after_the_other_are_not_taken_for_one_that_is_traced_again
             batches = graphs.batches(0)
             graphs.trace(batches)
             graphs.train(batches, 0, 1)
+            assert graphs.is_finite()
             trainer.evaluator.mixed(graphs.sample)
             trainer.predict(images)
     assert "retracing" not in caplog.text

@@ -72,7 +72,7 @@ class Graphs:
         step = self._replicated_step
         self._step = function(step, jit_compile=True) if trainer.jit else step
         self._train = function(self._train_steps)
-        self._finite = function(lambda: all_finite(self.variables)).get_concrete_function()
+        self._finite = function(lambda: all_finite(self.variables))
 
     def batches(self, start_step: int):
         """Returns an iterator over the global batches from `start_step` on, sharded to replicas."""
@@ -118,7 +118,7 @@ class Graphs:
 
     def is_finite(self) -> bool:
         """Returns whether no variable is NaN or infinite."""
-        return bool(self._finite())
+        return bool(self._finite.get_concrete_function()())  # as in `Evaluator.probabilities`
 
     def image_range(self) -> tuple[float, float]:
         """Returns the smallest and largest value of the first images, as the model takes them."""
