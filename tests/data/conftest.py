@@ -3,6 +3,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from tf_metamixup import data
+
 SMALL = {
     "image": tfds.features.Image(shape=(4, 4, 1)),
     "label": tfds.features.ClassLabel(names=["cat", "dog"]),
@@ -18,6 +20,11 @@ def small(count, **extra):
         }
         for i in range(count)
     ]
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return data.load("digits")
 
 
 @pytest.fixture

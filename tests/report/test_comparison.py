@@ -122,6 +122,11 @@ def test_unfinished_runs_are_left_out_and_a_policy_that_is_not_there_is_reported
         comparison.against("meta", runs + row(BETA, [10.0, 11.0]))
 
 
+def test_a_name_that_is_no_policy_is_answered_with_the_rows_that_there_are():
+    with pytest.raises(UserError, match=r"unknown policy 'own'.*; rows here: beta"):
+        comparison.against("own(0.7)", row(BETA, [10.0, 11.0]))
+
+
 def test_a_data_set_without_the_reference_is_left_out_with_a_line():
     (only,) = row("none", [1.0])
     other = [only | {"config": only["config"] | {"dataset": "mnist"}}]

@@ -42,7 +42,7 @@ def against(reference: str, results: Sequence[dict[str, Any]]) -> str:
     try:
         policy = reference if reference in named else str(policies.parse(reference))
     except UserError as error:
-        raise UserError(f"{error}; rows here: {listing(sorted(named))}") from None
+        raise UserError(f"{error}; rows here: {listing(named)}") from None
     tables, without, drawn = [], [], 0
     for dataset, among in by_dataset.items():
         own = [row for row in among if _plain_name(row, among) == reference]
