@@ -92,3 +92,11 @@ def test_what_checked_images_were_given_may_be_unknown(digits):
     checked = dataclasses.replace(digits, trusted=np.arange(80))
     made = data.streams(checked, 50, trusted_share=0.2, audits="apart")
     assert len(made["audited"].labels) == 20 and made["audited"].given is None
+
+
+def test_the_labels_that_an_audit_judges_stand_in_the_order_of_the_splits(digits):
+    settings = {"num_meta": 100, "label_noise": "symmetric(0.4)", "trusted_share": 0.2}
+    made = data.streams(digits, 50, audits="apart", **settings)
+    places, wrong = made["splits"]["labelled"], dict(made["splits"]["relabelled"])
+    given = [wrong.get(place, digits.train.labels[place]) for place in places]
+    assert made["labelled"].labels[: len(places)].numpy().tolist() == given
